@@ -1,0 +1,184 @@
+//! What a run tells, in one order: events, and the summary at the end. All that a run and its reporters share.
+//!
+//! Knows nothing of who listens, or of threads.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::task::{Catalog, Failure, Json, LibraryId, Outcome, Record, TaskId};
+
+/// What is known before the first event, and does not change.
+pub struct Briefing {
+    /// All tasks and libraries, selected or not.
+    pub catalog: Arc<Catalog>,
+    /// The selected tasks, in declaration order.
+    pub planned: Vec<TaskId>,
+    /// How many threads run tasks.
+    pub workers: usize,
+    /// When the run began, by the wall clock.
+    pub started: SystemTime,
+    /// The state arguments of the command line (`--env=dev`), for commands to type again; not yet quoted.
+    pub state_arguments: Vec<String>,
+}
+
+/// One thing that happened. Times are measured from the start of the run, by a clock that never goes back.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A hook of a library begins.
+    HookStarted(Hook, LibraryId),
+    /// It ended; an error where it did not pass.
+    HookFinished(Hook, LibraryId, Result<(), Failure>),
+    /// A worker begins a task.
+    Started {
+        /// Which.
+        task: TaskId,
+        /// On which worker.
+        worker: usize,
+        /// When.
+        at: Duration,
+    },
+    /// A task has its outcome; each planned task gets exactly one.
+    Finished(Finished),
+    /// A task or a hook said something.
+    Logged {
+        /// Who.
+        source: Source,
+        /// What.
+        record: Record,
+    },
+    /// From here on no further task is started.
+    Stopping(Stop),
+    /// tdrun itself has something to say that is no failure.
+    Warning(String),
+}
+
+/// Who runs: a task on a worker, or a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A task and its worker.
+    Task(TaskId, usize),
+    /// A library's hook.
+    Hook(Hook, LibraryId),
+    /// The library outside of tasks and hooks.
+    Library,
+}
+
+/// Before the first task, or after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Before.
+    Setup,
+    /// After.
+    Teardown,
+}
+
+impl Hook {
+    /// As the author writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Teardown => "teardown",
+        }
+    }
+}
+
+/// How a task of the run ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Which.
+    pub task: TaskId,
+    /// How.
+    pub outcome: Outcome,
+    /// Where it ran; none where it never started.
+    pub worker: Option<usize>,
+    /// When it ended, since the start of the run.
+    pub at: Duration,
+    /// How long it ran; zero where it never started.
+    pub took: Duration,
+    /// How many tasks have ended, with this one.
+    pub done: usize,
+    /// Why it did not pass.
+    pub cause: Option<Box<Cause>>,
+    /// What it returned.
+    pub result: Option<Json>,
+}
+
+/// Why a task did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its own words.
+    Failure(Failure),
+    /// It skipped itself; the reason may be empty.
+    Skip(Box<str>),
+    /// A dependency did not pass: the chain from the direct dependency down to the one that broke it.
+    Blocked(Box<[TaskId]>),
+    /// The run was stopped.
+    Stopped(Stop),
+}
+
+/// Why no further task is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// So many failures were enough.
+    MaxFail(usize),
+    /// A signal came.
+    Signal(i32),
+    /// Setup did not pass.
+    Setup,
+}
+
+/// How many tasks ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([usize; Outcome::ALL.len()]);
+
+impl Counts {
+    /// One more.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.0[outcome as usize] += 1;
+    }
+
+    /// How many ended so.
+    pub fn get(&self, outcome: Outcome) -> usize {
+        self.0[outcome as usize]
+    }
+
+    /// How many ended at all.
+    pub fn total(&self) -> usize {
+        self.0.iter().sum()
+    }
+}
+
+/// The totals at the end; knows the exit status.
+#[derive(Clone, Debug)]
+#[must_use = "the summary knows the exit status"]
+pub struct Summary {
+    /// How many tasks were planned: the sum of `counts`.
+    pub planned: usize,
+    /// How they ended.
+    pub counts: Counts,
+    /// Tasks that were skipped because a dependency did not pass; part of the skipped ones.
+    pub blocked: usize,
+    /// How long it all took, setup and teardown included.
+    pub took: Duration,
+    /// What stopped the run early.
+    pub stopped: Option<Stop>,
+    /// What else went wrong: setup, teardown.
+    pub errors: Vec<Error>,
+    /// Tasks that did not come back; their threads may still run.
+    pub abandoned: usize,
+}
+
+impl Summary {
+    /// The exit status, outputs apart.
+    pub fn exit(&self) -> Exit {
+        let fine =
+            self.counts.get(Outcome::Passed) + self.counts.get(Outcome::Skipped) - self.blocked;
+        match self.stopped {
+            Some(Stop::Signal(signal)) => Exit::Signal(signal),
+            _ if fine < self.planned || !self.errors.is_empty() => Exit::Failed,
+            _ => Exit::Passed,
+        }
+    }
+}

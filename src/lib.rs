@@ -1,0 +1,7 @@
+//! tdrun runs the tasks of a native shared library as a dependency graph, in parallel.
+
+pub mod error;
+pub mod event;
+pub mod exit;
+pub mod report;
+pub mod task;

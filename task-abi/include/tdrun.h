@@ -1,0 +1,367 @@
+/* tdrun.h: the contract between tdrun and a task library.
+ *
+ * A task library is a shared object that exports one function, tdrun_entry_v1. It returns a table of tasks; tdrun checks
+ * the table, copies it, and runs the tasks as a dependency graph on a pool of threads. A whole library:
+ *
+ *     #include "tdrun.h"
+ *
+ *     static int32_t greet(const td_host *host, td_ctx ctx, void *user) {
+ *         (void)user;
+ *         return td_result_text(host, ctx, "hello");
+ *     }
+ *
+ *     static int32_t check(const td_host *host, td_ctx ctx, void *user) {
+ *         char text[64];
+ *         (void)user;
+ *         TD_CHECK(host, ctx, td_result_copy(host, ctx, "greet", text, sizeof text) == TD_OK);
+ *         TD_CHECK(host, ctx, strcmp(text, "hello") == 0);
+ *         return TD_OK;
+ *     }
+ *
+ *     static const td_task tasks[] = {
+ *         TD_TASK(greet),
+ *         TD_TASK(check, TD_AFTER(TD_STR("greet")), .doc = TD_STR("greet must be polite")),
+ *     };
+ *
+ *     TD_LIBRARY(tasks)
+ *
+ *     cc -shared -fPIC -o libgreet.so greet.c && tdrun libgreet.so
+ *
+ * VERSION. Magic, major and minor stand first in the table and never move. A host refuses a table of another major
+ * version. Minor versions only append.
+ *
+ * GROWTH. Every struct starts with its size, every array of structs comes with its stride. Each side reads only what
+ * the other one has: what is missing at the end reads as zero, and zero means "off" or "none" everywhere. A library may
+ * therefore be older or newer than the tdrun that runs it. What a library cannot do without, it names in td_table.needs.
+ * Padding and unused bytes must be zero; static objects and designated initialisers see to that.
+ *
+ * STRINGS are a pointer and a length in bytes, UTF-8, without a terminating NUL (there may be one behind). A null
+ * pointer is allowed where the length is zero.
+ *
+ * OWNERSHIP. Nobody frees the other side's memory. What the library passes to a host function is copied before that
+ * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it
+ * points to, must stay valid and unchanged until the process ends; libraries are never unloaded.
+ *
+ * THREADS. The entry function is called once, before anything else of the library. setup, the tasks and teardown are
+ * called on threads of the host: setup before the first task and teardown after the last, each alone; tasks at the same
+ * time as other tasks, but no task at the same time as itself. Host functions may be called from any thread, also from
+ * threads that the task has made, for as long as the context is live: from the call of a task (or hook) until that call
+ * returns. Later calls do nothing and return TD_E_STALE; they are safe.
+ *
+ * ERRORS. A function of the library never lets an exception, a panic or a longjmp cross into the host: that ends the
+ * process. C++ libraries wrap their tasks with tdrun.hpp; the Rust crate task-abi does it by itself.
+ */
+#ifndef TDRUN_H
+#define TDRUN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Version ------------------------------------------------------------------------------------------------- */
+
+#define TD_MAGIC UINT32_C(0x4e524454) /* "TDRN" */
+#define TD_MAJOR 1
+#define TD_MINOR 0
+
+/* ---- What a task returns --------------------------------------------------------------------------------------- */
+
+/* Anything else than these three is a failure too, and the number is shown. */
+#define TD_OK 0    /* passed */
+#define TD_FAIL 1  /* failed; td_host.fail tells why */
+#define TD_SKIP 77 /* the task skips itself, which counts as passed for its dependents; td_host.skip tells why */
+
+/* ---- What a host function returns ------------------------------------------------------------------------------ */
+
+/* TD_OK, or one of these. More may be added: treat every negative number as an error. */
+#define TD_E_STALE (-1)    /* the context is not live: its task has ended */
+#define TD_E_ARG (-2)      /* a null pointer, text that is not UTF-8, an empty name */
+#define TD_E_NOTFOUND (-3) /* no such key, no such result, no such lock held */
+#define TD_E_JSON (-4)     /* the value is not JSON, or nested deeper than 100 levels */
+#define TD_E_TOOBIG (-5)   /* the value is larger than 64 MiB */
+#define TD_E_DENIED (-6)   /* the key is reserved: `results`, or one that begins with `_` */
+#define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
+#define TD_E_DEADLOCK (-8) /* waiting for this lock would never end */
+#define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
+#define TD_E_CANCELLED (-10) /* the run was stopped while the call waited */
+
+/* ---- Strings --------------------------------------------------------------------------------------------------- */
+
+/* Frozen: 16 bytes on 64-bit systems, for good. */
+typedef struct td_str {
+    const char *ptr;
+    size_t len;
+} td_str;
+
+/* An initialiser from a string literal, for tables. */
+#define TD_STR(literal) {"" literal, sizeof(literal) - 1}
+
+/* A td_str from a C string; null gives the empty string. */
+static inline td_str td_s(const char *text) {
+    td_str s;
+    s.ptr = text;
+    s.len = text ? strlen(text) : 0;
+    return s;
+}
+
+/* ---- The host -------------------------------------------------------------------------------------------------- */
+
+/* The handle that a task gets. Never zero for a task. Copy it freely; it cannot be used to reach another task's context. */
+typedef uint64_t td_ctx;
+
+/* Log levels. */
+#define TD_LOG_OFF 0
+#define TD_LOG_ERROR 1
+#define TD_LOG_WARN 2
+#define TD_LOG_INFO 3
+#define TD_LOG_DEBUG 4
+#define TD_LOG_TRACE 5
+
+/* How a value is written. Values are JSON inside; TD_TEXT saves quoting and unquoting. */
+#define TD_JSON 0 /* JSON text, both ways */
+#define TD_TEXT 1 /* to the host: a string, as it is. From the host: the string itself, where the value is one; else JSON */
+
+/* Receives a value. Called at most once, on the thread that asked, before the asking function returns.
+ * value is valid until the callback returns. The callback may call host functions. */
+typedef void (*td_visit_fn)(void *user, td_str value);
+
+/* All that a library may ask of tdrun. Valid until the process ends, the same for all tasks of the library. A pointer
+ * that lies behind `size` must not be read: check `size` where a library wants to run under an older tdrun. */
+typedef struct td_host {
+    uint32_t size; /* sizeof(td_host) of the running tdrun */
+    uint16_t major;
+    uint16_t minor;
+
+    /* The most verbose level that anybody listens to; records above it may be dropped by the library. [any thread,
+     * needs no context] */
+    uint32_t (*log_level)(void);
+
+    /* Sends a record to the log of the run. target, file and line may be empty. ctx 0 is allowed: the record then
+     * belongs to the library, not to a task. Text over 64 KiB is cut, with a note. [any thread] */
+    int32_t (*log)(td_ctx ctx, uint32_t level, td_str target, td_str message, td_str file, uint32_t line);
+
+    /* Tells why the task is going to fail, and where; the last call counts. The task still has to return TD_FAIL.
+     * file and line may be empty. [any thread] */
+    int32_t (*fail)(td_ctx ctx, td_str message, td_str file, uint32_t line);
+
+    /* Tells why the task is going to skip itself. The task still has to return TD_SKIP. [any thread] */
+    int32_t (*skip)(td_ctx ctx, td_str reason);
+
+    /* 1 where the task has been asked to stop (Ctrl-C), 0 where not, or an error. A task that takes long should ask now
+     * and then, and return soon. [any thread] */
+    int32_t (*cancelled)(td_ctx ctx);
+
+    /* Sets what the task returns to its dependents. `as` is TD_JSON or TD_TEXT. It counts only if the task passes; the
+     * last valid call wins. A task that sets nothing has no result. [any thread] */
+    int32_t (*result_set)(td_ctx ctx, uint32_t as, td_str value);
+
+    /* Hands the result of a task that has passed (or was given with --result-NAME) to `visit`. `task` is a name in the
+     * same library, or `library::task`. Only what ran before this task is sure to be there: name it in td_task.after.
+     * TD_E_NOTFOUND: it has no result, did not pass, or has not run. [any thread] */
+    int32_t (*result_get)(td_ctx ctx, td_str task, uint32_t as, td_visit_fn visit, void *user);
+
+    /* Hands the value of a state key to `visit`. [any thread] */
+    int32_t (*state_get)(td_ctx ctx, td_str key, uint32_t as, td_visit_fn visit, void *user);
+
+    /* Sets a state key. [any thread] */
+    int32_t (*state_set)(td_ctx ctx, td_str key, uint32_t as, td_str value);
+
+    /* Compare-and-set: stores `value` if the key holds `expected`, else returns TD_E_CHANGED. Both are JSON text and are
+     * compared as values: spacing and the order of members do not matter. expected.ptr null: the key must be absent.
+     * value.ptr null: the key is removed. [any thread] */
+    int32_t (*state_swap)(td_ctx ctx, td_str key, td_str expected, td_str value);
+
+    /* Waits for the named lock and takes it for the task. Re-entrant: a task may take a lock it holds again, from any of
+     * its threads, and has to release it as often. Whatever is still held when the task ends is released then.
+     * TD_E_DEADLOCK: the holder waits, itself or over others, for a lock of this task. TD_E_CANCELLED: the run was
+     * stopped by force while waiting. [any thread] */
+    int32_t (*lock)(td_ctx ctx, td_str name);
+
+    /* Releases the named lock. TD_E_NOTFOUND: the task does not hold it. [any thread] */
+    int32_t (*unlock)(td_ctx ctx, td_str name);
+} td_host;
+
+/* ---- The table ------------------------------------------------------------------------------------------------- */
+
+/* A task or a hook. Returns TD_OK, TD_FAIL, TD_SKIP or any other number, which is a failure. */
+typedef int32_t (*td_run_fn)(const td_host *host, td_ctx ctx, void *user);
+
+/* td_task.kind */
+#define TD_KIND_FUNCTION 0 /* run is called in this process */
+
+/* td_task.flags and td_table.flags: bits 0 to 31 are hints, ignored by a host that does not know them; bits 32 to 63
+ * must be understood: a host that does not know one refuses the library. */
+
+/* td_table.flags: a panic or an exception in this library ends the process (Rust's panic = "abort"). A hint. */
+#define TD_TABLE_PANIC_ABORT (UINT64_C(1) << 0)
+
+/* One task. The fields up to and including `user` must be there; the rest may be missing in a short struct. */
+typedef struct td_task {
+    uint32_t size;  /* sizeof(td_task) */
+    uint32_t kind;  /* TD_KIND_… */
+    uint64_t flags; /* none yet */
+
+    /* Unique in the library; 1 to 255 bytes; no control characters and none of , = * ? [ ] { } \ and no `::`, no
+     * leading `-` or `!`, no space at either end. */
+    td_str name;
+    td_run_fn run;
+    void *user; /* handed to run as it is */
+
+    /* Names of tasks that must have passed before this one starts; in any order, declared anywhere in the library.
+     * `library::task` names one of another library in the same run. */
+    const td_str *after;
+    size_t after_count;
+
+    /* Labels to select by; the same characters as names. */
+    const td_str *tags;
+    size_t tag_count;
+
+    td_str doc;    /* what it does; the first line is shown in lists */
+    td_str file;   /* where it is declared */
+    uint32_t line; /* from 1; 0: not known */
+    uint32_t reserved;
+} td_task;
+
+/* What tdrun_entry_v1 returns. The fields up to and including `tasks` must be there. */
+typedef struct td_table {
+    uint32_t magic; /* TD_MAGIC */
+    uint16_t major; /* TD_MAJOR */
+    uint16_t minor; /* TD_MINOR */
+    uint32_t size;  /* sizeof(td_table) */
+
+    uint32_t task_stride; /* the distance from one task to the next: sizeof(td_task) */
+    size_t task_count;
+    const td_task *tasks;
+
+    uint64_t flags; /* TD_TABLE_… */
+
+    /* The library's name in `library::task`; empty: its file name without `lib` and the ending. */
+    td_str name;
+
+    /* setup runs before the first task; where it does not return TD_OK, no task runs. teardown runs after the last, also
+     * where tasks or setup failed or the run was stopped. Either may be null. */
+    td_run_fn setup;
+    td_run_fn teardown;
+    void *user; /* handed to both as it is */
+
+    /* Names of extensions that the host must know, or refuse the library. None are defined in version 1.0. */
+    const td_str *needs;
+    size_t need_count;
+} td_table;
+
+#if defined(_WIN32)
+#define TD_EXPORT __declspec(dllexport)
+#elif defined(__GNUC__)
+#define TD_EXPORT __attribute__((visibility("default")))
+#else
+#define TD_EXPORT
+#endif
+
+/* The one function that a library exports. `host` is valid until the process ends. Called once, before anything else; it
+ * should only hand out the table: looking at a library (tdrun --list) calls it too. Null refuses to be loaded. */
+TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host);
+
+/* ---- Writing a table in C -------------------------------------------------------------------------------------- */
+
+#ifndef __cplusplus /* C++ has tdrun.hpp */
+
+/* TD_TASK(function, .doc = TD_STR("…"), TD_AFTER(TD_STR("a"), TD_STR("b")), …): a task named as its function. */
+#define TD_TASK(...) TD_TASK_(__VA_ARGS__, .reserved = 0)
+#define TD_TASK_(function, ...)                                                                                        \
+    {.size = sizeof(td_task),                                                                                          \
+     .name = TD_STR(#function),                                                                                        \
+     .run = function,                                                                                                  \
+     .file = TD_STR(__FILE__),                                                                                         \
+     .line = __LINE__,                                                                                                 \
+     __VA_ARGS__}
+
+#define TD_LIST_(...) (const td_str[]){__VA_ARGS__}
+#define TD_AFTER(...) .after = TD_LIST_(__VA_ARGS__), .after_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
+#define TD_TAGS(...) .tags = TD_LIST_(__VA_ARGS__), .tag_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
+
+/* TD_LIBRARY(tasks), TD_LIBRARY(tasks, .setup = f, …): exports the array `tasks` of td_task. */
+#define TD_LIBRARY(...) TD_LIBRARY_(__VA_ARGS__, .magic = TD_MAGIC)
+#define TD_LIBRARY_(array, ...)                                                                                        \
+    TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {                                                    \
+        static const td_table table = {.major = TD_MAJOR,                                                              \
+                                       .minor = TD_MINOR,                                                              \
+                                       .size = sizeof(td_table),                                                       \
+                                       .task_stride = sizeof(td_task),                                                 \
+                                       .task_count = sizeof(array) / sizeof(td_task),                                  \
+                                       .tasks = array,                                                                 \
+                                       __VA_ARGS__};                                                                   \
+        (void)host;                                                                                                    \
+        return &table;                                                                                                 \
+    }
+
+#endif
+
+/* ---- Writing a task -------------------------------------------------------------------------------------------- */
+
+/* return TD_FAILED(host, ctx, "why"); with the place of this line. */
+#define TD_FAILED(host, ctx, why) ((void)(host)->fail((ctx), td_s(why), td_s(__FILE__), __LINE__), TD_FAIL)
+
+/* return TD_SKIPPED(host, ctx, "why"); */
+#define TD_SKIPPED(host, ctx, why) ((void)(host)->skip((ctx), td_s(why)), TD_SKIP)
+
+/* Returns from the task as failed where the condition does not hold. */
+#define TD_CHECK(host, ctx, condition)                                                                                 \
+    do {                                                                                                               \
+        if (!(condition)) return TD_FAILED(host, ctx, "check failed: " #condition);                                    \
+    } while (0)
+
+#define TD_INFO(host, ctx, text) ((host)->log((ctx), TD_LOG_INFO, td_s(""), td_s(text), td_s(__FILE__), __LINE__))
+
+/* Sets a result that is a string, or any JSON text. Both return TD_OK or an error, so a task can end with them. */
+static inline int32_t td_result_text(const td_host *host, td_ctx ctx, const char *text) {
+    return host->result_set(ctx, TD_TEXT, td_s(text));
+}
+static inline int32_t td_result_json(const td_host *host, td_ctx ctx, const char *json) {
+    return host->result_set(ctx, TD_JSON, td_s(json));
+}
+
+static inline int32_t td_state_set_text(const td_host *host, td_ctx ctx, const char *key, const char *text) {
+    return host->state_set(ctx, td_s(key), TD_TEXT, td_s(text));
+}
+static inline int32_t td_state_set_json(const td_host *host, td_ctx ctx, const char *key, const char *json) {
+    return host->state_set(ctx, td_s(key), TD_JSON, td_s(json));
+}
+
+/* A caller's buffer, and a visitor that copies into it with a NUL behind; nothing is copied where it does not fit. */
+typedef struct td_buffer {
+    char *ptr;
+    size_t capacity; /* with room for the NUL */
+    size_t len;      /* of the value, also where it did not fit */
+} td_buffer;
+
+static inline void td_copy_to_buffer(void *user, td_str value) {
+    td_buffer *buffer = (td_buffer *)user;
+    buffer->len = value.len;
+    if (value.len < buffer->capacity) {
+        if (value.len) memcpy(buffer->ptr, value.ptr, value.len);
+        buffer->ptr[value.len] = '\0';
+    }
+}
+
+/* Copies a result, or a state key's value, as text into a buffer of `capacity` bytes, with a NUL behind.
+ * TD_OK, TD_E_NOTFOUND, TD_E_SPACE (nothing is copied), … */
+static inline int32_t td_result_copy(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity) {
+    td_buffer buffer = {out, capacity, 0};
+    int32_t status = host->result_get(ctx, td_s(task), TD_TEXT, td_copy_to_buffer, &buffer);
+    return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
+}
+static inline int32_t td_state_copy(const td_host *host, td_ctx ctx, const char *key, char *out, size_t capacity) {
+    td_buffer buffer = {out, capacity, 0};
+    int32_t status = host->state_get(ctx, td_s(key), TD_TEXT, td_copy_to_buffer, &buffer);
+    return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+//! What a task library for tdrun compiles against.
+
+pub mod raw;
