@@ -3,5 +3,9 @@
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod graph;
 pub mod report;
+pub mod select;
+pub mod state;
+pub mod target;
 pub mod task;

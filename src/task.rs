@@ -28,6 +28,13 @@ impl TaskId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LibraryId(pub u32);
 
+impl LibraryId {
+    /// The place in all dense arrays of libraries.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A library as the rest of tdrun knows it, and its hooks.
 pub struct Library {
     /// The name in `library::task`; unique in the run.
@@ -91,7 +98,7 @@ impl Catalog {
 
     /// The library of a task.
     pub fn library(&self, id: TaskId) -> &Library {
-        &self.libraries[self.task(id).library.0 as usize]
+        &self.libraries[self.task(id).library.index()]
     }
 
     /// All ids, in declaration order.

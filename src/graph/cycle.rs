@@ -1,0 +1,156 @@
+//! Puts tasks in topological order, or finds the cycle that forbids it.
+//!
+//! petgraph orders, and names one task of a cycle at most; the walk here finds the whole of it. Nothing recurses, so
+//! depth is no limit.
+
+use petgraph::algo::toposort;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::{Adjacency, links};
+use crate::error::Error;
+use crate::task::{Catalog, TaskId};
+
+/// Every task after its dependencies; or a cycle, each task before its dependent, starting at the one declared first.
+pub(super) fn topological_order(
+    planned: &[TaskId],
+    dependencies: &Adjacency,
+    dependents: &Adjacency,
+) -> Result<Vec<TaskId>, Vec<TaskId>> {
+    let mut graph = DiGraph::<TaskId, ()>::with_capacity(planned.len(), dependencies.edge_count());
+    let mut nodes = vec![NodeIndex::end(); dependencies.ids()];
+    for &task in planned {
+        nodes[task.index()] = graph.add_node(task);
+    }
+    for &task in planned {
+        for &dependent in dependents.of(task) {
+            graph.add_edge(nodes[task.index()], nodes[dependent.index()], ());
+        }
+    }
+    match toposort(&graph, None) {
+        Ok(order) => Ok(order.into_iter().map(|node| graph[node]).collect()),
+        Err(_) => Err(find_cycle(planned, dependencies)),
+    }
+}
+
+/// Takes away tasks whose dependencies are gone until none is left to take; from any of the rest, walking to a dependency
+/// that is left too must come round.
+fn find_cycle(planned: &[TaskId], dependencies: &Adjacency) -> Vec<TaskId> {
+    let dependents = dependencies.reversed();
+    let mut left: Vec<usize> = (0..dependencies.ids())
+        .map(|index| dependencies.of(TaskId::new(index)).len())
+        .collect();
+    let mut free: Vec<TaskId> = planned
+        .iter()
+        .copied()
+        .filter(|t| left[t.index()] == 0)
+        .collect();
+    while let Some(task) = free.pop() {
+        for &dependent in dependents.of(task) {
+            left[dependent.index()] -= 1;
+            if left[dependent.index()] == 0 {
+                free.push(dependent);
+            }
+        }
+    }
+    let mut position = vec![usize::MAX; dependencies.ids()];
+    let mut walk = Vec::new();
+    let mut task = *planned
+        .iter()
+        .find(|t| left[t.index()] > 0)
+        .expect("a cycle");
+    while position[task.index()] == usize::MAX {
+        position[task.index()] = walk.len();
+        walk.push(task);
+        let stuck = |t: &&TaskId| left[t.index()] > 0;
+        task = *dependencies
+            .of(task)
+            .iter()
+            .find(stuck)
+            .expect("a stuck dependency");
+    }
+    let mut cycle = walk.split_off(position[task.index()]);
+    cycle.reverse();
+    let first = (0..cycle.len()).min_by_key(|&i| cycle[i]).unwrap_or(0);
+    cycle.rotate_left(first);
+    cycle
+}
+
+/// How many tasks of a long cycle are written out.
+const SHOWN: usize = 12;
+
+/// `a` → `b` → `a`, and where they are declared.
+pub(super) fn error(catalog: &Catalog, cycle: &[TaskId]) -> Error {
+    let name = |task: &TaskId| format!("`{}`", catalog.name(*task));
+    let mut path: Vec<_> = cycle.iter().take(SHOWN).map(name).collect();
+    if cycle.len() > SHOWN {
+        path.push(format!("… {} more …", cycle.len() - SHOWN));
+    }
+    path.push(name(&cycle[0]));
+    let message = format!(
+        "the tasks wait for each other in a circle: {}",
+        path.join(" → ")
+    );
+    let places = cycle
+        .iter()
+        .take(SHOWN)
+        .filter(|task| catalog.task(**task).place.is_some());
+    places.fold(Error::new("graph.cycle", message), |error, task| {
+        let place = links::at(catalog, *task);
+        error.hint(format!("{}{place}", name(task)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sketch;
+
+    fn error_of(tasks: &str) -> String {
+        sketch::graph(&sketch::catalog(tasks))
+            .err()
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn a_cycle_is_printed_whole_from_its_first_task_on() {
+        for (tasks, cycle) in [
+            ("a<b b<a", "`a` → `b` → `a`"),
+            ("x c<b a<c,x b<a", "`c` → `a` → `b` → `c`"),
+            ("end<b b<a a<b", "`b` → `a` → `b`"),
+        ] {
+            let expected =
+                format!("error[graph.cycle]: the tasks wait for each other in a circle: {cycle}");
+            assert_eq!(error_of(tasks), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_cycle_is_cut_in_the_middle() {
+        let tasks: Vec<_> = (0..20)
+            .map(|i| format!("t{i:02}<t{:02}", (i + 19) % 20))
+            .collect();
+        let message = error_of(&tasks.join(" "));
+        assert!(message.ends_with("`t11` → … 8 more … → `t00`"), "{message}");
+    }
+
+    #[test]
+    fn every_task_stands_after_its_dependencies() {
+        let catalog = sketch::catalog("d<c,b c<a b<a a");
+        let graph = sketch::graph(&catalog).unwrap();
+        let place = |task| graph.topological().iter().position(|t| *t == task).unwrap();
+        for &task in graph.planned() {
+            for &dependency in graph.dependencies(task) {
+                assert!(place(dependency) < place(task));
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_of_200_000_needs_no_stack() {
+        let chain: Vec<_> = (1..=200_000).map(|i| format!("t{i}<t{}", i - 1)).collect();
+        let chain = chain.join(" ");
+        assert!(sketch::graph(&sketch::catalog(&format!("t0 {chain}"))).is_ok());
+        let message = error_of(&format!("t0<t200000 {chain}"));
+        assert!(message.contains("… 199989 more …"), "{message}");
+    }
+}

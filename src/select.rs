@@ -1,0 +1,363 @@
+//! Selectors and tags → the set of tasks to run.
+//!
+//! Values in, values out. Knows nothing of what is done with the selection. Only this room knows globset.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::{Error, Result, escape, nearest};
+use crate::graph::Links;
+use crate::task::{Catalog, LibraryId, TaskId};
+
+/// What the user asked for.
+#[derive(Default)]
+pub struct Request {
+    /// Libraries, each with a name or glob over names; none means all of its tasks.
+    pub targets: Vec<(LibraryId, Option<String>)>,
+    /// Only tasks that carry all of these.
+    pub tags: Vec<String>,
+    /// Not the tasks that match one of these names or globs.
+    pub exclude: Vec<String>,
+    /// Also all that the selected tasks come after, directly or not, unless it is excluded.
+    pub with_deps: bool,
+}
+
+/// The selected tasks, in declaration order.
+///
+/// Errors: `select.syntax` for a malformed glob, `select.nothing` for a selector or an `exclude` that matches nothing, or
+/// for tags that no task carries together, `select.empty` where there are no tasks or none is left.
+pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec<TaskId>> {
+    if catalog.tasks.is_empty() {
+        let paths: Vec<_> = catalog
+            .libraries
+            .iter()
+            .map(|l| format!("`{}`", l.path))
+            .collect();
+        let message = format!("no tasks in {}", paths.join(", "));
+        return Err(Error::new("select.empty", message));
+    }
+    let tagged = tagged(catalog, request)?;
+    let mut chosen = vec![false; catalog.tasks.len()];
+    for (library, selector) in &request.targets {
+        choose(catalog, &tagged, *library, selector.as_deref(), &mut chosen)?;
+    }
+    let excluded = excluded(catalog, &request.exclude)?;
+    exclude(&mut chosen, &excluded);
+    if request.with_deps {
+        add_dependencies(links, &mut chosen);
+        exclude(&mut chosen, &excluded);
+    }
+    let selection: Vec<_> = catalog.ids().filter(|id| chosen[id.index()]).collect();
+    if selection.is_empty() {
+        return Err(Error::new(
+            "select.empty",
+            "`--exclude` leaves no task to run",
+        ));
+    }
+    Ok(selection)
+}
+
+/// Which tasks carry all of the tags.
+fn tagged(catalog: &Catalog, request: &Request) -> Result<Vec<bool>> {
+    let carries = |id: TaskId, tag: &String| catalog.task(id).tags.iter().any(|t| **t == **tag);
+    let all = |id: &TaskId| request.tags.iter().all(|tag| carries(*id, tag));
+    let tagged: Vec<bool> = catalog.ids().map(|id| all(&id)).collect();
+    if tagged.contains(&true) {
+        return Ok(tagged);
+    }
+    let unknown = request
+        .tags
+        .iter()
+        .find(|tag| !catalog.ids().any(|id| carries(id, tag)));
+    let known = known_tags(catalog);
+    let Some(unknown) = unknown else {
+        let tags: Vec<_> = request.tags.iter().map(|tag| format!("`{tag}`")).collect();
+        let message = format!("no task carries all of the tags {}", tags.join(", "));
+        return Err(Error::new("select.nothing", message));
+    };
+    let error = Error::new(
+        "select.nothing",
+        format!("no task carries the tag `{unknown}`"),
+    );
+    Err(suggest_or_list(error, unknown, &known, "the tags are"))
+}
+
+fn known_tags(catalog: &Catalog) -> Vec<&str> {
+    let mut tags: Vec<_> = catalog
+        .tasks
+        .iter()
+        .flat_map(|task| &task.tags)
+        .map(|tag| &**tag)
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// Marks what one target names.
+fn choose(
+    catalog: &Catalog,
+    tagged: &[bool],
+    library: LibraryId,
+    selector: Option<&str>,
+    chosen: &mut [bool],
+) -> Result<()> {
+    let pattern = selector.map(Pattern::new).transpose()?;
+    let (mut matched, mut matched_tagged) = (0, 0);
+    for id in catalog
+        .ids()
+        .filter(|id| catalog.task(*id).library == library)
+    {
+        if pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.matches(catalog, id))
+        {
+            matched += 1;
+            matched_tagged += usize::from(tagged[id.index()]);
+            chosen[id.index()] |= tagged[id.index()];
+        }
+    }
+    match selector {
+        Some(selector) if matched == 0 => Err(no_match(catalog, library, selector)),
+        Some(selector) if matched_tagged == 0 => {
+            let message = format!("`{selector}` is there, but does not carry the tags asked for");
+            Err(Error::new("select.nothing", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
+    let path = &catalog.libraries[library.index()].path;
+    let error = Error::new(
+        "select.nothing",
+        format!("no task of `{path}` matches `{selector}`"),
+    );
+    let own = catalog.tasks.iter().filter(|task| task.library == library);
+    let names: Vec<_> = own.map(|task| &*task.name).collect();
+    suggest_or_list(error, selector, &names, "its tasks are")
+}
+
+/// `did you mean …?`, or all there are, where they are few.
+fn suggest_or_list(error: Error, word: &str, known: &[&str], intro: &str) -> Error {
+    if let Some(near) = nearest(word, known.iter().copied()) {
+        return error.hint(format!("did you mean `{}`?", escape(near)));
+    }
+    let shown: Vec<_> = known
+        .iter()
+        .take(10)
+        .map(|name| format!("`{}`", escape(name)))
+        .collect();
+    match known.len() {
+        0 => error,
+        n if n > 10 => error.hint(format!(
+            "{intro} {} … and {} more",
+            shown.join(", "),
+            n - 10
+        )),
+        _ => error.hint(format!("{intro} {}", shown.join(", "))),
+    }
+}
+
+/// Which tasks match one of the patterns, in any library.
+fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
+    let mut excluded = vec![false; catalog.tasks.len()];
+    for word in patterns {
+        let pattern = Pattern::new(word)?;
+        let mut matched = false;
+        for id in catalog.ids().filter(|id| pattern.matches(catalog, *id)) {
+            excluded[id.index()] = true;
+            matched = true;
+        }
+        if !matched {
+            let message = format!("`--exclude={word}` matches no task");
+            let names: Vec<_> = catalog.tasks.iter().map(|task| &*task.name).collect();
+            let error = Error::new("select.nothing", message);
+            return Err(suggest_or_list(error, word, &names, "the tasks are"));
+        }
+    }
+    Ok(excluded)
+}
+
+fn exclude(chosen: &mut [bool], excluded: &[bool]) {
+    for (chosen, excluded) in chosen.iter_mut().zip(excluded) {
+        *chosen &= !excluded;
+    }
+}
+
+fn add_dependencies(links: &Links, chosen: &mut [bool]) {
+    let mut new: Vec<TaskId> = (0..chosen.len())
+        .filter(|&i| chosen[i])
+        .map(TaskId::new)
+        .collect();
+    while let Some(task) = new.pop() {
+        for &dependency in links.dependencies(task) {
+            if !chosen[dependency.index()] {
+                chosen[dependency.index()] = true;
+                new.push(dependency);
+            }
+        }
+    }
+}
+
+/// A name, or a glob over names; `*` also matches `/`, as names are not paths.
+struct Pattern {
+    word: String,
+    glob: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    fn new(word: &str) -> Result<Self> {
+        let glob = word.contains(['*', '?', '[', '{', '\\']).then(|| {
+            let glob = GlobBuilder::new(word)
+                .literal_separator(false)
+                .backslash_escape(true)
+                .build();
+            glob.map(|glob| glob.compile_matcher()).map_err(|error| {
+                Error::new(
+                    "select.syntax",
+                    format!("malformed glob `{word}`: {}", error.kind()),
+                )
+            })
+        });
+        Ok(Self {
+            word: word.to_owned(),
+            glob: glob.transpose()?,
+        })
+    }
+
+    /// The name in the library, or the one shown, `library::task`.
+    fn matches(&self, catalog: &Catalog, id: TaskId) -> bool {
+        let name = &*catalog.task(id).name;
+        let shown = catalog.name(id);
+        match &self.glob {
+            Some(glob) => glob.is_match(name) || (shown != name && glob.is_match(&*shown)),
+            None => self.word == name || self.word == shown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::sketch;
+
+    /// Tasks a ← b ← c ← d, and other; b and c tagged io, c also slow.
+    fn catalog() -> Catalog {
+        let mut catalog = sketch::catalog("a b<a c<b d<c other");
+        catalog.tasks[1].tags = ["io".into()].into();
+        catalog.tasks[2].tags = ["io".into(), "slow".into()].into();
+        catalog
+    }
+
+    fn request(selectors: &[&str], tags: &[&str], exclude: &[&str], with_deps: bool) -> Request {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let library = LibraryId(0);
+        let mut targets: Vec<_> = selectors
+            .iter()
+            .map(|s| (library, Some((*s).to_owned())))
+            .collect();
+        if targets.is_empty() {
+            targets.push((library, None));
+        }
+        Request {
+            targets,
+            tags: owned(tags),
+            exclude: owned(exclude),
+            with_deps,
+        }
+    }
+
+    fn selected(request: &Request) -> Result<String> {
+        let catalog = catalog();
+        let links = Links::resolve(&catalog).unwrap();
+        let tasks = select(&catalog, &links, request)?;
+        let names: Vec<_> = tasks.iter().map(|&task| catalog.name(task)).collect();
+        Ok(names.join(" "))
+    }
+
+    #[test]
+    fn selectors_tags_and_exclusions_compose() {
+        for (selectors, tags, exclude, with_deps, expected) in [
+            (
+                &[] as &[_],
+                &[] as &[_],
+                &[] as &[_],
+                false,
+                "a b c d other",
+            ),
+            (&["c"], &[], &[], false, "c"),
+            (&["d", "a"], &[], &[], false, "a d"),
+            (&["[ab]"], &[], &[], false, "a b"),
+            (&["*"], &["io"], &[], false, "b c"),
+            (&[], &["io", "slow"], &[], false, "c"),
+            (&["c"], &[], &[], true, "a b c"),
+            (&[], &["slow"], &[], true, "a b c"),
+            (&["c"], &[], &["a"], true, "b c"),
+            (&[], &[], &["o*", "a"], false, "b c d"),
+        ] {
+            let request = request(selectors, tags, exclude, with_deps);
+            assert_eq!(
+                selected(&request).as_deref(),
+                Ok(expected),
+                "{selectors:?} {tags:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_matches_nothing_is_an_error_even_where_others_match() {
+        for (selectors, tags, exclude, expected) in [
+            (
+                &["a", "othr"] as &[_],
+                &[] as &[_],
+                &[] as &[_],
+                "error[select.nothing]: no task of `libx.so` matches `othr`\n  did you mean `other`?",
+            ),
+            (
+                &["deploy*"],
+                &[],
+                &[],
+                "error[select.nothing]: no task of `libx.so` matches `deploy*`\n  its tasks are `a`, `b`, `c`, `d`, `other`",
+            ),
+            (
+                &["a"],
+                &["io"],
+                &[],
+                "error[select.nothing]: `a` is there, but does not carry the tags asked for",
+            ),
+            (
+                &[],
+                &["slwo"],
+                &[],
+                "error[select.nothing]: no task carries the tag `slwo`\n  did you mean `slow`?",
+            ),
+            (
+                &[],
+                &["network"],
+                &[],
+                "error[select.nothing]: no task carries the tag `network`\n  the tags are `io`, `slow`",
+            ),
+            (
+                &["a"],
+                &[],
+                &["a"],
+                "error[select.empty]: `--exclude` leaves no task to run",
+            ),
+            (
+                &[],
+                &[],
+                &["othre"],
+                "error[select.nothing]: `--exclude=othre` matches no task\n  did you mean `other`?",
+            ),
+        ] {
+            let error = selected(&request(selectors, tags, exclude, false)).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_malformed_glob_is_a_usage_error() {
+        let error = selected(&request(&["[a"], &[], &[], false)).unwrap_err();
+        assert_eq!((error.id(), error.exit().code()), ("select.syntax", 2));
+    }
+}

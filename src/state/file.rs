@@ -1,0 +1,106 @@
+//! Reads `--state-file`: one JSON object.
+//!
+//! Knows nothing of what the values mean. Nothing is run before this has succeeded.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::is_reserved;
+use crate::error::{Error, Result, escape};
+use crate::task::Json;
+
+/// More than this is taken for a mistake.
+const LIMIT: u64 = 64 << 20;
+
+/// The members of the object in the file, in their order.
+///
+/// Errors: `state.file` where it cannot be read or holds something else than an object, `state.json` with line and column
+/// where it is not JSON or names a key twice, and `state.file` for keys that tdrun keeps for itself.
+pub fn read_file(path: &Path) -> Result<Vec<(String, Json)>> {
+    let shown = path.display();
+    let text = read_text(path).map_err(|why| {
+        Error::new(
+            "state.file",
+            format!("cannot read the state file `{shown}`: {why}"),
+        )
+    })?;
+    let start = text.trim_start().chars().next();
+    if start != Some('{') && serde_json::from_str::<Value>(&text).is_ok() {
+        let kind = if start == Some('[') {
+            "an array"
+        } else {
+            "a plain value"
+        };
+        let message = format!("the state file `{shown}` holds {kind}, not an object");
+        return Err(Error::new("state.file", message).hint("write `{\"key\": value, …}`"));
+    }
+    let Members(members) = serde_json::from_str(&text)
+        .map_err(|why| Error::new("state.json", format!("in the state file `{shown}`: {why}")))?;
+    if let Some((key, _)) = members.iter().find(|(key, _)| is_reserved(key)) {
+        let key = escape(key);
+        let message = format!("the key `{key}` in the state file `{shown}` is reserved");
+        let hint = "`results` and keys that begin with `_` belong to tdrun";
+        return Err(Error::new("state.file", message).hint(hint));
+    }
+    Ok(members)
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LIMIT {
+        return Err("it is larger than 64 MiB".into());
+    }
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err("it begins with a byte order mark; save it as plain UTF-8".into());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        format!(
+            "it is not UTF-8 from byte {} on",
+            error.utf8_error().valid_up_to()
+        )
+    })
+}
+
+/// The members of an object; serde's own map types take a key that stands twice without a word.
+struct Members(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut keys = std::collections::HashSet::new();
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    if !keys.insert(key.clone()) {
+                        return Err(de::Error::custom(format_args!(
+                            "the key `{key}` stands twice"
+                        )));
+                    }
+                    members.push((key, value.to_string().into()));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}

@@ -1,0 +1,206 @@
+//! The shared state of a run: JSON values by key, and the results of tasks.
+//!
+//! Knows nothing of who reads and writes, or of the order of tasks. Safe from any thread.
+
+mod file;
+mod locks;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use file::read_file;
+pub use locks::Locks;
+
+use crate::task::{Json, Refused, TaskId};
+
+/// The values that all tasks share.
+#[derive(Default)]
+pub struct State {
+    values: Mutex<Values>,
+}
+
+#[derive(Default)]
+struct Values {
+    by_key: HashMap<Box<str>, Json>,
+    /// Keys that the user gave and that nobody has asked for yet: most likely typing errors.
+    unread: BTreeSet<Box<str>>,
+}
+
+impl State {
+    /// Sets a key from the command line; it is reported by [`State::unread`] until somebody asks for it.
+    pub fn give(&self, key: &str, value: Json) {
+        let mut values = self.locked();
+        values.by_key.insert(key.into(), value);
+        values.unread.insert(key.into());
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<Json> {
+        let mut values = self.locked();
+        if !values.unread.is_empty() {
+            values.unread.remove(key);
+        }
+        values.by_key.get(key).cloned()
+    }
+
+    /// Sets a key; `None` removes it.
+    pub fn set(&self, key: &str, value: Option<Json>) -> Result<(), Refused> {
+        check_key(key)?;
+        self.locked().put(key, value);
+        Ok(())
+    }
+
+    /// Sets a key if it holds `expected`; both are canonical JSON, so that equal values are equal texts.
+    pub fn swap(
+        &self,
+        key: &str,
+        expected: Option<&Json>,
+        value: Option<Json>,
+    ) -> Result<(), Refused> {
+        check_key(key)?;
+        let mut values = self.locked();
+        values.unread.remove(key);
+        if values.by_key.get(key) != expected {
+            return Err(Refused::Changed);
+        }
+        values.put(key, value);
+        Ok(())
+    }
+
+    /// Keys that were given and that nobody has asked for.
+    pub fn unread(&self) -> Vec<Box<str>> {
+        self.locked().unread.iter().cloned().collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Values {
+    fn put(&mut self, key: &str, value: Option<Json>) {
+        match value {
+            None => drop(self.by_key.remove(key)),
+            Some(value) => match self.by_key.get_mut(key) {
+                Some(old) => *old = value,
+                None => drop(self.by_key.insert(key.into(), value)),
+            },
+        }
+    }
+}
+
+/// Keys that tdrun keeps for itself.
+pub fn is_reserved(key: &str) -> bool {
+    key.starts_with('_') || key == "results"
+}
+
+fn check_key(key: &str) -> Result<(), Refused> {
+    if is_reserved(key) {
+        return Err(Refused::Denied);
+    }
+    Ok(())
+}
+
+/// What tasks have returned, and what the command line gave in their place.
+#[derive(Default)]
+pub struct Results {
+    by_task: Mutex<HashMap<TaskId, Json>>,
+}
+
+impl Results {
+    /// Stores the result of a task that passed, or a seeded one.
+    pub fn set(&self, task: TaskId, result: Json) {
+        self.locked().insert(task, result);
+    }
+
+    /// Forgets a seeded result, as the task itself is about to run.
+    pub fn clear(&self, task: TaskId) {
+        self.locked().remove(&task);
+    }
+
+    /// What the task returned.
+    pub fn get(&self, task: TaskId) -> Option<Json> {
+        self.locked().get(&task).cloned()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<TaskId, Json>> {
+        self.by_task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Json {
+        text.into()
+    }
+
+    #[test]
+    fn a_value_is_there_until_it_is_removed() {
+        let state = State::default();
+        assert_eq!(state.get("env"), None);
+        state.set("env", Some(json("\"dev\""))).unwrap();
+        assert_eq!(state.get("env"), Some(json("\"dev\"")));
+        state.set("env", None).unwrap();
+        assert_eq!(state.get("env"), None);
+    }
+
+    #[test]
+    fn swap_stores_only_over_the_expected_value() {
+        let state = State::default();
+        let (one, two) = (json("1"), json("2"));
+        assert_eq!(
+            state.swap("n", Some(&one), Some(two.clone())),
+            Err(Refused::Changed)
+        );
+        assert_eq!(state.swap("n", None, Some(one.clone())), Ok(()));
+        assert_eq!(
+            state.swap("n", None, Some(two.clone())),
+            Err(Refused::Changed)
+        );
+        assert_eq!(state.swap("n", Some(&one), Some(two.clone())), Ok(()));
+        assert_eq!(state.swap("n", Some(&two), None), Ok(()));
+        assert_eq!(state.get("n"), None);
+    }
+
+    #[test]
+    fn reserved_keys_are_denied() {
+        let state = State::default();
+        for key in ["_x", "results"] {
+            assert_eq!(state.set(key, Some(json("1"))), Err(Refused::Denied));
+            assert_eq!(state.swap(key, None, Some(json("1"))), Err(Refused::Denied));
+        }
+    }
+
+    #[test]
+    fn what_was_given_and_never_asked_for_is_known() {
+        let state = State::default();
+        state.give("env", json("\"dev\""));
+        state.give("evn", json("\"dev\""));
+        state.get("env");
+        assert_eq!(state.unread(), ["evn".into()]);
+    }
+
+    #[test]
+    fn a_counter_by_swap_counts_right_from_many_threads() {
+        let state = State::default();
+        state.set("n", Some(json("0"))).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..250 {
+                        loop {
+                            let old = state.get("n").unwrap();
+                            let new = json(&(old.parse::<u32>().unwrap() + 1).to_string());
+                            if state.swap("n", Some(&old), Some(new)).is_ok() {
+                                break;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(state.get("n"), Some(json("1000")));
+    }
+}
