@@ -112,10 +112,16 @@ pub enum Cause {
     Failure(Failure),
     /// It skipped itself; the reason may be empty.
     Skip(Box<str>),
-    /// A dependency did not pass: the chain from the direct dependency down to the one that broke it.
+    /// A dependency did not pass: the chain from the direct dependency down to the one that broke it, which is the last.
+    /// At most [`Cause::CHAIN`] long; where more lie between, they are left out before the last.
     Blocked(Box<[TaskId]>),
     /// The run was stopped.
     Stopped(Stop),
+}
+
+impl Cause {
+    /// How many links of a chain of causes are kept.
+    pub const CHAIN: usize = 8;
 }
 
 /// Why no further task is started.
@@ -127,6 +133,10 @@ pub enum Stop {
     Signal(i32),
     /// Setup did not pass.
     Setup,
+    /// A task, or something else in a library, called `exit`: the process is about to end.
+    Exit,
+    /// The system gave no thread to run tasks on.
+    Threads,
 }
 
 /// How many tasks ended how.

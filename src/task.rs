@@ -263,8 +263,6 @@ pub struct Record {
 
 /// What a running task may ask of tdrun. One value per call of an action; usable from any thread until the call ends.
 pub trait Host: Send + Sync {
-    /// The name to show for the task, or for the hook.
-    fn name(&self) -> &str;
     /// Sends a record to the reporters.
     fn log(&self, record: Record);
     /// The task should stop soon.
