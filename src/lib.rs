@@ -5,6 +5,7 @@ pub mod event;
 pub mod exit;
 pub mod graph;
 pub mod interrupt;
+pub mod library;
 pub mod plan;
 pub mod pool;
 pub mod report;

@@ -141,7 +141,8 @@ typedef struct td_host {
     uint32_t (*log_level)(void);
 
     /* Sends a record to the log of the run. target, file and line may be empty. ctx 0 is allowed: the record then
-     * belongs to the library, not to a task. Text over 64 KiB is cut, with a note. [any thread] */
+     * belongs to the library, not to a task. Text over 64 KiB is cut, with a note, and what is not UTF-8 is replaced; so
+     * it is in fail and skip, where 1 MiB is the limit. [any thread] */
     int32_t (*log)(td_ctx ctx, uint32_t level, td_str target, td_str message, td_str file, uint32_t line);
 
     /* Tells why the task is going to fail, and where; the last call counts. The task still has to return TD_FAIL.

@@ -1,0 +1,138 @@
+//! Turns a function of a library into an action: opens a context, calls, and words how the call ended.
+//!
+//! Knows the statuses of the ABI, not the services of the host.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use task_abi::raw;
+
+use super::context::{Call, Said};
+use super::host;
+use crate::task::{Action, Ending, Host};
+
+/// A function of a library and what it wants to be called with.
+struct Function {
+    run: raw::RunFn,
+    user: *mut c_void,
+}
+
+// SAFETY: by the header, tasks are called on any thread of the host, with the same `user`.
+unsafe impl Send for Function {}
+// SAFETY: tdrun never touches what `user` points to.
+unsafe impl Sync for Function {}
+
+impl Function {
+    fn call(&self, host: &Arc<dyn Host>) -> Ending {
+        let Some(call) = Call::begin(host) else {
+            return Ending::failed("too many tasks run at the same time");
+        };
+        // SAFETY: whoever built this action promised that `run` is such a function; the context is live until it ends.
+        let status = unsafe { (self.run)(host::table(), call.handle(), self.user) };
+        ending(status, call.end())
+    }
+}
+
+/// An action that calls a function of a library.
+///
+/// # Safety
+/// `run` must be a function as the header describes, in a library that is never unloaded.
+pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
+    let function = Function { run, user };
+    Box::new(move |host| function.call(host))
+}
+
+/// What a call comes to, by its status and by what it said on the way.
+fn ending(status: i32, said: Said) -> Ending {
+    if let Some(bug) = said.bug {
+        return Ending::failed(bug);
+    }
+    match (status, said.failure) {
+        (raw::OK, _) => Ending::Passed(said.result),
+        (raw::SKIP, _) => Ending::Skipped(said.skip.unwrap_or_default()),
+        (_, Some(failure)) => Ending::Failed(failure),
+        (raw::FAIL, None) => Ending::failed("returned TD_FAIL without saying why"),
+        (status, None) => Ending::failed(match status_name(status) {
+            Some(name) => format!("returned {status} ({name})"),
+            None => format!("returned {status}"),
+        }),
+    }
+}
+
+fn status_name(status: i32) -> Option<&'static str> {
+    Some(match status {
+        raw::E_STALE => "TD_E_STALE",
+        raw::E_ARG => "TD_E_ARG",
+        raw::E_NOTFOUND => "TD_E_NOTFOUND",
+        raw::E_JSON => "TD_E_JSON",
+        raw::E_TOOBIG => "TD_E_TOOBIG",
+        raw::E_DENIED => "TD_E_DENIED",
+        raw::E_CHANGED => "TD_E_CHANGED",
+        raw::E_DEADLOCK => "TD_E_DEADLOCK",
+        raw::E_SPACE => "TD_E_SPACE",
+        raw::E_CANCELLED => "TD_E_CANCELLED",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Failure;
+
+    fn said(failure: Option<&str>, skip: Option<&str>, result: Option<&str>) -> Said {
+        Said {
+            failure: failure.map(|message| Failure {
+                message: message.into(),
+                place: None,
+            }),
+            skip: skip.map(Into::into),
+            result: result.map(Into::into),
+            bug: None,
+        }
+    }
+
+    #[test]
+    fn the_status_decides_and_words_explain() {
+        for (status, said, expected) in [
+            (0, said(None, None, None), Ending::Passed(None)),
+            (
+                0,
+                said(Some("no"), Some("no"), Some("1")),
+                Ending::Passed(Some("1".into())),
+            ),
+            (77, said(None, None, Some("1")), Ending::Skipped("".into())),
+            (
+                77,
+                said(Some("no"), Some("rain"), None),
+                Ending::Skipped("rain".into()),
+            ),
+            (
+                1,
+                said(Some("why"), Some("rain"), Some("1")),
+                Ending::failed("why"),
+            ),
+            (
+                1,
+                said(None, None, None),
+                Ending::failed("returned TD_FAIL without saying why"),
+            ),
+            (17, said(None, None, None), Ending::failed("returned 17")),
+            (17, said(Some("why"), None, None), Ending::failed("why")),
+            (
+                -3,
+                said(None, None, None),
+                Ending::failed("returned -3 (TD_E_NOTFOUND)"),
+            ),
+            (-99, said(None, None, None), Ending::failed("returned -99")),
+            (
+                i32::MIN,
+                said(None, None, None),
+                Ending::failed("returned -2147483648"),
+            ),
+        ] {
+            assert_eq!(ending(status, said), expected, "{status}");
+        }
+    }
+}

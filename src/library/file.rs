@@ -1,0 +1,125 @@
+//! From a path to an open regular file, or the reason why there is none and what was probably meant.
+//!
+//! Knows nothing of what libraries look like inside.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Directory entries that are looked at for a similar name.
+const ENTRIES_MAX: usize = 10_000;
+
+/// Opens a regular file for reading; never waits for a FIFO or a device.
+pub(super) fn open(path: &Path, shown: &str) -> Result<(File, fs::Metadata)> {
+    let before = fs::metadata(path).map_err(|error| refused(path, shown, &error))?;
+    check_regular(&before, shown)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options
+        .open(path)
+        .map_err(|error| refused(path, shown, &error))?;
+    // The name may lead elsewhere by now: what counts is what was opened.
+    let metadata = file
+        .metadata()
+        .map_err(|error| refused(path, shown, &error))?;
+    check_regular(&metadata, shown)?;
+    Ok((file, metadata))
+}
+
+fn check_regular(metadata: &fs::Metadata, shown: &str) -> Result<()> {
+    let kind = metadata.file_type();
+    let kind = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    let message = format!("`{shown}` is {kind}, not a shared library");
+    Err(Error::new("load.format", message))
+}
+
+/// Turns the system's refusal into an error that says what to do.
+pub(super) fn refused(path: &Path, shown: &str, error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => missing(path, shown),
+        Some(libc::ELOOP) => {
+            let message = format!("`{shown}` is a symbolic link that leads back to itself");
+            Error::new("load.notfound", message)
+        }
+        Some(libc::EACCES | libc::EPERM) => denied(path, shown),
+        Some(libc::EMFILE | libc::ENFILE) => {
+            let message = format!("cannot open `{shown}`: too many open files");
+            Error::new("load.limit", message).hint("raise the limit with `ulimit -n`")
+        }
+        Some(libc::ENAMETOOLONG) => Error::new(
+            "load.notfound",
+            format!("`{shown}` is longer than a path can be"),
+        ),
+        _ => Error::new("load.failed", format!("cannot read `{shown}`: {error}")),
+    }
+}
+
+fn denied(path: &Path, shown: &str) -> Error {
+    let message = format!("no permission to read `{shown}`");
+    // Where even looking at it is refused, it is a directory on the way that needs the permission.
+    let hint = if fs::symlink_metadata(path).is_ok() {
+        format!("`chmod u+r {shown}` if it is yours")
+    } else {
+        "a directory on the way to it cannot be searched".to_owned()
+    };
+    Error::new("load.denied", message).hint(hint)
+}
+
+fn missing(path: &Path, shown: &str) -> Error {
+    let error = |text: String| Error::new("load.notfound", text);
+    if let Ok(target) = fs::read_link(path) {
+        let target = target.display();
+        return error(format!(
+            "`{shown}` is a symbolic link to `{target}`, which does not exist"
+        ));
+    }
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    if !directory.is_dir() {
+        let directory = Path::new(shown).parent().unwrap_or(directory).display();
+        let error = error(format!(
+            "`{shown}` does not exist: no directory `{directory}`"
+        ));
+        return error.hint("did you build the library?");
+    }
+    let error = error(format!("`{shown}` does not exist"));
+    match meant(path, directory) {
+        Some(file) => error.hint(format!(
+            "did you mean `{}`?",
+            Path::new(shown).with_file_name(file).display()
+        )),
+        None => error.hint("did you build the library?"),
+    }
+}
+
+/// The file in the directory that was probably meant: with `lib` and `.so`, or with a similar name.
+fn meant(path: &Path, directory: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    if let Some(file) = completed(name).find(|file| directory.join(file).is_file()) {
+        return Some(file.into());
+    }
+    let files: Vec<String> = fs::read_dir(directory)
+        .ok()?
+        .take(ENTRIES_MAX)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|file| Path::new(file).extension() == Some(OsStr::new("so")))
+        .collect();
+    crate::error::nearest(name, files.iter().map(String::as_str)).map(PathBuf::from)
+}
+
+/// What a build makes out of a plain name; cargo also turns `-` into `_`.
+fn completed(name: &str) -> impl Iterator<Item = String> {
+    let stem = name.strip_suffix(".so").unwrap_or(name).to_owned();
+    [stem.clone(), stem.replace('-', "_")]
+        .into_iter()
+        .flat_map(|stem| [format!("lib{stem}.so"), format!("{stem}.so")])
+}

@@ -1,0 +1,92 @@
+//! Opens a library, checks it whole, and turns its table into tasks that can be called.
+//!
+//! The only room that knows the ABI and the dynamic linker. Knows nothing of selections, graphs or runs.
+//!
+//! Loading a library runs its code in this process: its constructors, its entry function, later its tasks. The checks
+//! here turn every honest mistake into an error that says what to do; they are no defence against a hostile library.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::task::{Level, Library, LibraryId, Task};
+
+mod call;
+mod context;
+mod fault;
+mod file;
+mod host;
+mod kind;
+mod memory;
+mod name;
+mod open;
+mod preflight;
+mod sink;
+mod symbols;
+mod table;
+mod value;
+
+pub use sink::{Sink, listen};
+
+/// A library that has been opened and checked. It stays in memory until the process ends.
+pub struct Loaded {
+    /// Its name and its hooks.
+    pub library: Library,
+    /// Its tasks, in the order of its table.
+    pub tasks: Vec<Task>,
+    /// What the user should know although it is no error.
+    pub warnings: Vec<String>,
+    /// The file that was opened.
+    pub identity: FileId,
+}
+
+/// What makes two paths one file, be it by a symbolic or by a hard link: the device and the inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// Tells which file a path leads to, so that the caller can avoid to load it twice; none where there is no such file.
+pub fn identity(path: &Path) -> Option<FileId> {
+    fs::metadata(path)
+        .ok()
+        .map(|metadata| FileId::of(&metadata))
+}
+
+/// Opens the library at `path`, runs its constructors and its entry function, checks its table and copies it.
+///
+/// `shown` is the path as the user typed it, for messages. `level` is the most verbose level that anybody listens to; it
+/// holds for all libraries of the process. A file must not be loaded twice: see [`identity`].
+pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Result<Loaded> {
+    let path = open::absolute(path, shown)?;
+    let report = preflight::check(&path, shown)?;
+    host::set_log_level(level);
+    let entry = open::open(&path, shown, &report)?;
+    let table = entry.table(shown, id)?;
+    let warnings = table.warnings(shown);
+    let library = Library {
+        name: table
+            .name
+            .map_or_else(|| name::from_path(&path), Into::into),
+        path: shown.to_owned(),
+        setup: table.setup,
+        teardown: table.teardown,
+    };
+    Ok(Loaded {
+        library,
+        tasks: table.tasks,
+        warnings,
+        identity: report.identity,
+    })
+}
