@@ -14,6 +14,7 @@ use crate::task::{Level, Library, LibraryId, Task};
 
 mod call;
 mod context;
+pub mod exit;
 mod fault;
 mod file;
 mod host;

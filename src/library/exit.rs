@@ -1,0 +1,184 @@
+//! The end of the process: what a library does to it too early, and what it must not do to it any more.
+//!
+//! Knows nothing of runs or reports: it calls back, and ends the process with the status that it is told.
+#![allow(unsafe_code)]
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use crate::exit::Exit;
+
+/// How long destructors and exit handlers of libraries may take.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What is to be done when a library ends the process: report, then [`leave`].
+pub type OnEarlyExit = Box<dyn FnOnce() + Send>;
+
+static ON_EARLY_EXIT: Mutex<Option<OnEarlyExit>> = Mutex::new(None);
+/// Set once the status is decided.
+static LEAVING: AtomicBool = AtomicBool::new(false);
+static STATUS: AtomicI32 = AtomicI32::new(0);
+/// The signal to end by, or zero.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+/// Arms the guard: when a task or a constructor calls `exit()`, `on_early_exit` runs, once, on the thread that called.
+/// To be called before the first library is loaded, so that exit handlers of libraries run before it.
+///
+/// `_exit`, `quick_exit` and signals do not pass here.
+pub fn guard(on_early_exit: impl FnOnce() + Send + 'static) {
+    static REGISTER: Once = Once::new();
+    *callback() = Some(Box::new(on_early_exit));
+    REGISTER.call_once(register);
+}
+
+/// Disarms the guard: from here on `exit()` ends the process as usual.
+pub fn disarm() {
+    callback().take();
+}
+
+/// Ends the process with this status, whatever destructors and exit handlers of libraries do: they have a second and a
+/// half, and may crash.
+///
+/// `abandoned` says that a thread of a task may still run: then no destructor does, since it would pull the ground from
+/// under that thread; only the buffers of C streams are written.
+pub fn leave(exit: Exit, abandoned: bool) -> ! {
+    disarm();
+    decide(exit);
+    start_watchdog();
+    catch_crashes();
+    if abandoned || matches!(exit, Exit::Signal(_)) {
+        flush_c_streams();
+        finish();
+    }
+    // SAFETY: runs exit handlers and destructors; no lock of tdrun is held, and the watchdog waits.
+    unsafe { libc::exit(exit.code()) }
+}
+
+fn callback() -> std::sync::MutexGuard<'static, Option<OnEarlyExit>> {
+    ON_EARLY_EXIT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn decide(exit: Exit) {
+    if let Exit::Signal(signal) = exit {
+        SIGNAL.store(signal, Ordering::Relaxed);
+    }
+    STATUS.store(exit.code(), Ordering::Relaxed);
+    LEAVING.store(true, Ordering::Release);
+}
+
+#[cfg(target_env = "gnu")]
+fn register() {
+    unsafe extern "C" {
+        fn on_exit(
+            handler: extern "C" fn(c_int, *mut std::ffi::c_void),
+            argument: *mut std::ffi::c_void,
+        ) -> c_int;
+    }
+    extern "C" fn handler(status: c_int, _: *mut std::ffi::c_void) {
+        at_exit(status);
+    }
+    // SAFETY: the handler is a function of this program, which is never unloaded.
+    unsafe { on_exit(handler, std::ptr::null_mut()) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn register() {
+    extern "C" fn handler() {
+        at_exit(STATUS.load(Ordering::Relaxed));
+    }
+    // SAFETY: the handler is a function of this program, which is never unloaded.
+    unsafe { libc::atexit(handler) };
+}
+
+/// Runs inside `exit()`.
+fn at_exit(status: c_int) {
+    if LEAVING.load(Ordering::Acquire) {
+        // A handler of a library has called `exit()` again, with a status of its own.
+        if status != STATUS.load(Ordering::Relaxed) {
+            flush_c_streams();
+            finish();
+        }
+        return;
+    }
+    let callback = callback().take();
+    if let Some(callback) = callback {
+        let _ = catch_unwind(AssertUnwindSafe(callback));
+        leave(Exit::Failed, true);
+    }
+}
+
+fn flush_c_streams() {
+    // SAFETY: null means all output streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// Ends the process when destructors hang. Where not even a thread can be started, nothing is risked.
+fn start_watchdog() {
+    let watch = || {
+        std::thread::sleep(PATIENCE);
+        finish();
+    };
+    let watchdog = std::thread::Builder::new().name("exit".into()).spawn(watch);
+    if watchdog.is_err() {
+        finish();
+    }
+}
+
+/// From here on a crash does not change the status.
+fn catch_crashes() {
+    for signal in [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGABRT,
+    ] {
+        set_action(
+            signal,
+            on_crash as extern "C" fn(c_int) as libc::sighandler_t,
+        );
+    }
+}
+
+/// Only calls what may be called in a signal handler.
+extern "C" fn on_crash(_: c_int) {
+    const WARNING: &[u8] = b"tdrun: warning: a library crashed while the process ended\n";
+    // SAFETY: the buffer is static. Nothing can be done where it cannot be written.
+    unsafe { libc::write(libc::STDERR_FILENO, WARNING.as_ptr().cast(), WARNING.len()) };
+    finish();
+}
+
+/// Ends the process at once: by the signal, where it ends by one, else with the status. Safe in a signal handler.
+fn finish() -> ! {
+    let signal = SIGNAL.load(Ordering::Relaxed);
+    if signal != 0 {
+        set_action(signal, libc::SIG_DFL);
+        raise_unblocked(signal);
+    }
+    // SAFETY: ends the process, without running anything else.
+    unsafe { libc::_exit(STATUS.load(Ordering::Relaxed)) }
+}
+
+fn set_action(signal: c_int, handler: libc::sighandler_t) {
+    // SAFETY: zero is a valid value for all fields; the handler is one of this file, or the default.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_NODEFER;
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+    }
+}
+
+fn raise_unblocked(signal: c_int) {
+    // SAFETY: the set is initialised before it is used; all three calls are allowed in a signal handler.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
