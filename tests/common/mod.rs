@@ -1,0 +1,74 @@
+//! What several test files need: C libraries built on the spot.
+//!
+//! Knows nothing of what is tested.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/task-abi/include");
+
+/// Builds `lib<name>.so` out of C source, which may include `tdrun.h`, with further compiler flags. `__FILE__` in it is
+/// `<name>.c`.
+///
+/// The directory follows from the content: the same library is built once, and tests that run at the same time do not
+/// disturb each other. Who changes the file, copies it first.
+pub(crate) fn c_library(name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    c_output(
+        &format!("lib{name}.so"),
+        name,
+        source,
+        &[&["-shared", "-fPIC"], flags].concat(),
+    )
+}
+
+/// As [`c_library`], but what is built is up to the flags.
+pub(crate) fn c_output(output: &str, name: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let directory = directory_of(&(output, name, source, flags, header_text()));
+    let built = directory.join(output);
+    if built.exists() {
+        return built;
+    }
+    let work = scratch("cc");
+    let file = format!("{name}.c");
+    fs::write(work.join(&file), source).expect("the source is written");
+    let compiler = Command::new("cc")
+        .current_dir(&work)
+        .args([
+            "-O1", "-Wall", "-Wextra", "-Werror", "-I", INCLUDE, "-o", output, &file,
+        ])
+        .args(flags)
+        .output()
+        .expect("cc is installed");
+    let messages = String::from_utf8_lossy(&compiler.stderr);
+    assert!(compiler.status.success(), "cc refuses {file}:\n{messages}");
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::rename(work.join(output), &built).expect("the library is moved");
+    let _ = fs::remove_dir_all(work);
+    built
+}
+
+/// A new empty directory.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{name}-{}-{number}", std::process::id());
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
+
+fn directory_of(content: &impl Hash) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    let name = format!("c-{:016x}", hasher.finish());
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn header_text() -> String {
+    fs::read_to_string(Path::new(INCLUDE).join("tdrun.h")).expect("the header is readable")
+}

@@ -1,0 +1,41 @@
+//! The library room from outside: files that cannot be loaded, tables that are wrong, calls that go both ways, the end.
+//!
+//! Knows nothing of runs; the host is a mock.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calls;
+mod ends;
+mod files;
+mod mock;
+mod tables;
+
+use std::path::Path;
+
+use tdrun::error::Error;
+use tdrun::library::{self, Loaded};
+use tdrun::task::{Level, LibraryId};
+
+/// Loads a library under its file name.
+fn load(path: &Path) -> Result<Loaded, Error> {
+    let shown = path.file_name().unwrap_or_default().to_string_lossy();
+    library::load(path, &shown, LibraryId(0), Some(Level::Info))
+}
+
+/// Expects a library to be refused.
+fn refusal(path: &Path) -> Error {
+    match load(path) {
+        Ok(_) => panic!("`{}` was loaded", path.display()),
+        Err(error) => error,
+    }
+}
+
+/// Expects an error with this id and these words in message or hints.
+fn assert_error(error: &Error, id: &str, words: &[&str], case: &str) {
+    let text = error.to_string();
+    assert_eq!(error.id(), id, "{case}: {text}");
+    for word in words {
+        assert!(text.contains(word), "{case}: no `{word}` in {text}");
+    }
+}
