@@ -14,12 +14,18 @@ use crate::exit::Exit;
 /// How long destructors and exit handlers of libraries may take.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// How many threads may call `exit()` at the same time: each takes one registration off the list, and whoever finds none
+/// ends the process.
+const GUARDS: usize = 16;
+
 /// What is to be done when a library ends the process: report, then [`leave`].
 pub type OnEarlyExit = Box<dyn FnOnce() + Send>;
 
 static ON_EARLY_EXIT: Mutex<Option<OnEarlyExit>> = Mutex::new(None);
 /// Set once the status is decided.
 static LEAVING: AtomicBool = AtomicBool::new(false);
+/// Set once a thread reports an early exit.
+static REPORTING: AtomicBool = AtomicBool::new(false);
 static STATUS: AtomicI32 = AtomicI32::new(0);
 /// The signal to end by, or zero.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
@@ -31,7 +37,7 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 pub fn guard(on_early_exit: impl FnOnce() + Send + 'static) {
     static REGISTER: Once = Once::new();
     *callback() = Some(Box::new(on_early_exit));
-    REGISTER.call_once(register);
+    REGISTER.call_once(|| (0..GUARDS).for_each(|_| register()));
 }
 
 /// Disarms the guard: from here on `exit()` ends the process as usual.
@@ -41,6 +47,8 @@ pub fn disarm() {
 
 /// Ends the process with this status, whatever destructors and exit handlers of libraries do: they have a second and a
 /// half, and may crash.
+///
+/// What cannot be stopped is a library that calls `_exit` in a destructor.
 ///
 /// `abandoned` says that a thread of a task may still run: then no destructor does, since it would pull the ground from
 /// under that thread; only the buffers of C streams are written.
@@ -103,11 +111,22 @@ fn at_exit(status: c_int) {
         }
         return;
     }
-    let callback = callback().take();
-    if let Some(callback) = callback {
+    if let Some(callback) = take_callback() {
         let _ = catch_unwind(AssertUnwindSafe(callback));
         leave(Exit::Failed, true);
     }
+    // Another thread reports, and then ends the process.
+    while REPORTING.load(Ordering::Acquire) {
+        std::thread::park();
+    }
+}
+
+fn take_callback() -> Option<OnEarlyExit> {
+    let mut callback = callback();
+    if callback.is_some() {
+        REPORTING.store(true, Ordering::Release);
+    }
+    callback.take()
 }
 
 fn flush_c_streams() {

@@ -14,8 +14,9 @@ pub(super) struct Memory {
 impl Memory {
     /// Looks at the process as it is now.
     pub(super) fn now() -> Self {
-        match fs::read_to_string("/proc/self/maps") {
-            Ok(maps) => Self::parse(&maps),
+        match fs::read("/proc/self/maps") {
+            // Paths in it may be any bytes.
+            Ok(maps) => Self::parse(&String::from_utf8_lossy(&maps)),
             Err(_) => Self {
                 readable: None,
                 executable: None,

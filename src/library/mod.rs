@@ -12,6 +12,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::task::{Level, Library, LibraryId, Task};
 
+mod arch;
 mod call;
 mod context;
 pub mod exit;

@@ -103,7 +103,13 @@ impl Refusal<'_> {
     /// Sorts the linker's texts: they say which file is at fault first, then what is wrong with it.
     fn into_error(self, text: &str) -> Error {
         let own = self.path.to_string_lossy();
-        let (file, what) = text.split_once(": ").unwrap_or((&own, text));
+        let about_ours = text
+            .strip_prefix(&*own)
+            .and_then(|rest| rest.strip_prefix(": "));
+        let (file, what) = match about_ours {
+            Some(what) => (&*own, what),
+            None => text.split_once(": ").unwrap_or((&own, text)),
+        };
         if let Some(symbol) = what.strip_prefix("undefined symbol: ") {
             return self.symbol(symbol, file);
         }
@@ -270,7 +276,7 @@ mod tests {
                 "`./x.so` needs a library that needs `libfar.so`",
             ),
             (
-                "/a/x.so: undefined symbol: not_there",
+                "/a: b/x.so: undefined symbol: not_there",
                 "load.symbol",
                 "`./x.so` uses `not_there`",
             ),
@@ -280,22 +286,22 @@ mod tests {
                 "`/b/y.so` uses `f`, which",
             ),
             (
-                "/a/x.so: undefined symbol: __asan_init",
+                "/a: b/x.so: undefined symbol: __asan_init",
                 "load.sanitizer",
                 "`./x.so`",
             ),
             (
-                "/lib/libc.so.6: version `GLIBC_9.99' not found (required by /a/x.so)",
+                "/lib/libc.so.6: version `GLIBC_9.99' not found (required by /a: b/x.so)",
                 "load.glibc",
                 "`./x.so` needs GLIBC_9.99, which `libc.so.6`",
             ),
             (
-                "/lib/libq.so: version `Q_2' not found (required by /a/x.so)",
+                "/lib/libq.so: version `Q_2' not found (required by /a: b/x.so)",
                 "load.dep",
                 "`./x.so` needs Q_2, which `libq.so`",
             ),
             (
-                "/a/x.so: cannot allocate memory in static TLS block",
+                "/a: b/x.so: cannot allocate memory in static TLS block",
                 "load.tls",
                 "`./x.so`",
             ),
@@ -305,19 +311,19 @@ mod tests {
                 "too many open files",
             ),
             (
-                "/a/x.so: failed to map segment from shared object: Cannot allocate memory",
+                "/a: b/x.so: failed to map segment from shared object: Cannot allocate memory",
                 "load.limit",
                 "not enough memory",
             ),
             (
-                "/a/x.so: strange new text",
+                "/a: b/x.so: strange new text",
                 "load.failed",
                 "`./x.so`: strange new text",
             ),
             ("strange", "load.failed", "`./x.so`: strange"),
         ] {
             let refusal = Refusal {
-                path: Path::new("/a/x.so"),
+                path: Path::new("/a: b/x.so"),
                 shown: "./x.so",
                 report: &report,
             };

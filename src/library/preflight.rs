@@ -7,10 +7,11 @@ use std::fs::File;
 use std::path::Path;
 
 use object::Endianness;
-use object::elf::{self, FileHeader32, FileHeader64, Machine, ProgramHeader64};
+use object::elf::{self, FileHeader32, FileHeader64, ProgramHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::read::{FileKind, ReadCache, ReadRef};
 
+use super::arch::{self, HERE};
 use super::symbols::Dynamic;
 use super::{FileId, file, kind};
 use crate::error::{Error, Result};
@@ -142,8 +143,8 @@ fn check_architecture<'a, R: ReadRef<'a>>(data: R, path: &Path, shown: &str) -> 
         });
     }
     let built_for = match FileKind::parse(data) {
-        Ok(FileKind::Elf64) => target::<FileHeader64<Endianness>, _>(data),
-        Ok(FileKind::Elf32) => target::<FileHeader32<Endianness>, _>(data),
+        Ok(FileKind::Elf64) => arch::target::<FileHeader64<Endianness>, _>(data),
+        Ok(FileKind::Elf32) => arch::target::<FileHeader32<Endianness>, _>(data),
         _ if data.len().unwrap_or(0) < 64 => return Err(truncated(shown, 64, data)),
         _ => return Err(damaged(shown)),
     };
@@ -154,58 +155,6 @@ fn check_architecture<'a, R: ReadRef<'a>>(data: R, path: &Path, shown: &str) -> 
     let message = format!("`{shown}` is built for {built_for}, this tdrun is {HERE}");
     let hint = "build the library for this machine, or run a tdrun that is built for the library's";
     Err(Error::new("load.arch", message).hint(hint))
-}
-
-/// What this tdrun can load.
-const HERE: &str = if cfg!(target_pointer_width = "64") && cfg!(target_endian = "little") {
-    std::env::consts::ARCH
-} else {
-    "a machine that tdrun does not support"
-};
-
-/// The architecture as Rust calls it, with what else would keep the file from being loaded.
-fn target<'a, H: FileHeader<Endian = Endianness>, R: ReadRef<'a>>(data: R) -> Option<String> {
-    let header = H::parse(data).ok()?;
-    let endian = header.endian().ok()?;
-    let mut name = machine(header.e_machine(endian));
-    // Byte order and word size are worth a word where the name does not say them.
-    if header.is_big_endian() && !name.contains("64be") {
-        name.push_str(" (big-endian)");
-    }
-    if header.is_class_32() && matches!(&*name, "x86_64" | "aarch64" | "riscv64") {
-        name.push_str(" (32-bit)");
-    }
-    if let Some(system) = foreign_system(header.e_ident().os_abi) {
-        name = format!("{name} {system}");
-    }
-    Some(name)
-}
-
-fn machine(machine: Machine) -> String {
-    match machine {
-        elf::EM_X86_64 => "x86_64",
-        elf::EM_AARCH64 => "aarch64",
-        elf::EM_386 => "x86 (32-bit)",
-        elf::EM_ARM => "arm (32-bit)",
-        elf::EM_RISCV => "riscv64",
-        elf::EM_PPC64 => "powerpc64",
-        elf::EM_S390 => "s390x",
-        elf::EM_LOONGARCH => "loongarch64",
-        elf::EM_MIPS => "mips",
-        other => return format!("machine {}", other.0),
-    }
-    .to_owned()
-}
-
-fn foreign_system(system: elf::OsAbi) -> Option<&'static str> {
-    match system {
-        elf::ELFOSABI_SYSV | elf::ELFOSABI_GNU => None,
-        elf::ELFOSABI_FREEBSD => Some("FreeBSD"),
-        elf::ELFOSABI_OPENBSD => Some("OpenBSD"),
-        elf::ELFOSABI_NETBSD => Some("NetBSD"),
-        elf::ELFOSABI_SOLARIS => Some("Solaris"),
-        _ => Some("on another operating system"),
-    }
 }
 
 fn header<'a, R: ReadRef<'a>>(data: R, shown: &str) -> Result<&'a FileHeader64<Endianness>> {
@@ -286,7 +235,8 @@ fn is_sanitizer(library: &str) -> bool {
 
 /// Whether the runtime is in this process, as it is after `LD_PRELOAD`.
 fn is_loaded(library: &str) -> bool {
-    std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains(library))
+    std::fs::read("/proc/self/maps")
+        .is_ok_and(|maps| String::from_utf8_lossy(&maps).contains(library))
 }
 
 fn sanitizer(shown: &str, runtime: &str) -> Error {

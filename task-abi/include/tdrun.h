@@ -38,6 +38,9 @@
  * STRINGS are a pointer and a length in bytes, UTF-8, without a terminating NUL (there may be one behind). A null
  * pointer is allowed where the length is zero.
  *
+ * LIMITS. A table with more is refused: 67,108,864 tasks; 65,536 entries in one `after` or `tags`; 255 bytes in a name or
+ * a tag, 4096 in `file`, 64 KiB in `doc`.
+ *
  * OWNERSHIP. Nobody frees the other side's memory. What the library passes to a host function is copied before that
  * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it
  * points to, must stay valid and unchanged until the process ends; libraries are never unloaded.

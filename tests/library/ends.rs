@@ -238,3 +238,34 @@ fn a_stream_that_is_held_forever_does_not_hold_the_end() {
     let (status, _, said) = run("abandoned", &library(hold, body));
     assert_eq!(status, Some(1), "{said}");
 }
+
+#[test]
+fn threads_that_exit_at_the_same_time_wait_for_the_report() {
+    let threads = "#include <pthread.h>
+                   static pthread_barrier_t barrier;
+                   static void *leave(void *user) { pthread_barrier_wait(&barrier); exit(0); return user; }";
+    let body = "pthread_t thread; pthread_barrier_init(&barrier, NULL, 8);
+                for (int i = 0; i < 8; i++) pthread_create(&thread, NULL, leave, NULL);
+                for (;;) pause();";
+    let library = library(threads, body);
+    for _ in 0..20 {
+        let (status, _, said) = run("guarded", &library);
+        assert_eq!(status, Some(1), "{said}");
+        assert_eq!(said.matches("reported").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_thread_that_uses_what_is_destroyed_does_not_change_the_status() {
+    let thread = "#include <pthread.h>
+                  static int *volatile number;
+                  static volatile long sum;
+                  static void *use(void *user) { for (;;) sum += *number; return user; }
+                  __attribute__((destructor)) static void end(void) { number = NULL; for (;;) pause(); }";
+    let body = "pthread_t thread; number = malloc(4); *number = 1; pthread_create(&thread, NULL, use, NULL);";
+    let library = library(thread, body);
+    for _ in 0..10 {
+        let (status, signal, said) = run("passed", &library);
+        assert_eq!((status, signal), (Some(0), None), "{said}");
+    }
+}

@@ -396,3 +396,21 @@ fn a_table_may_be_built_in_code_and_be_long() {
     assert_eq!(loaded.tasks.len(), 100_000);
     assert_eq!(&*loaded.tasks[99_999].name, "199999");
 }
+
+#[test]
+fn pointers_are_checked_whatever_the_path_is_called() {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(b"lib\xff: \xfe.so");
+    let path = super::common::scratch("bytes").join(name);
+    std::fs::copy(
+        library_that("tasks[0].doc = (td_str){(char *)8, 5};"),
+        &path,
+    )
+    .expect("copied");
+    assert_error(
+        &refusal(&path),
+        "abi.pointer",
+        &["`doc`"],
+        "a path of bytes",
+    );
+}
