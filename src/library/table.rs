@@ -94,6 +94,9 @@ pub(super) unsafe fn read(
     })
 }
 
+/// The names in a list of a task.
+type Names = Box<[Box<str>]>;
+
 struct Reader<'a> {
     memory: &'a Memory,
     shown: &'a str,
@@ -125,7 +128,8 @@ impl<'a> Reader<'a> {
 
     fn check_table(&self, table: &raw::Table) -> Checked<()> {
         check_flags(table.flags)?;
-        let needs = self.list(table.needs, table.need_count, "needs", name::NAME_MAX)?;
+        let (needs, count) = (table.needs, table.need_count);
+        let needs = self.list(needs, count, "needs", name::NAME_MAX, |_| None)?;
         if !needs.is_empty() {
             let clause = format!(
                 "needs `{}`, which this tdrun does not know",
@@ -230,20 +234,14 @@ impl<'a> Reader<'a> {
         Ok(unsafe { call::action(run, raw.user) })
     }
 
-    fn after(&self, raw: &raw::Task) -> Checked<Box<[Box<str>]>> {
-        let names = self.list(raw.after, raw.after_count, "after", QUALIFIED_MAX)?;
-        if let Some(index) = names.iter().position(|name| name.is_empty()) {
-            return Err(Fault::new("abi.name", format!("`after[{index}]` is empty")));
-        }
-        Ok(names.into_iter().map(Into::into).collect())
+    fn after(&self, raw: &raw::Task) -> Checked<Names> {
+        let rule = |name: &str| name.is_empty().then(|| "is empty".to_owned());
+        self.list(raw.after, raw.after_count, "after", QUALIFIED_MAX, rule)
     }
 
-    fn tags(&self, raw: &raw::Task) -> Checked<Box<[Box<str>]>> {
-        let tags = self.list(raw.tags, raw.tag_count, "tags", name::NAME_MAX)?;
-        for (index, tag) in tags.iter().enumerate() {
-            check_name(tag, format_args!("tags[{index}]"))?;
-        }
-        Ok(tags.into_iter().map(Into::into).collect())
+    fn tags(&self, raw: &raw::Task) -> Checked<Names> {
+        let rule = name::broken_rule;
+        self.list(raw.tags, raw.tag_count, "tags", name::NAME_MAX, rule)
     }
 
     fn list(
@@ -252,26 +250,32 @@ impl<'a> Reader<'a> {
         count: usize,
         field: &str,
         limit: usize,
-    ) -> Checked<Vec<&'a str>> {
+        broken_rule: impl Fn(&str) -> Option<String>,
+    ) -> Checked<Names> {
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(Names::default());
         }
+        self.check_list(list, count, field)?;
+        let mut names = Vec::with_capacity(count);
+        for index in 0..count {
+            // SAFETY: the whole array is readable.
+            let text = unsafe { list.wrapping_add(index).read_unaligned() };
+            let name = self.text(text, format_args!("{field}[{index}]"), limit)?;
+            if let Some(rule) = broken_rule(name) {
+                return Err(Fault::new("abi.name", format!("`{field}[{index}]` {rule}")));
+            }
+            names.push(name.into());
+        }
+        Ok(names.into())
+    }
+
+    fn check_list(&self, list: *const raw::Str, count: usize, field: &str) -> Checked<()> {
         if count > LIST_MAX {
             let clause = format!("`{field}` has {count} entries, the limit is {LIST_MAX}");
             return Err(Fault::new("abi.limit", clause));
         }
-        self.check_readable(
-            list.addr(),
-            count * size_of::<raw::Str>(),
-            format_args!("`{field}`"),
-        )?;
-        (0..count)
-            .map(|index| {
-                // SAFETY: the whole array is readable.
-                let text = unsafe { list.wrapping_add(index).read_unaligned() };
-                self.text(text, format_args!("{field}[{index}]"), limit)
-            })
-            .collect()
+        let size = count * size_of::<raw::Str>();
+        self.check_readable(list.addr(), size, format_args!("`{field}`"))
     }
 
     fn text(&self, text: raw::Str, field: fmt::Arguments<'_>, limit: usize) -> Checked<&'a str> {
@@ -383,7 +387,7 @@ fn check_flags(flags: u64) -> Checked<()> {
     Err(Fault::new("abi.flag", clause).hint("a newer tdrun may know it"))
 }
 
-fn check_name(text: &str, field: impl fmt::Display) -> Checked<()> {
+fn check_name(text: &str, field: &str) -> Checked<()> {
     match name::broken_rule(text) {
         Some(rule) => Err(Fault::new("abi.name", format!("`{field}` {rule}"))),
         None => Ok(()),
