@@ -33,7 +33,8 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// Arms the guard: when a task or a constructor calls `exit()`, `on_early_exit` runs, once, on the thread that called.
 /// To be called before the first library is loaded, so that exit handlers of libraries run before it.
 ///
-/// `_exit`, `quick_exit` and signals do not pass here.
+/// Whoever arms it ends the process by [`leave`], or calls [`disarm`] before it ends in another way. `_exit`, `quick_exit`
+/// and signals do not pass here.
 pub fn guard(on_early_exit: impl FnOnce() + Send + 'static) {
     static REGISTER: Once = Once::new();
     *callback() = Some(Box::new(on_early_exit));

@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     fn tasks(&self, table: &raw::Table) -> Result<Vec<Task>> {
-        let mut tasks = Vec::with_capacity(table.task_count.min(1 << 16));
+        let mut tasks = Vec::with_capacity(table.task_count.min(1 << 20));
         let mut files = Files::default();
         for index in 0..table.task_count {
             let raw = self.raw_task(table, index)?;

@@ -51,12 +51,14 @@ pub(crate) fn c_output(output: &str, name: &str, source: &str, flags: &[&str]) -
     built
 }
 
-/// A new empty directory.
+/// An empty directory, of this test program alone. It stays until the next run, for who wants to look.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{name}-{}-{number}", std::process::id());
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let program = std::env::current_exe().expect("known");
+    let program = program.file_stem().expect("a file").to_string_lossy();
+    let directory =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{number}-{name}"));
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).expect("a directory");
     directory

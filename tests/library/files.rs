@@ -313,13 +313,20 @@ fn a_missing_dependency_is_named_with_who_needs_it() {
         "-Wl,-rpath,/nowhere",
         "-Wno-override-init",
     ];
-    let error = refusal(&c_library("needy", &source, &flags));
+    let path = c_library("needy", &source, &flags);
+    let error = refusal(&path);
     let words = [
         "`libneedy.so` needs `libdep.so`",
         "RUNPATH (/nowhere)",
         "LD_LIBRARY_PATH",
     ];
     assert_error(&error, "load.dep", &words, "dep");
+    let beside = scratch("beside");
+    let [needy, dep] = ["libneedy.so", "libdep.so"].map(|name| beside.join(name));
+    fs::copy(path, &needy).expect("copied");
+    fs::copy(&dependency, dep).expect("copied");
+    let hint = format!("LD_LIBRARY_PATH={} tdrun libneedy.so", beside.display());
+    assert_error(&refusal(&needy), "load.dep", &[&hint], "beside");
 }
 
 #[test]
