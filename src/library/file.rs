@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what libraries look like inside.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -68,7 +69,7 @@ fn denied(path: &Path, shown: &str) -> Error {
     let message = format!("no permission to read `{shown}`");
     // Where even looking at it is refused, it is a directory on the way that needs the permission.
     let hint = if fs::symlink_metadata(path).is_ok() {
-        format!("`chmod u+r {shown}` if it is yours")
+        format!("`chmod u+r {}` if it is yours", for_shell(shown))
     } else {
         "a directory on the way to it cannot be searched".to_owned()
     };
@@ -101,6 +102,15 @@ fn missing(path: &Path, shown: &str) -> Error {
     }
 }
 
+/// The path as it is typed in a shell.
+pub(super) fn for_shell(shown: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if shown.chars().all(plain) {
+        return shown.into();
+    }
+    format!("'{}'", shown.replace('\'', r"'\''")).into()
+}
+
 /// The file in the directory that was probably meant: with `lib` and `.so`, or with a similar name.
 fn meant(path: &Path, directory: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
@@ -122,4 +132,22 @@ fn completed(name: &str) -> impl Iterator<Item = String> {
     [stem.clone(), stem.replace('-', "_")]
         .into_iter()
         .flat_map(|stem| [format!("lib{stem}.so"), format!("{stem}.so")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_needs_it() {
+        for (path, typed) in [
+            ("./target/debug/libx.so", "./target/debug/libx.so"),
+            ("/größe/x.so", "/größe/x.so"),
+            ("my lib.so", "'my lib.so'"),
+            ("it's.so", r"'it'\''s.so'"),
+            ("$HOME.so", "'$HOME.so'"),
+        ] {
+            assert_eq!(for_shell(path), typed);
+        }
+    }
 }

@@ -145,8 +145,12 @@ impl Refusal<'_> {
         }
         let whose = self.file(file);
         let message = format!("`{whose}` uses `{symbol}`, which no library that it needs defines");
-        Error::new("load.symbol", message)
-            .hint("link it with the library that defines it (-Wl,-z,defs finds this when linking)")
+        let error = Error::new("load.symbol", message)
+            .hint("link it with the library that defines it (-Wl,-z,defs finds this when linking)");
+        if symbol.starts_with("_Z") {
+            return error.hint(format!("`c++filt {symbol}` shows it as it was written"));
+        }
+        error
     }
 
     fn tls(&self, file: &str) -> Error {
@@ -158,7 +162,7 @@ impl Refusal<'_> {
             .hint("build it without -ftls-model=initial-exec")
             .hint(format!(
                 "or GLIBC_TUNABLES=glibc.rtld.optional_static_tls=2097152 tdrun {}",
-                self.shown
+                file::for_shell(self.shown)
             ))
     }
 
@@ -203,9 +207,10 @@ impl Refusal<'_> {
         let error = Error::new("load.dep", message).hint(self.searched());
         match self.beside(file) {
             Some(directory) => error.hint(format!(
-                "it lies in `{0}`: LD_LIBRARY_PATH={0} tdrun {1}",
+                "it lies in `{}`: LD_LIBRARY_PATH={} tdrun {}",
                 directory.display(),
-                self.shown
+                file::for_shell(&directory.to_string_lossy()),
+                file::for_shell(self.shown)
             )),
             None => error.hint("install it, or name its directory in LD_LIBRARY_PATH"),
         }

@@ -243,7 +243,10 @@ fn sanitizer(shown: &str, runtime: &str) -> Error {
     let message = format!(
         "`{shown}` is built with a sanitizer, whose `{runtime}` must be loaded before tdrun itself"
     );
-    Error::new("load.sanitizer", message).hint(format!("LD_PRELOAD={runtime} tdrun {shown}"))
+    Error::new("load.sanitizer", message).hint(format!(
+        "LD_PRELOAD={runtime} tdrun {}",
+        file::for_shell(shown)
+    ))
 }
 
 #[cfg(test)]
