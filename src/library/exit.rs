@@ -3,6 +3,7 @@
 //! Knows nothing of runs or reports: it calls back, and ends the process with the status that it is told.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -13,6 +14,11 @@ use crate::exit::Exit;
 
 /// How long destructors and exit handlers of libraries may take.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+thread_local! {
+    /// Whether this is the thread that reports: it must not wait for itself.
+    static REPORTS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// How many threads may call `exit()` at the same time: each takes one registration off the list, and whoever finds none
 /// ends the process.
@@ -49,13 +55,17 @@ pub fn disarm() {
 /// Ends the process with this status, whatever destructors and exit handlers of libraries do: they have a second and a
 /// half, and may crash.
 ///
+/// The first caller decides. A later one waits for the end, or, with a signal, brings it about at once.
+///
 /// What cannot be stopped is a library that calls `_exit` in a destructor.
 ///
 /// `abandoned` says that a thread of a task may still run: then no destructor does, since it would pull the ground from
 /// under that thread; only the buffers of C streams are written.
 pub fn leave(exit: Exit, abandoned: bool) -> ! {
     disarm();
-    decide(exit);
+    if !decide(exit) {
+        yield_to_first(exit);
+    }
     start_watchdog();
     catch_crashes();
     if abandoned || matches!(exit, Exit::Signal(_)) {
@@ -70,12 +80,29 @@ fn callback() -> std::sync::MutexGuard<'static, Option<OnEarlyExit>> {
     ON_EARLY_EXIT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn decide(exit: Exit) {
-    if let Exit::Signal(signal) = exit {
-        SIGNAL.store(signal, Ordering::Relaxed);
+/// Fixes the status; false where it has been fixed before.
+fn decide(exit: Exit) -> bool {
+    static DECISION: Once = Once::new();
+    let mut first = false;
+    DECISION.call_once(|| {
+        if let Exit::Signal(signal) = exit {
+            SIGNAL.store(signal, Ordering::Relaxed);
+        }
+        STATUS.store(exit.code(), Ordering::Relaxed);
+        LEAVING.store(true, Ordering::Release);
+        first = true;
+    });
+    first
+}
+
+/// What a thread does that leaves while another one is already at it.
+fn yield_to_first(exit: Exit) -> ! {
+    if matches!(exit, Exit::Signal(_)) {
+        finish();
     }
-    STATUS.store(exit.code(), Ordering::Relaxed);
-    LEAVING.store(true, Ordering::Release);
+    loop {
+        std::thread::park();
+    }
 }
 
 #[cfg(target_env = "gnu")]
@@ -116,6 +143,9 @@ fn at_exit(status: c_int) {
         let _ = catch_unwind(AssertUnwindSafe(callback));
         leave(Exit::Failed, true);
     }
+    if REPORTS.get() {
+        leave(Exit::Failed, true);
+    }
     // Another thread reports, and then ends the process.
     while REPORTING.load(Ordering::Acquire) {
         std::thread::park();
@@ -126,6 +156,7 @@ fn take_callback() -> Option<OnEarlyExit> {
     let mut callback = callback();
     if callback.is_some() {
         REPORTING.store(true, Ordering::Release);
+        REPORTS.set(true);
     }
     callback.take()
 }

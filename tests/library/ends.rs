@@ -42,6 +42,11 @@ impl Child {
         self
     }
 
+    pub(crate) fn with(mut self, variable: &str, value: &Path) -> Self {
+        self.0.env(variable, value);
+        self
+    }
+
     /// None where it cannot be started.
     pub(crate) fn run(mut self) -> Option<Output> {
         self.0.output().ok()
@@ -72,6 +77,18 @@ fn child() {
             exit::leave(Exit::Failed, true)
         }),
         "panics-in-callback" => guarded(&library, || panic!("on purpose")),
+        "twice" => {
+            let end = |exit| move || exit::leave(exit, false);
+            run_first(&library);
+            // The destructor of the library waits, so the first of them is not through when the second comes.
+            let first = std::thread::spawn(end(Exit::Output));
+            while !std::fs::exists(library.with_extension("waits")).expect("readable") {
+                std::thread::yield_now();
+            }
+            std::thread::spawn(end(Exit::Signal(2)));
+            let _ = first.join();
+        }
+        "exits-in-callback" => guarded(&library, || std::process::exit(0)),
         "disarmed" => {
             exit::guard(|| note("reported"));
             exit::disarm();
@@ -168,9 +185,11 @@ fn a_library_that_exits_is_reported_and_does_not_choose_the_status() {
 }
 
 #[test]
-fn a_report_that_panics_still_ends_as_failed() {
-    let (status, _, said) = run("panics-in-callback", &library("", "exit(0);"));
-    assert_eq!(status, Some(1), "{said}");
+fn a_report_that_breaks_off_still_ends_as_failed() {
+    for case in ["panics-in-callback", "exits-in-callback"] {
+        let (status, _, said) = run(case, &library("", "exit(0);"));
+        assert_eq!(status, Some(1), "{case}: {said}");
+    }
 }
 
 #[test]
@@ -268,4 +287,21 @@ fn a_thread_that_uses_what_is_destroyed_does_not_change_the_status() {
         let (status, signal, said) = run("passed", &library);
         assert_eq!((status, signal), (Some(0), None), "{said}");
     }
+}
+
+#[test]
+fn a_signal_while_destructors_run_keeps_the_first_status() {
+    let destructor = "__attribute__((destructor)) static void end(void) {
+                          char name[4096];
+                          snprintf(name, sizeof name, \"%s.waits\", getenv(\"TDRUN_TEST_STEM\"));
+                          fclose(fopen(name, \"w\"));
+                          for (;;) pause();
+                      }";
+    let path = super::common::scratch("twice").join("libends.so");
+    std::fs::copy(library(destructor, ""), &path).expect("copied");
+    let stem = path.with_extension("");
+    let output = Child::new("twice", &path)
+        .with("TDRUN_TEST_STEM", &stem)
+        .run();
+    assert_eq!(output.expect("runs").status.code(), Some(74));
 }
