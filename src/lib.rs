@@ -11,5 +11,6 @@ pub mod pool;
 pub mod report;
 pub mod select;
 pub mod state;
+pub mod stream;
 pub mod target;
 pub mod task;

@@ -1,0 +1,379 @@
+//! Checked streams: standard output and error that report what std hides, and outlive a task that closes descriptors.
+//!
+//! Knows descriptors, terminals and the environment's word on colour; nothing of tdrun.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+
+/// Where our duplicates start: out of the way of descriptors that a library guesses at or closes in a loop.
+const FIRST_DESCRIPTOR: i32 = 200;
+/// What is written without a flush stays here up to this many bytes.
+const BUFFER: usize = 1 << 15;
+/// Widths beyond this are somebody's joke.
+const WIDEST: usize = 1000;
+
+/// A buffered stream whose write errors are seen. A reader who left is no error: the stream turns silent.
+///
+/// A handle: clones write to the same stream. Nothing is flushed but by [`Stream::flush`] and a full buffer.
+#[derive(Clone, Debug)]
+pub struct Stream(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    sink: Sink,
+    pending: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Open(File),
+    /// Nobody reads: what is written is dropped.
+    Closed,
+    /// The descriptor could not be had.
+    Unusable(Errno),
+}
+
+impl Stream {
+    /// Standard output, on a descriptor of its own.
+    pub fn stdout() -> Self {
+        Self::duplicate(rustix::stdio::stdout())
+    }
+
+    /// Standard error, on a descriptor of its own.
+    pub fn stderr() -> Self {
+        Self::duplicate(rustix::stdio::stderr())
+    }
+
+    /// A stream to an open file, pipe or device.
+    pub fn to(file: File) -> Self {
+        Self::new(Sink::Open(file))
+    }
+
+    /// A descriptor that was closed at start is `/dev/null` by now (std sees to it), and one closed since is nobody's to read.
+    fn duplicate(descriptor: BorrowedFd<'_>) -> Self {
+        let copy = fcntl_dupfd_cloexec(descriptor, FIRST_DESCRIPTOR)
+            .or_else(|_| fcntl_dupfd_cloexec(descriptor, 3));
+        Self::new(match copy {
+            Ok(descriptor) => Sink::Open(File::from(descriptor)),
+            Err(Errno::BADF) => Sink::Closed,
+            Err(errno) => Sink::Unusable(errno),
+        })
+    }
+
+    fn new(sink: Sink) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            sink,
+            pending: Vec::new(),
+        })))
+    }
+
+    /// Writes text, sooner or later.
+    pub fn print(&self, text: &str) -> io::Result<()> {
+        self.lock().write(text.as_bytes())
+    }
+
+    /// Writes text now.
+    pub fn print_now(&self, text: &str) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.write(text.as_bytes())?;
+        inner.flush()
+    }
+
+    /// Writes all that is pending. What could not be written is dropped, so that it is reported once.
+    pub fn flush(&self) -> io::Result<()> {
+        self.lock().flush()
+    }
+
+    /// Nobody reads any more, or ever did.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.lock().sink, Sink::Closed)
+    }
+
+    /// A person may be looking.
+    pub fn is_terminal(&self) -> bool {
+        match &self.lock().sink {
+            Sink::Open(file) => file.is_terminal(),
+            _ => false,
+        }
+    }
+
+    /// A terminal that can move its cursor, and so can show a live display.
+    pub fn is_live_terminal(&self) -> bool {
+        self.is_terminal() && term_can_move(std::env::var_os("TERM").as_ref())
+    }
+
+    /// Whether to write colours.
+    pub fn is_colored(&self, choice: ColorChoice) -> bool {
+        choice.decide(self.is_terminal(), |name| std::env::var_os(name))
+    }
+
+    /// Columns of the terminal; never 0.
+    pub fn width(&self) -> usize {
+        let columns = std::env::var("COLUMNS").ok();
+        width(self.size().map(|(columns, _)| columns), columns.as_deref())
+    }
+
+    /// Lines of the terminal; never 0.
+    pub fn height(&self) -> usize {
+        match self.size() {
+            Some((_, rows)) if rows > 0 => usize::from(rows),
+            _ => 24,
+        }
+    }
+
+    fn size(&self) -> Option<(u16, u16)> {
+        match &self.lock().sink {
+            Sink::Open(file) => rustix::termios::tcgetwinsize(file)
+                .ok()
+                .map(|size| (size.ws_col, size.ws_row)),
+            _ => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().write(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().flush()
+    }
+}
+
+impl Inner {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if matches!(self.sink, Sink::Closed) {
+            return Ok(());
+        }
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() < BUFFER {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        match &mut self.sink {
+            Sink::Closed => Ok(()),
+            Sink::Unusable(errno) => Err((*errno).into()),
+            Sink::Open(file) => match write_whole(file, &pending) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    self.sink = Sink::Closed;
+                    Ok(())
+                }
+                other => other,
+            },
+        }
+    }
+}
+
+/// As `write_all`, but a descriptor that someone else made non-blocking is waited for.
+fn write_whole(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_until_writable(file)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn wait_until_writable(file: &File) -> io::Result<()> {
+    let mut descriptors = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::OUT)];
+    match poll(&mut descriptors, None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// What the user wants of colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// Where they can be seen.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl ColorChoice {
+    /// The flag decides, then `NO_COLOR`, then `CLICOLOR_FORCE`, then whether a terminal can show them.
+    fn decide(self, is_terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
+        let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto if is_set("NO_COLOR") => false,
+            Self::Auto if env("CLICOLOR_FORCE").is_some_and(|v| !v.is_empty() && v != "0") => true,
+            Self::Auto => is_terminal && term_can_move(env("TERM").as_ref()),
+        }
+    }
+}
+
+fn term_can_move(term: Option<&OsString>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// The terminal's own word, else `COLUMNS`, else 80; within bounds.
+fn width(terminal: Option<u16>, columns: Option<&str>) -> usize {
+    terminal
+        .map(usize::from)
+        .filter(|&columns| columns > 0)
+        .or_else(|| columns?.parse().ok().filter(|&columns| columns > 0))
+        .unwrap_or(80)
+        .min(WIDEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn text_arrives_when_flushed_and_not_before() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        stream.print("a").unwrap();
+        assert_eq!(stream.lock().pending, b"a");
+        stream.print_now("b\n").unwrap();
+        drop(stream);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "ab\n");
+    }
+
+    #[test]
+    fn a_full_device_is_an_error_each_time() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let stream = Stream::to(full);
+        for _ in 0..2 {
+            let error = stream.print_now("x").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
+        stream.flush().expect("what failed is not pending");
+        assert!(!stream.is_closed());
+    }
+
+    #[test]
+    fn a_read_only_descriptor_is_an_error() {
+        let stream = Stream::to(File::open("/dev/null").unwrap());
+        let error = stream.print_now("x").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
+    }
+
+    #[test]
+    fn a_reader_who_left_turns_the_stream_silent() {
+        let (reader, writer) = io::pipe().unwrap();
+        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        drop(reader);
+        stream.print_now("x").unwrap();
+        assert!(stream.is_closed());
+        stream.print_now(&"y".repeat(2 * BUFFER)).unwrap();
+        assert!(stream.lock().pending.is_empty());
+    }
+
+    #[test]
+    fn the_standard_streams_live_on_high_close_on_exec_descriptors() {
+        use std::os::fd::AsRawFd as _;
+        let inner = Stream::stderr();
+        let inner = inner.lock();
+        let Sink::Open(file) = &inner.sink else {
+            panic!("{:?}", inner.sink)
+        };
+        assert!(file.as_raw_fd() >= FIRST_DESCRIPTOR);
+        let flags = rustix::io::fcntl_getfd(file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_non_blocking_pipe_is_waited_for() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        let text = "z".repeat(1 << 20);
+        let length = text.len();
+        let writing = std::thread::spawn(move || stream.print_now(&text));
+        let mut seen = Vec::new();
+        reader.read_to_end(&mut seen).unwrap();
+        writing.join().unwrap().unwrap();
+        assert_eq!(seen.len(), length);
+    }
+
+    #[test]
+    fn the_first_word_on_colours_wins() {
+        use ColorChoice::{Always, Auto, Never};
+        let xterm = ("TERM", "xterm");
+        for (choice, terminal, env, colored) in [
+            (Auto, true, &[xterm][..], true),
+            (Auto, false, &[xterm], false),
+            (Auto, true, &[], false),
+            (Auto, true, &[("TERM", "dumb")], false),
+            (Auto, true, &[xterm, ("NO_COLOR", "1")], false),
+            (Auto, true, &[xterm, ("NO_COLOR", "")], true),
+            (Auto, false, &[("CLICOLOR_FORCE", "1")], true),
+            (Auto, false, &[("CLICOLOR_FORCE", "0")], false),
+            (
+                Auto,
+                true,
+                &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")],
+                true,
+            ),
+            (
+                Auto,
+                false,
+                &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")],
+                false,
+            ),
+            (Always, false, &[("NO_COLOR", "1"), ("TERM", "dumb")], true),
+            (Never, true, &[xterm, ("CLICOLOR_FORCE", "1")], false),
+        ] {
+            let lookup = |name: &str| {
+                let found = env.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            let decided = choice.decide(terminal, lookup);
+            assert_eq!(decided, colored, "{choice:?} {terminal} {env:?}");
+        }
+    }
+
+    #[test]
+    fn a_width_is_never_absurd() {
+        for (terminal, columns, expected) in [
+            (Some(120), Some("40"), 120),
+            (Some(0), Some("40"), 40),
+            (None, Some("0"), 80),
+            (None, Some("1"), 1),
+            (None, Some("100000"), WIDEST),
+            (None, Some("99999999999999999999"), 80),
+            (None, Some("-3"), 80),
+            (None, None, 80),
+            (Some(u16::MAX), None, WIDEST),
+        ] {
+            assert_eq!(
+                width(terminal, columns),
+                expected,
+                "{terminal:?} {columns:?}"
+            );
+        }
+    }
+}
