@@ -1,0 +1,184 @@
+//! Causes in words: why a task did not pass, and why a run stops.
+//!
+//! Knows neither streams nor terminals; everything foreign leaves here escaped.
+
+use crate::error::escape;
+use crate::event::{Briefing, Cause, Stop};
+use crate::report::text::{MESSAGE_LIMIT, clip, name, plural};
+use crate::task::{Failure, TaskId};
+
+/// How many links of a long chain of causes are named between its ends. Fewer than are kept, so that what was left out
+/// shows as such.
+const CHAIN_SHOWN: usize = Cause::CHAIN - 4;
+
+/// Why a task did not pass, in one line.
+pub(super) fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
+    match cause {
+        Cause::Failure(failure) => failure_line(failure),
+        Cause::Skip(reason) if reason.trim().is_empty() => "skipped itself".to_owned(),
+        Cause::Skip(reason) => format!("skipped: {}", first_line(reason)),
+        Cause::Blocked(chain) => format!("skipped: {}", chain_text(briefing, chain)),
+        Cause::Stopped(stop) => stop_reason(*stop),
+    }
+}
+
+/// The first line of a failure, and where it happened.
+pub(super) fn failure_line(failure: &Failure) -> String {
+    let message = first_line(&failure.message);
+    match &failure.place {
+        Some(place) => format!("{message} ({})", escape(&place.to_string())),
+        None => message,
+    }
+}
+
+/// The first line that says something.
+pub(super) fn first_line(text: &str) -> String {
+    let line = text.lines().find(|line| !line.trim().is_empty());
+    let line = clip(line.unwrap_or("no message").trim(), 1 << 10);
+    escape(&line.replace('\n', " ")).into_owned()
+}
+
+/// `` `b` did not pass, because of `a` ``: from the direct dependency down to the root.
+pub(super) fn chain_text(briefing: &Briefing, chain: &[TaskId]) -> String {
+    let because = |task: &TaskId| format!(", because of `{}`", name(briefing, *task));
+    match chain {
+        [] => "a dependency did not pass".to_owned(),
+        [direct, causes @ .., root] if causes.len() > CHAIN_SHOWN => {
+            let shown: String = causes[..CHAIN_SHOWN].iter().map(because).collect();
+            let (direct, root) = (name(briefing, *direct), because(root));
+            format!("`{direct}` did not pass{shown}, …{root}")
+        }
+        [direct, causes @ ..] => {
+            let causes: String = causes.iter().map(because).collect();
+            format!("`{}` did not pass{causes}", name(briefing, *direct))
+        }
+    }
+}
+
+/// Why a task was cancelled or not run.
+pub(super) fn stop_reason(stop: Stop) -> String {
+    match stop {
+        Stop::MaxFail(failures) => format!("stopped after {}", plural(failures, "failure")),
+        Stop::Signal(signal) => format!("stopped by {}", signal_name(signal)),
+        Stop::Setup => "setup did not pass".to_owned(),
+        Stop::Exit => "stopped because a library called `exit`".to_owned(),
+        Stop::Threads => "stopped because the system gave no thread".to_owned(),
+    }
+}
+
+/// What is said when the run stops early; `running` counts tasks.
+pub(super) fn stopping_line(stop: Stop, running: usize) -> String {
+    match stop {
+        Stop::MaxFail(failures) => format!("stopping after {}", plural(failures, "failure")),
+        Stop::Setup => "stopping: setup did not pass".to_owned(),
+        Stop::Exit => "stopping: a library called `exit`".to_owned(),
+        Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),
+        Stop::Signal(signal) if running == 0 => format!("stopping: {}", signal_name(signal)),
+        Stop::Signal(signal) => format!(
+            "stopping: {}; waiting for {}, press Ctrl-C again to leave",
+            signal_name(signal),
+            plural(running, "running task"),
+        ),
+    }
+}
+
+/// `SIGINT`, or the number.
+pub(super) fn signal_name(signal: i32) -> String {
+    match signal {
+        1 => "SIGHUP".to_owned(),
+        2 => "SIGINT".to_owned(),
+        3 => "SIGQUIT".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+/// A cause as it is kept to the end: a run of a million failures must fit in memory.
+pub(super) fn shortened(cause: &Cause) -> Cause {
+    match cause {
+        Cause::Failure(failure) => Cause::Failure(Failure {
+            message: clip(&failure.message, MESSAGE_LIMIT).into(),
+            place: failure.place.clone(),
+        }),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{briefing, failure};
+
+    fn ids(indices: std::ops::Range<usize>) -> Box<[TaskId]> {
+        indices.map(TaskId::new).collect()
+    }
+
+    #[test]
+    fn a_cause_is_one_line() {
+        let briefing = briefing(&["a", "b", "c"]);
+        for (cause, expected) in [
+            (Cause::Failure(failure("boom\nmore", None)), "boom"),
+            (
+                Cause::Failure(failure("\n  boom\x07", Some(("t.rs", 3)))),
+                "boom\\u{7} (t.rs:3)",
+            ),
+            (Cause::Failure(failure("", None)), "no message"),
+            (Cause::Skip("".into()), "skipped itself"),
+            (
+                Cause::Skip("no network\nhere".into()),
+                "skipped: no network",
+            ),
+            (Cause::Blocked(ids(0..1)), "skipped: `a` did not pass"),
+            (
+                Cause::Blocked(ids(0..3)),
+                "skipped: `a` did not pass, because of `b`, because of `c`",
+            ),
+            (Cause::Stopped(Stop::Signal(2)), "stopped by SIGINT"),
+            (Cause::Stopped(Stop::Signal(12)), "stopped by signal 12"),
+            (Cause::Stopped(Stop::MaxFail(1)), "stopped after 1 failure"),
+            (Cause::Stopped(Stop::Setup), "setup did not pass"),
+        ] {
+            assert_eq!(cause_line(&briefing, &cause), expected, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_names_its_beginning_and_its_root() {
+        let briefing = briefing(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+        let beginning =
+            "`a` did not pass, because of `b`, because of `c`, because of `d`, because of `e`";
+        for (length, end) in [
+            (6, ", because of `f`"),
+            (7, ", …, because of `g`"),
+            (8, ", …, because of `h`"),
+        ] {
+            assert_eq!(
+                chain_text(&briefing, &ids(0..length)),
+                format!("{beginning}{end}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_stop_says_what_is_waited_for() {
+        for (stop, running, expected) in [
+            (
+                Stop::Signal(2),
+                2,
+                "stopping: SIGINT; waiting for 2 running tasks, press Ctrl-C again to leave",
+            ),
+            (
+                Stop::Signal(15),
+                1,
+                "stopping: SIGTERM; waiting for 1 running task, press Ctrl-C again to leave",
+            ),
+            (Stop::Signal(2), 0, "stopping: SIGINT"),
+            (Stop::MaxFail(1), 4, "stopping after 1 failure"),
+            (Stop::MaxFail(2), 4, "stopping after 2 failures"),
+            (Stop::Setup, 0, "stopping: setup did not pass"),
+            (Stop::Exit, 3, "stopping: a library called `exit`"),
+        ] {
+            assert_eq!(stopping_line(stop, running), expected);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! `--events=FILE|-`: a run as JSON Lines, for programs: one object a line, each written whole as it happens.
+//!
+//! Knows the format below; not who reads it. A file is replaced by an empty one when the run begins, and grows line by line.
+//!
+//! Every line has `"v":1`, `"event"` and `"at_ms"`, the time since the start of the run in whole milliseconds. Within version 1
+//! members and events are only added; readers ignore what they do not know. A `task` is named as people see it: `name`, or
+//! `library::name` where two libraries have one of that name. Members in brackets are left out where there is nothing to say.
+//!
+//! | event | members |
+//! |---|---|
+//! | `run_started` | `started` (RFC 3339), `workers`, `planned`, `libraries` (list of `{name, path}`), `tasks` (the planned ones, in declaration order) |
+//! | `hook_started` | `hook` (`setup`, `teardown`), `library` |
+//! | `hook_finished` | as before, `outcome` (`passed`, `failed`), \[`message`, `file`, `line`\] |
+//! | `task_started` | `task`, `worker` |
+//! | `task_finished` | `task`, `library`, `outcome`, `worker` (null where it never started), `took_ms`, `done` (how many have ended), \[`cause`\], \[`result`: what it returned\] |
+//! | `log` | \[`task`, `worker`\] or \[`hook`, `library`\], `level`, `target`, `message`, \[`file`, `line`\] |
+//! | `stopping` | `reason` (`signal`, `max_fail`, `setup`, `exit`, `threads`), \[`signal`: number\], \[`failures`: count\] |
+//! | `warning` | `message` |
+//! | `run_finished` | `planned`, a count for each outcome, `blocked` (part of the skipped), `took_ms`, `exit` (status, outputs apart), `errors` (list of `{id, message}`) |
+//!
+//! An `outcome` is `passed`, `failed`, `skipped`, `crashed`, `cancelled` or `not_run`. A `cause` is an object with a `kind`:
+//! `failure` (`message`, \[`file`, `line`\]), `skip` (`reason`), `blocked` (`by`: the direct dependency, `root`: the task that
+//! broke the chain), or `stopped` (as the event `stopping`).
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Reporter;
+use crate::event::{Briefing, Cause, Event, Finished, Source, Stop, Summary};
+use crate::report::log::timestamp;
+use crate::stream::Stream;
+use crate::task::{Failure, LibraryId, Outcome, Place, Record, TaskId};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// The reporter.
+pub(super) struct Events {
+    stream: Stream,
+    started: Instant,
+}
+
+impl Events {
+    pub(super) fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            started: Instant::now(),
+        }
+    }
+
+    fn write(&self, line: Line) -> io::Result<()> {
+        self.stream.print_now(&line.end())
+    }
+}
+
+impl Reporter for Events {
+    fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
+        self.started = Instant::now();
+        let libraries = briefing.catalog.libraries.iter();
+        let libraries: Value = libraries
+            .map(|library| json!({"name": library.name, "path": library.path}))
+            .collect();
+        let tasks: Value = briefing
+            .planned
+            .iter()
+            .map(|&task| name(briefing, task))
+            .collect();
+        let line = Line::new("run_started", Duration::ZERO)
+            .with("started", timestamp(briefing.started))
+            .with("workers", briefing.workers)
+            .with("planned", briefing.planned.len())
+            .with("libraries", libraries)
+            .with("tasks", tasks);
+        self.write(line)
+    }
+
+    fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        self.write(line(briefing, event, self.started.elapsed()))
+    }
+
+    fn finish(&mut self, _: &Briefing, summary: &Summary) -> io::Result<()> {
+        self.write(last_line(summary))
+    }
+}
+
+/// The line for an event; `now` is for those that do not say when.
+fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
+    match event {
+        Event::Started { task, worker, at } => Line::new("task_started", *at)
+            .with("task", name(briefing, *task))
+            .with("worker", *worker),
+        Event::Finished(finished) => finished_line(briefing, finished),
+        Event::Logged { source, record } => {
+            log_line(Line::new("log", now), briefing, *source, record)
+        }
+        Event::HookStarted(hook, id) => Line::new("hook_started", now)
+            .with("hook", hook.as_str())
+            .with("library", library(briefing, *id)),
+        Event::HookFinished(hook, id, ending) => {
+            let line = Line::new("hook_finished", now)
+                .with("hook", hook.as_str())
+                .with("library", library(briefing, *id));
+            match ending {
+                Ok(()) => line.with("outcome", "passed"),
+                Err(failure) => line.with("outcome", "failed").failure(failure),
+            }
+        }
+        Event::Stopping(stop) => Line::new("stopping", now).stop(*stop),
+        Event::Warning(message) => Line::new("warning", now).with("message", &**message),
+    }
+}
+
+fn finished_line(briefing: &Briefing, finished: &Finished) -> Line {
+    let task = finished.task;
+    let mut line = Line::new("task_finished", finished.at)
+        .with("task", name(briefing, task))
+        .with("library", &*briefing.catalog.library(task).name)
+        .with("outcome", key(finished.outcome))
+        .with("worker", finished.worker)
+        .with("took_ms", millis(finished.took))
+        .with("done", finished.done);
+    if let Some(cause) = &finished.cause {
+        line = line.raw("cause", &cause_object(briefing, cause));
+    }
+    if let Some(result) = &finished.result {
+        line = line.raw("result", result);
+    }
+    line
+}
+
+fn cause_object(briefing: &Briefing, cause: &Cause) -> String {
+    let kind = |kind| Line::object("kind", kind);
+    let object = match cause {
+        Cause::Failure(failure) => kind("failure").failure(failure),
+        Cause::Skip(reason) => kind("skip").with("reason", &**reason),
+        Cause::Blocked(chain) => {
+            let name = |task: Option<&TaskId>| task.map(|&task| name(briefing, task));
+            kind("blocked")
+                .with("by", name(chain.first()))
+                .with("root", name(chain.last()))
+        }
+        Cause::Stopped(stop) => kind("stopped").stop(*stop),
+    };
+    object.0 + "}"
+}
+
+fn log_line(line: Line, briefing: &Briefing, source: Source, record: &Record) -> Line {
+    let line = match source {
+        Source::Task(task, worker) => line
+            .with("task", name(briefing, task))
+            .with("worker", worker),
+        Source::Hook(hook, id) => line
+            .with("hook", hook.as_str())
+            .with("library", library(briefing, id)),
+        Source::Library => line,
+    };
+    line.with("level", record.level.as_str())
+        .with("target", &*record.target)
+        .with("message", &*record.message)
+        .place(record.place.as_ref())
+}
+
+fn last_line(summary: &Summary) -> Line {
+    let mut line = Line::new("run_finished", summary.took).with("planned", summary.planned);
+    for outcome in Outcome::ALL {
+        line = line.with(key(outcome), summary.counts.get(outcome));
+    }
+    let errors = summary.errors.iter();
+    let errors: Value = errors
+        .map(|error| json!({"id": error.id(), "message": error.message()}))
+        .collect();
+    line.with("blocked", summary.blocked)
+        .with("took_ms", millis(summary.took))
+        .with("exit", summary.exit().code())
+        .with("errors", errors)
+}
+
+fn name(briefing: &Briefing, task: TaskId) -> String {
+    briefing.catalog.name(task).into_owned()
+}
+
+fn library(briefing: &Briefing, id: LibraryId) -> Option<&str> {
+    let library = briefing.catalog.libraries.get(id.index());
+    library.map(|library| &*library.name)
+}
+
+fn key(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotRun => "not_run",
+        other => other.as_str(),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A JSON object on one line, its members in the order in which they were added.
+struct Line(String);
+
+impl Line {
+    fn new(event: &str, at: Duration) -> Self {
+        Self::object("v", VERSION)
+            .with("event", event)
+            .with("at_ms", millis(at))
+    }
+
+    fn object(key: &str, value: impl Into<Value>) -> Self {
+        Self(format!("{{\"{key}\":{}", value.into()))
+    }
+
+    fn with(self, key: &str, value: impl Into<Value>) -> Self {
+        self.raw(key, &value.into().to_string())
+    }
+
+    /// A member whose value is JSON already.
+    fn raw(mut self, key: &str, json: &str) -> Self {
+        self.0 += ",\"";
+        self.0 += key;
+        self.0 += "\":";
+        self.0 += json;
+        self
+    }
+
+    fn failure(self, failure: &Failure) -> Self {
+        self.with("message", &*failure.message)
+            .place(failure.place.as_ref())
+    }
+
+    fn place(self, place: Option<&Place>) -> Self {
+        match place {
+            Some(place) => self.with("file", &*place.file).with("line", place.line),
+            None => self,
+        }
+    }
+
+    fn stop(self, stop: Stop) -> Self {
+        match stop {
+            Stop::MaxFail(failures) => self.with("reason", "max_fail").with("failures", failures),
+            Stop::Signal(signal) => self.with("reason", "signal").with("signal", signal),
+            Stop::Setup => self.with("reason", "setup"),
+            Stop::Exit => self.with("reason", "exit"),
+            Stop::Threads => self.with("reason", "threads"),
+        }
+    }
+
+    /// The whole line. What JSON allows and a terminal should not see is escaped as well.
+    fn end(self) -> String {
+        let hostile = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        if !self.0.contains(hostile) {
+            return self.0 + "}\n";
+        }
+        let mut line = String::with_capacity(self.0.len() + 16);
+        for c in self.0.chars() {
+            if hostile(c) {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            } else {
+                line.push(c);
+            }
+        }
+        line + "}\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Hook;
+    use crate::report::fixture::{Captured, End, Finish, briefing, failure, logged, play, started};
+    use crate::task::Level;
+
+    #[test]
+    fn a_run_is_a_line_for_each_event() {
+        let briefing = briefing(&["a", "b < a", "c < b", "d"]);
+        let events = [
+            Event::HookStarted(Hook::Setup, LibraryId(0)),
+            Event::HookFinished(
+                Hook::Setup,
+                LibraryId(0),
+                Err(failure("no", Some(("s.rs", 2)))),
+            ),
+            started(0, 1),
+            logged(0, 1, Level::Warn, "two\nlines"),
+            End::with(0, 1, "{\"n\":[1,null]}"),
+            End::failed(1, 2, failure("boom", None)),
+            End::blocked(2, 3, &[1]),
+            Event::Stopping(Stop::Signal(2)),
+            End::not_run(3, 4, Stop::Signal(2)),
+            Event::Warning("slow".into()),
+        ];
+        let expected = [
+            r#"{"v":1,"event":"hook_started","at_ms":5,"hook":"setup","library":"lib"}"#,
+            r#"{"v":1,"event":"hook_finished","at_ms":5,"hook":"setup","library":"lib","outcome":"failed","message":"no","file":"s.rs","line":2}"#,
+            r#"{"v":1,"event":"task_started","at_ms":10,"task":"a","worker":1}"#,
+            r#"{"v":1,"event":"log","at_ms":5,"task":"a","worker":1,"level":"WARN","target":"lib::part","message":"two\nlines","file":"part.rs","line":3}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"a","library":"lib","outcome":"passed","worker":0,"took_ms":20,"done":1,"result":{"n":[1,null]}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"b","library":"lib","outcome":"failed","worker":0,"took_ms":20,"done":2,"cause":{"kind":"failure","message":"boom"}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"c","library":"lib","outcome":"skipped","worker":null,"took_ms":0,"done":3,"cause":{"kind":"blocked","by":"b","root":"b"}}"#,
+            r#"{"v":1,"event":"stopping","at_ms":5,"reason":"signal","signal":2}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"d","library":"lib","outcome":"not_run","worker":null,"took_ms":0,"done":4,"cause":{"kind":"stopped","reason":"signal","signal":2}}"#,
+            r#"{"v":1,"event":"warning","at_ms":5,"message":"slow"}"#,
+        ];
+        for (event, expected) in events.iter().zip(expected) {
+            let line = line(&briefing, event, Duration::from_millis(5)).end();
+            assert_eq!(line, format!("{expected}\n"));
+        }
+
+        let captured = Captured::new();
+        play(
+            &mut Events::new(captured.stream.clone()),
+            &briefing,
+            &events,
+        );
+        let text = captured.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), events.len() + 2);
+        assert_eq!(
+            lines[0],
+            r#"{"v":1,"event":"run_started","at_ms":0,"started":"2026-11-21T09:01:01.123Z","workers":2,"planned":4,"libraries":[{"name":"lib","path":"lib.so"}],"tasks":["a","b","c","d"]}"#
+        );
+        assert_eq!(
+            lines[11],
+            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"took_ms":2314,"exit":130,"errors":[]}"#
+        );
+    }
+
+    #[test]
+    fn every_character_survives_and_none_reaches_a_terminal_raw() {
+        let all: String = (0..0x3000).filter_map(char::from_u32).collect();
+        let briefing = briefing(&[&all]);
+        let event = End::failed(0, 1, failure(&all, Some((&all, 1))));
+        let line = line(&briefing, &event, Duration::ZERO).end();
+        assert_eq!(line.find(char::is_control), Some(line.len() - 1));
+        assert!(!line.contains('\u{202e}'));
+        let parsed: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(parsed["task"], all);
+        assert_eq!(parsed["cause"]["message"], all);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error() {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut events = Events::new(Stream::to(full.unwrap()));
+        let summary = Finish::default().summary();
+        events.finish(&briefing(&[]), &summary).unwrap_err();
+    }
+}

@@ -1,0 +1,248 @@
+//! A made-up run for the tests of reporters: a small catalog, and events as short as they can be written.
+//!
+//! Knows nothing of real libraries: its actions are never called.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::Reporter;
+use crate::event::{Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
+use crate::stream::Stream;
+use crate::task::{
+    Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Record, Task, TaskId,
+};
+
+/// A task that is declared on a line of its own; `name < x y` comes after `x` and `y`.
+fn task(declaration: &str, library: u32, line: u32) -> Task {
+    let (name, after) = declaration.split_once(" < ").unwrap_or((declaration, ""));
+    Task {
+        name: name.into(),
+        library: LibraryId(library),
+        after: after.split_whitespace().map(Box::from).collect(),
+        tags: Box::default(),
+        doc: Box::default(),
+        place: Some(place(("lib.rs", line))),
+        action: Box::new(|_| Ending::Passed(None)),
+    }
+}
+
+fn place((file, line): (&str, u32)) -> Place {
+    Place {
+        file: file.into(),
+        line,
+    }
+}
+
+/// A run of all tasks of one library, `lib.so`.
+pub(super) fn briefing(tasks: &[&str]) -> Briefing {
+    briefing_of(&[("lib", tasks)])
+}
+
+/// A run of all tasks of several libraries.
+pub(super) fn briefing_of(libraries: &[(&str, &[&str])]) -> Briefing {
+    let mut catalog = Catalog::default();
+    for (index, (name, tasks)) in (0..).zip(libraries) {
+        let library = Library {
+            name: (*name).to_owned(),
+            path: format!("{name}.so"),
+            setup: None,
+            teardown: None,
+        };
+        let declared = (1..)
+            .zip(*tasks)
+            .map(|(line, name)| task(name, index, line));
+        catalog.add(library, declared);
+    }
+    Briefing {
+        planned: catalog.ids().collect(),
+        catalog: Arc::new(catalog),
+        workers: 2,
+        started: UNIX_EPOCH + Duration::from_millis(1_795_251_661_123),
+        state_arguments: Vec::new(),
+    }
+}
+
+pub(super) fn failure(message: &str, at: Option<(&str, u32)>) -> Failure {
+    Failure {
+        message: message.into(),
+        place: at.map(place),
+    }
+}
+
+pub(super) fn started(task: usize, worker: usize) -> Event {
+    Event::Started {
+        task: TaskId::new(task),
+        worker,
+        at: Duration::from_millis(10),
+    }
+}
+
+pub(super) fn logged(task: usize, worker: usize, level: Level, message: &str) -> Event {
+    Event::Logged {
+        source: Source::Task(TaskId::new(task), worker),
+        record: Record {
+            level,
+            target: "lib::part".into(),
+            message: message.into(),
+            place: Some(place(("part.rs", 3))),
+        },
+    }
+}
+
+/// How a task ends, to be completed.
+pub(super) struct End {
+    pub(super) task: usize,
+    pub(super) outcome: Outcome,
+    pub(super) worker: Option<usize>,
+    pub(super) done: usize,
+    pub(super) cause: Option<Cause>,
+    pub(super) result: Option<&'static str>,
+}
+
+impl End {
+    /// A task that passes.
+    pub(super) fn passed(task: usize, done: usize) -> Self {
+        Self {
+            task,
+            outcome: Outcome::Passed,
+            worker: Some(0),
+            done,
+            cause: None,
+            result: None,
+        }
+    }
+
+    /// A task that returns this.
+    pub(super) fn with(task: usize, done: usize, result: &'static str) -> Event {
+        Self {
+            result: Some(result),
+            ..Self::passed(task, done)
+        }
+        .event()
+    }
+
+    pub(super) fn failed(task: usize, done: usize, failure: Failure) -> Event {
+        Self {
+            outcome: Outcome::Failed,
+            cause: Some(Cause::Failure(failure)),
+            ..Self::passed(task, done)
+        }
+        .event()
+    }
+
+    /// A task that a chain of others blocks.
+    pub(super) fn blocked(task: usize, done: usize, chain: &[usize]) -> Event {
+        let chain = chain.iter().copied().map(TaskId::new).collect();
+        Self {
+            outcome: Outcome::Skipped,
+            worker: None,
+            cause: Some(Cause::Blocked(chain)),
+            ..Self::passed(task, done)
+        }
+        .event()
+    }
+
+    pub(super) fn not_run(task: usize, done: usize, stop: Stop) -> Event {
+        Self {
+            outcome: Outcome::NotRun,
+            worker: None,
+            cause: Some(Cause::Stopped(stop)),
+            ..Self::passed(task, done)
+        }
+        .event()
+    }
+
+    pub(super) fn event(self) -> Event {
+        let ran = self.worker.is_some();
+        Event::Finished(Finished {
+            task: TaskId::new(self.task),
+            outcome: self.outcome,
+            worker: self.worker,
+            at: Duration::from_millis(30),
+            took: Duration::from_millis(if ran { 20 } else { 0 }),
+            done: self.done,
+            cause: self.cause.map(Box::new),
+            result: self.result.map(Arc::from),
+        })
+    }
+}
+
+/// A summary, to be completed.
+#[derive(Default)]
+pub(super) struct Finish {
+    pub(super) counts: Counts,
+    pub(super) blocked: usize,
+    pub(super) took: Duration,
+    pub(super) stopped: Option<Stop>,
+    pub(super) errors: Vec<crate::error::Error>,
+}
+
+impl Finish {
+    /// The summary that belongs to these events.
+    pub(super) fn after(events: &[Event]) -> Self {
+        let mut finish = Self {
+            took: Duration::from_millis(2314),
+            ..Self::default()
+        };
+        for event in events {
+            match event {
+                Event::Finished(finished) => {
+                    finish.counts.add(finished.outcome);
+                    let cause = finished.cause.as_deref();
+                    finish.blocked += usize::from(matches!(cause, Some(Cause::Blocked(_))));
+                }
+                Event::Stopping(stop) => finish.stopped = Some(*stop),
+                _ => {}
+            }
+        }
+        finish
+    }
+
+    pub(super) fn summary(self) -> Summary {
+        Summary {
+            planned: self.counts.total(),
+            counts: self.counts,
+            blocked: self.blocked,
+            took: self.took,
+            stopped: self.stopped,
+            errors: self.errors,
+            abandoned: 0,
+        }
+    }
+}
+
+/// Feeds a whole run to a reporter.
+pub(super) fn play(reporter: &mut dyn Reporter, briefing: &Briefing, events: &[Event]) {
+    reporter.begin(briefing).unwrap();
+    for event in events {
+        reporter.event(briefing, event).unwrap();
+    }
+    let summary = Finish::after(events).summary();
+    reporter.finish(briefing, &summary).unwrap();
+}
+
+/// A stream, and what was written to it.
+pub(super) struct Captured {
+    pub(super) stream: Stream,
+    file: File,
+}
+
+impl Captured {
+    pub(super) fn new() -> Self {
+        let file = tempfile::tempfile().unwrap();
+        Self {
+            stream: Stream::to(file.try_clone().unwrap()),
+            file,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut file = &self.file;
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+}

@@ -1,0 +1,386 @@
+//! `--junit=FILE`: the run as `JUnit` XML, in the dialect that Jenkins, GitLab and GitHub read; written whole at the end.
+//!
+//! Knows the dialect (quick-junit writes it). A suite is a library, its cases stand in declaration order. Failed tasks are
+//! failures, crashed and cancelled ones errors; skipped, blocked and not-run ones are skipped, with the cause. A hook that did
+//! not pass is an error of a case of its own. Control characters, which XML cannot hold, are escaped as on a terminal.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::Reporter;
+use crate::error::{escape, escape_lines};
+use crate::event::{Briefing, Cause, Event, Finished, Hook, Source, Summary};
+use crate::report::cause::{cause_line, chain_text, first_line, shortened, stop_reason};
+use crate::report::log::timestamp;
+use crate::report::output::Output;
+use crate::report::text::{clip, name};
+use crate::task::{Failure, LibraryId, Outcome, Record, TaskId};
+
+/// What a task says beyond this many bytes is left out, and that is said.
+const SAID_LIMIT: usize = 64 << 10;
+
+/// The reporter.
+pub(super) struct Junit {
+    output: Option<Output>,
+    ended: Vec<Ended>,
+    said: HashMap<TaskId, String>,
+    hooks: Vec<(Hook, LibraryId, Failure)>,
+}
+
+/// What is kept of a task: a run of a million of them must fit in memory.
+struct Ended {
+    task: TaskId,
+    outcome: Outcome,
+    began: Duration,
+    took: Duration,
+    cause: Option<Cause>,
+}
+
+impl Junit {
+    pub(super) fn new(output: Output) -> Self {
+        Self {
+            output: Some(output),
+            ended: Vec::new(),
+            said: HashMap::new(),
+            hooks: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, finished: &Finished) {
+        self.ended.push(Ended {
+            task: finished.task,
+            outcome: finished.outcome,
+            began: finished.at.saturating_sub(finished.took),
+            took: finished.took,
+            cause: finished.cause.as_deref().map(shortened),
+        });
+    }
+
+    fn hear(&mut self, task: TaskId, record: &Record) {
+        let said = self.said.entry(task).or_default();
+        if said.len() > SAID_LIMIT {
+            return;
+        }
+        let message = clip(record.message.trim_end(), SAID_LIMIT);
+        let _ = writeln!(said, "{} {message}", record.level.as_str());
+        if said.len() > SAID_LIMIT {
+            *said = clip(said, SAID_LIMIT).into_owned();
+            said.push_str(" or more\n");
+        }
+    }
+
+    fn report(&mut self, briefing: &Briefing, summary: &Summary) -> Report {
+        self.ended.sort_by_key(|ended| ended.task);
+        let mut report = Report::new("tdrun");
+        report.timestamp = timestamp(briefing.started).parse().ok();
+        report.set_time(summary.took);
+        let mut ended = self.ended.iter().peekable();
+        for (index, library) in (0..).zip(&briefing.catalog.libraries) {
+            let id = LibraryId(index);
+            let mut suite = TestSuite::new(text(&library.name));
+            let mut names = Names::default();
+            let mut took = Duration::ZERO;
+            while let Some(ended) =
+                ended.next_if(|ended| briefing.catalog.task(ended.task).library == id)
+            {
+                took += ended.took;
+                suite.add_test_case(self.case(briefing, ended, &mut names));
+            }
+            let failed = self.hooks.iter().filter(|(_, library, _)| *library == id);
+            suite.add_test_cases(failed.map(|(hook, _, failure)| {
+                hook_case(&names.distinct(hook.as_str()), &library.name, failure)
+            }));
+            if !suite.test_cases.is_empty() {
+                suite.timestamp = report.timestamp;
+                suite.set_time(took);
+                report.add_test_suite(suite);
+            }
+        }
+        report
+    }
+
+    fn case(&self, briefing: &Briefing, ended: &Ended, names: &mut Names) -> TestCase {
+        let task = briefing.catalog.task(ended.task);
+        let mut case = TestCase::new(names.distinct(&task.name), case_status(briefing, ended));
+        case.set_classname(text(&briefing.catalog.library(ended.task).name));
+        case.set_time(ended.took);
+        let began = briefing.started.checked_add(ended.began);
+        case.timestamp = began.and_then(|began| timestamp(began).parse().ok());
+        if let Some(place) = &task.place {
+            case.extra.insert("file".into(), text(&place.file).into());
+            if place.line > 0 {
+                case.extra
+                    .insert("line".into(), place.line.to_string().into());
+            }
+        }
+        if let Some(said) = self.said.get(&ended.task) {
+            case.set_system_out(text(said));
+        }
+        case
+    }
+}
+
+impl Reporter for Junit {
+    fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Finished(finished) => self.note(finished),
+            Event::Logged {
+                source: Source::Task(task, _),
+                record,
+            } => self.hear(*task, record),
+            Event::HookFinished(hook, library, Err(failure)) => {
+                self.hooks.push((*hook, *library, failure.clone()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
+        let report = self.report(briefing, summary);
+        match self.output.take() {
+            Some(output) => output.write(|out| report.serialize(out).map_err(io::Error::other)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn case_status(briefing: &Briefing, ended: &Ended) -> TestCaseStatus {
+    let kind = match ended.outcome {
+        Outcome::Passed => return TestCaseStatus::success(),
+        Outcome::Skipped | Outcome::NotRun => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(text(&skip_message(briefing, ended)));
+            return status;
+        }
+        Outcome::Failed => NonSuccessKind::Failure,
+        Outcome::Crashed | Outcome::Cancelled => NonSuccessKind::Error,
+    };
+    let cause = ended.cause.as_ref();
+    match cause {
+        Some(Cause::Failure(failure)) => unsuccessful(kind, ended.outcome.as_str(), failure),
+        cause => {
+            let mut status = TestCaseStatus::non_success(kind);
+            status.set_type(ended.outcome.as_str());
+            let message = cause.map(|cause| cause_line(briefing, cause));
+            status.set_message(text(&message.unwrap_or_default()));
+            status
+        }
+    }
+}
+
+fn unsuccessful(kind: NonSuccessKind, type_: &str, failure: &Failure) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    let mut description = text(&failure.message);
+    if let Some(place) = &failure.place {
+        let _ = write!(description, "\nat {}", text(&place.to_string()));
+    }
+    status.set_type(type_);
+    status.set_message(text(&first_line(&failure.message)));
+    status.set_description(description);
+    status
+}
+
+fn skip_message(briefing: &Briefing, ended: &Ended) -> String {
+    match &ended.cause {
+        Some(Cause::Skip(reason)) if reason.trim().is_empty() => "skipped itself".to_owned(),
+        Some(Cause::Skip(reason)) => first_line(reason),
+        Some(Cause::Blocked(chain)) => {
+            let root = chain.last().map(|&root| name(briefing, root));
+            let chain = chain_text(briefing, chain);
+            format!("blocked by `{}`: {chain}", root.unwrap_or_default())
+        }
+        Some(Cause::Stopped(stop)) => format!("not run: {}", stop_reason(*stop)),
+        Some(Cause::Failure(failure)) => first_line(&failure.message),
+        None => ended.outcome.to_string(),
+    }
+}
+
+fn hook_case(name: &str, library: &str, failure: &Failure) -> TestCase {
+    let status = unsuccessful(NonSuccessKind::Error, "failed", failure);
+    let mut case = TestCase::new(name, status);
+    case.set_classname(text(library));
+    case
+}
+
+/// Text as XML can hold it. Tabs become spaces because quick-junit would drop them.
+fn text(text: &str) -> String {
+    let escaped = escape_lines(text);
+    escaped
+        .replace('\t', "    ")
+        .replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
+}
+
+/// The names of the cases of a suite so far, as they are shown: distinct as long as the tasks' names are.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    fn distinct(&mut self, name: &str) -> String {
+        let shown = text(&escape(name));
+        let mut distinct = shown.clone();
+        let mut count = 1;
+        while !self.0.insert(distinct.clone()) {
+            count += 1;
+            distinct = format!("{shown} ({count})");
+        }
+        distinct
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stop;
+    use crate::report::fixture::{End, Finish, briefing, briefing_of, failure, logged};
+    use crate::report::output::Target;
+    use crate::stream::Stream;
+    use crate::task::Level;
+    use quick_xml::events::Event as Xml;
+
+    fn open(path: &std::path::Path) -> Output {
+        let (out, err) = (Stream::stdout(), Stream::stderr());
+        Target::find(path).unwrap().open_whole(&out, &err).unwrap()
+    }
+
+    fn xml(briefing: &Briefing, events: &[Event]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.xml");
+        let output = open(&path);
+        crate::report::fixture::play(&mut Junit::new(output), briefing, events);
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_a_suite_for_each_library_with_cases_in_declaration_order() {
+        let briefing = briefing_of(&[("one", &["a", "b < a", "c < b"]), ("two", &["d", "e", "f"])]);
+        let cancelled = End {
+            outcome: Outcome::Cancelled,
+            cause: Some(Cause::Stopped(Stop::Signal(2))),
+            ..End::passed(3, 1)
+        };
+        let skipped = End {
+            outcome: Outcome::Skipped,
+            cause: Some(Cause::Skip("no net".into())),
+            ..End::passed(4, 1)
+        };
+        let events = [
+            cancelled.event(),
+            logged(0, 0, Level::Info, "hello <world>"),
+            End::blocked(2, 3, &[1]),
+            End::failed(1, 2, failure("boom & \"bust\"\nmore", Some(("b.rs", 7)))),
+            End::passed(0, 1).event(),
+            skipped.event(),
+            End::not_run(5, 6, Stop::Signal(2)),
+            Event::HookFinished(Hook::Teardown, LibraryId(0), Err(failure("left", None))),
+        ];
+        let expected = r#"<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="tdrun" tests="7" skipped="3" failures="1" errors="2" timestamp="2026-11-21T09:01:01.123+00:00" time="2.314">
+    <testsuite name="one" tests="4" skipped="1" errors="1" failures="1" timestamp="2026-11-21T09:01:01.123+00:00" time="0.040">
+        <testcase name="a" classname="one" timestamp="2026-11-21T09:01:01.133+00:00" time="0.020" file="lib.rs" line="1">
+            <system-out>INFO hello &lt;world&gt;
+</system-out>
+        </testcase>
+        <testcase name="b" classname="one" timestamp="2026-11-21T09:01:01.133+00:00" time="0.020" file="lib.rs" line="2">
+            <failure message="boom &amp; &quot;bust&quot;" type="failed">boom &amp; &quot;bust&quot;
+more
+at b.rs:7</failure>
+        </testcase>
+        <testcase name="c" classname="one" timestamp="2026-11-21T09:01:01.153+00:00" time="0.000" file="lib.rs" line="3">
+            <skipped message="blocked by `b`: `b` did not pass"/>
+        </testcase>
+        <testcase name="teardown" classname="one">
+            <error message="left" type="failed">left</error>
+        </testcase>
+    </testsuite>
+    <testsuite name="two" tests="3" skipped="2" errors="1" failures="0" timestamp="2026-11-21T09:01:01.123+00:00" time="0.040">
+        <testcase name="d" classname="two" timestamp="2026-11-21T09:01:01.133+00:00" time="0.020" file="lib.rs" line="1">
+            <error message="stopped by SIGINT" type="cancelled"/>
+        </testcase>
+        <testcase name="e" classname="two" timestamp="2026-11-21T09:01:01.133+00:00" time="0.020" file="lib.rs" line="2">
+            <skipped message="no net"/>
+        </testcase>
+        <testcase name="f" classname="two" timestamp="2026-11-21T09:01:01.153+00:00" time="0.000" file="lib.rs" line="3">
+            <skipped message="not run: stopped by SIGINT"/>
+        </testcase>
+    </testsuite>
+</testsuites>
+"#;
+        assert_eq!(xml(&briefing, &events), expected);
+    }
+
+    /// All texts of a document, unescaped; fails where it is no XML.
+    fn texts(xml: &str) -> Vec<String> {
+        let forbidden = |c| matches!(c, '\0'..='\x08' | '\x0b'..='\x1f' | '\u{fffe}' | '\u{ffff}');
+        assert_eq!(xml.find(forbidden), None);
+        let mut reader = quick_xml::Reader::from_str(xml);
+        reader.config_mut().check_end_names = true;
+        let mut found = Vec::new();
+        loop {
+            match reader.read_event().unwrap() {
+                Xml::Start(tag) | Xml::Empty(tag) => {
+                    for attribute in tag.attributes().with_checks(true) {
+                        let value = attribute.unwrap().value;
+                        let value = std::str::from_utf8(&value).unwrap().to_owned();
+                        found.push(quick_xml::escape::unescape(&value).unwrap().into_owned());
+                    }
+                }
+                Xml::Eof => return found,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_character_is_valid_xml() {
+        let all: String = (0..=0xffff).filter_map(char::from_u32).collect();
+        let briefing = briefing(&[&all]);
+        let events = [
+            logged(0, 0, Level::Info, &all),
+            End::failed(0, 1, failure(&all, Some((&all, 1)))),
+        ];
+        let xml = xml(&briefing, &events);
+        let texts = texts(&xml);
+        assert!(texts.iter().any(|text| text.starts_with("\\u{0}\\u{1}")));
+        assert!(xml.contains("\\u{1b}"));
+    }
+
+    #[test]
+    fn names_that_look_alike_stay_distinct() {
+        let briefing = briefing(&["a\u{1}", "a\\u{1}", "setup"]);
+        let mut events: Vec<_> = (0..3).map(|task| End::passed(task, 1).event()).collect();
+        let hook = Event::HookFinished(Hook::Setup, LibraryId(0), Err(failure("x", None)));
+        events.push(hook);
+        let texts = texts(&xml(&briefing, &events));
+        for name in ["a\\u{1}", "a\\u{1} (2)", "setup", "setup (2)"] {
+            assert_eq!(
+                texts.iter().filter(|text| *text == name).count(),
+                1,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn endless_text_is_bounded() {
+        let briefing = briefing(&["a"]);
+        let long = "x".repeat(1 << 20);
+        let mut events: Vec<_> = (0..9).map(|_| logged(0, 0, Level::Info, &long)).collect();
+        events.push(End::failed(0, 1, failure(&long, None)));
+        let length = xml(&briefing, &events).len();
+        assert!(length < 4 * SAID_LIMIT, "{length}");
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_an_error() {
+        let output = open("/dev/full".as_ref());
+        let summary = Finish::default().summary();
+        Junit::new(output)
+            .finish(&briefing(&[]), &summary)
+            .unwrap_err();
+    }
+}

@@ -1,0 +1,331 @@
+//! Live displays: a picture of the run below the lines about failures, drawn again at most ten times a second.
+//!
+//! Knows the terminal (indicatif draws); not what the picture shows.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+use super::Reporter;
+use crate::event::{Briefing, Event, Summary};
+use crate::report::board::Board;
+use crate::report::lines::{Console, Teller};
+use crate::stream::Stream;
+
+/// Between two drawings.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a display shows of the board.
+pub(super) trait Picture {
+    /// How indicatif lays it out: `{msg}` is what [`Picture::draw`] says.
+    fn template(&self) -> &'static str;
+    /// Lines no wider than `columns`, at most `rows` of them with those of the template.
+    fn draw(&self, board: &Board, now: Duration, columns: usize, rows: usize) -> String;
+}
+
+/// The reporter.
+pub(super) struct Live<P> {
+    picture: P,
+    teller: Teller,
+    console: Console,
+    screen: Box<dyn TermLike>,
+    bar: ProgressBar,
+    board: Board,
+    started: Instant,
+    drawn: Option<Instant>,
+    /// Lines to be put above the picture when it is next drawn.
+    pending: String,
+}
+
+impl<P: Picture> Live<P> {
+    /// A display on the terminal that people read.
+    pub(super) fn new(picture: P, teller: Teller, console: Console) -> Self {
+        let screen = || Box::new(Screen(console.err.clone()));
+        let (draws, measures) = (screen(), screen());
+        Self::on(draws, measures, picture, teller, console)
+    }
+
+    fn on(
+        draws: Box<dyn TermLike>,
+        measures: Box<dyn TermLike>,
+        picture: P,
+        teller: Teller,
+        console: Console,
+    ) -> Self {
+        let style = ProgressStyle::with_template(picture.template());
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        // Every drawing is forced; what indicatif would draw between them is noise.
+        let target = ProgressDrawTarget::term_like_with_hz(draws, 1);
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        bar.set_style(style.progress_chars("=> "));
+        Self {
+            picture,
+            teller,
+            console,
+            screen: measures,
+            bar,
+            board: Board::default(),
+            started: Instant::now(),
+            drawn: None,
+            pending: String::new(),
+        }
+    }
+
+    fn draw_if_due(&mut self) {
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= INTERVAL) {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        let (columns, rows) = (self.screen.width().into(), self.screen.height().into());
+        let now = self.started.elapsed();
+        self.bar.set_position(self.board.counts.total() as u64);
+        self.bar
+            .set_message(self.picture.draw(&self.board, now, columns, rows));
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            self.bar.force_draw();
+        } else {
+            self.bar.suspend(|| self.console.say(&pending));
+        }
+        self.drawn = Some(Instant::now());
+    }
+
+    /// Takes the picture away, and writes what waited for it.
+    fn clear(&mut self) {
+        self.bar.finish_and_clear();
+        self.console.say(&std::mem::take(&mut self.pending));
+    }
+}
+
+impl<P: Picture> Reporter for Live<P> {
+    fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
+        self.board = Board::new(briefing);
+        self.started = Instant::now();
+        self.bar.set_length(briefing.planned.len() as u64);
+        self.draw();
+        Ok(())
+    }
+
+    fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        self.board.note(briefing, event);
+        self.pending += &self.teller.tell(briefing, event);
+        self.draw_if_due();
+        Ok(())
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
+        self.draw_if_due();
+        Ok(())
+    }
+
+    fn tick_every(&self) -> Option<Duration> {
+        Some(INTERVAL)
+    }
+
+    fn notice(&mut self, text: &str) {
+        self.pending += text;
+        self.draw_if_due();
+    }
+
+    fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
+        self.clear();
+        let end = self.teller.end(briefing, summary);
+        self.console.conclude(&end, summary)
+    }
+}
+
+/// However the run ends: no part of the picture stays. The cursor is never hidden and no mode is ever set, so that after
+/// a panic, whose message already stands below the picture, there is nothing to restore.
+impl<P> Drop for Live<P> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() && !self.bar.is_finished() {
+            self.bar.finish_and_clear();
+            self.console.say(&self.pending);
+        }
+    }
+}
+
+/// The terminal behind a checked stream; asked for its size at every drawing, since that changes.
+#[derive(Debug)]
+struct Screen(Stream);
+
+impl Screen {
+    fn move_by(&self, count: usize, direction: char) -> io::Result<()> {
+        match count {
+            0 => Ok(()),
+            _ => self.0.print(&format!("\x1b[{count}{direction}")),
+        }
+    }
+}
+
+impl TermLike for Screen {
+    fn width(&self) -> u16 {
+        u16::try_from(self.0.width()).unwrap_or(u16::MAX)
+    }
+
+    fn height(&self) -> u16 {
+        u16::try_from(self.0.height()).unwrap_or(u16::MAX)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.move_by(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.0.print(text)?;
+        self.0.print("\n")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.print(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.0.print("\r\x1b[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{Captured, End, Finish, briefing, failure, started};
+    use crate::report::lines::Detail;
+    use crate::report::progress::Progress;
+    use crate::report::text::Paint;
+    use crate::report::viewer::Viewer;
+    use indicatif::InMemoryTerm;
+
+    fn console() -> (Captured, Captured, Console) {
+        let (out, err) = (Captured::new(), Captured::new());
+        let console = Console {
+            err: err.stream.clone(),
+            err_paint: Paint(false),
+            out: Some(out.stream.clone()),
+            out_paint: Paint(false),
+        };
+        (out, err, console)
+    }
+
+    fn live<P: Picture>(picture: P, term: &InMemoryTerm, console: Console) -> Live<P> {
+        let (draws, measures) = (Box::new(term.clone()), Box::new(term.clone()));
+        let teller = Teller::new(Detail::Live, Paint(false));
+        Live::on(draws, measures, picture, teller, console)
+    }
+
+    /// What the terminal shows, with digits of times replaced.
+    fn shown(term: &InMemoryTerm) -> String {
+        term.contents().replace(|c: char| c.is_ascii_digit(), "0")
+    }
+
+    #[test]
+    fn the_bar_stands_below_and_leaves_nothing_behind() {
+        let briefing = briefing(&["a", "b"]);
+        let term = InMemoryTerm::new(10, 40);
+        let (out, err, console) = console();
+        let mut live = live(Progress, &term, console);
+        live.begin(&briefing).unwrap();
+        live.event(&briefing, &started(1, 0)).unwrap();
+        live.event(&briefing, &End::failed(0, 1, failure("boom", None)))
+            .unwrap();
+        live.draw();
+        assert_eq!(
+            shown(&term),
+            "[=================>                ] 0/0\n0 passed, 0 failed, 0 skipped, 0.0s, ab…\nrunning: b"
+        );
+        assert!(err.text().contains("FAILED [ 50% ]\n    boom\n"));
+        live.finish(&briefing, &Finish::default().summary())
+            .unwrap();
+        assert_eq!(term.contents(), "");
+        assert!(err.text().contains("\nfailures:\n\na FAILED\n"));
+        assert!(out.text().starts_with("==== "));
+    }
+
+    #[test]
+    fn the_viewer_shows_workers_and_a_drop_clears_it() {
+        let briefing = briefing(&["a", "b"]);
+        let term = InMemoryTerm::new(10, 60);
+        let (_, err, console) = console();
+        let mut live = live(Viewer, &term, console);
+        live.begin(&briefing).unwrap();
+        live.event(&briefing, &started(1, 1)).unwrap();
+        live.draw();
+        assert_eq!(
+            shown(&term),
+            "thread_0 ░\nthread_0   0.0s b\n0/0: 0 passed, 0 failed, 0 skipped, 0.0s"
+        );
+        live.notice("waiting\n");
+        drop(live);
+        assert_eq!(term.contents(), "");
+        assert_eq!(err.text(), "waiting\n");
+    }
+
+    /// A terminal of any size that looks at nothing.
+    #[derive(Clone, Copy, Debug)]
+    struct Sized(u16, u16);
+
+    #[rustfmt::skip]
+    impl TermLike for Sized {
+        fn width(&self) -> u16 { self.0 }
+        fn height(&self) -> u16 { self.1 }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> { Ok(()) }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> { Ok(()) }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> { Ok(()) }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> { Ok(()) }
+        fn write_line(&self, _: &str) -> io::Result<()> { Ok(()) }
+        fn write_str(&self, _: &str) -> io::Result<()> { Ok(()) }
+        fn clear_line(&self) -> io::Result<()> { Ok(()) }
+        fn flush(&self) -> io::Result<()> { Ok(()) }
+    }
+
+    fn draw_on<P: Picture>(picture: P, size: Sized) {
+        let briefing = briefing(&["a", "b"]);
+        let teller = Teller::new(Detail::Live, Paint(false));
+        let mut live = Live::on(Box::new(size), Box::new(size), picture, teller, console().2);
+        live.begin(&briefing).unwrap();
+        live.event(&briefing, &started(0, 0)).unwrap();
+        live.draw();
+    }
+
+    #[test]
+    fn no_terminal_is_too_small_or_too_large() {
+        for (columns, rows) in [(1, 1), (3, 2), (80, 1), (1, 40), (1000, u16::MAX)] {
+            draw_on(Progress, Sized(columns, rows));
+            draw_on(Viewer, Sized(columns, rows));
+        }
+    }
+
+    #[test]
+    fn nothing_is_drawn_more_than_ten_times_a_second() {
+        let briefing = briefing(&["a", "b"]);
+        let term = InMemoryTerm::new(10, 60);
+        let mut live = live(Viewer, &term, console().2);
+        live.begin(&briefing).unwrap();
+        live.drawn = Some(Instant::now() + INTERVAL);
+        let before = term.contents();
+        live.event(&briefing, &started(1, 1)).unwrap();
+        live.tick().unwrap();
+        assert_eq!(term.contents(), before);
+        live.drawn = Instant::now().checked_sub(INTERVAL);
+        live.tick().unwrap();
+        assert_ne!(term.contents(), before);
+    }
+}

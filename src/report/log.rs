@@ -1,0 +1,274 @@
+//! `--log`: a log file for each worker, `tdrun_thread_0.log` …, and `tdrun_main.log` for all that belongs to none.
+//!
+//! Knows the names and the format of the lines; the files stand in the directory in which tdrun was started.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::Reporter;
+use crate::error::{Result, escape};
+use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
+use crate::report::cause::{cause_line, failure_line, stopping_line};
+use crate::report::output::cannot_open;
+use crate::report::text::{base, hook_name, name, plural, said, speaker, summary_line};
+use crate::stream::Stream;
+use crate::task::{Failure, Level, LibraryId, Outcome};
+
+/// The reporter.
+pub(super) struct Log {
+    directory: PathBuf,
+    main: Stream,
+    threads: Vec<Stream>,
+    clock: Instant,
+    running: usize,
+}
+
+/// What an event leaves in a file.
+struct Entry {
+    /// Whose file; the main one by default.
+    worker: Option<usize>,
+    /// When, where the event says so.
+    at: Option<Duration>,
+    level: Level,
+    text: String,
+}
+
+impl Entry {
+    fn main(level: Level, text: impl Into<String>) -> Self {
+        Self {
+            worker: None,
+            at: None,
+            level,
+            text: text.into(),
+        }
+    }
+}
+
+impl Log {
+    /// Opens `tdrun_main.log` in the current directory; the other files follow when their number is known.
+    pub(super) fn open() -> Result<Self> {
+        let directory = std::env::current_dir();
+        Self::open_in(directory.map_err(|error| cannot_open(Path::new("tdrun_main.log"), &error))?)
+    }
+
+    fn open_in(directory: PathBuf) -> Result<Self> {
+        let path = directory.join("tdrun_main.log");
+        let main = File::create(&path).map_err(|error| cannot_open(&path, &error))?;
+        Ok(Self {
+            directory,
+            main: Stream::to(main),
+            threads: Vec::new(),
+            clock: Instant::now(),
+            running: 0,
+        })
+    }
+
+    fn entry(&mut self, briefing: &Briefing, event: &Event) -> Entry {
+        match event {
+            Event::Started { task, worker, at } => {
+                self.running += 1;
+                let base = base(&name(briefing, *task), Some(*worker));
+                Entry {
+                    worker: Some(*worker),
+                    at: Some(*at),
+                    level: Level::Info,
+                    text: format!("{base}: started"),
+                }
+            }
+            Event::Finished(finished) => {
+                let ran = finished.worker.is_some();
+                self.running = self.running.saturating_sub(ran.into());
+                finished_entry(briefing, finished)
+            }
+            Event::Logged { source, record } => Entry {
+                worker: worker(*source),
+                at: None,
+                level: record.level,
+                text: speaker(briefing, *source) + &said(record, true),
+            },
+            Event::HookStarted(hook, library) => {
+                let name = hook_name(briefing, *hook, *library);
+                Entry::main(Level::Info, name + ": started")
+            }
+            Event::HookFinished(hook, library, ending) => {
+                hook_entry(briefing, *hook, *library, ending)
+            }
+            Event::Stopping(stop) => Entry::main(Level::Warn, stopping_line(*stop, self.running)),
+            Event::Warning(message) => Entry::main(Level::Warn, escape(message)),
+        }
+    }
+
+    fn write(&self, briefing: &Briefing, entry: &Entry) -> io::Result<()> {
+        let at = entry.at.unwrap_or_else(|| self.clock.elapsed());
+        let time = timestamp(briefing.started.checked_add(at).unwrap_or(UNIX_EPOCH));
+        let line = format!("{time} {} {}\n", entry.level.as_str(), entry.text);
+        let thread = entry.worker.and_then(|worker| self.threads.get(worker));
+        thread.unwrap_or(&self.main).print_now(&line)
+    }
+}
+
+fn worker(source: Source) -> Option<usize> {
+    match source {
+        Source::Task(_, worker) => Some(worker),
+        Source::Hook(..) | Source::Library => None,
+    }
+}
+
+fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
+    let base = base(&name(briefing, finished.task), finished.worker);
+    let cause = finished.cause.as_deref();
+    let cause = cause.map(|cause| cause_line(briefing, cause));
+    let mut text = match (&cause, finished.outcome) {
+        (Some(cause), Outcome::Skipped) => format!("{base}: {cause}"),
+        (Some(cause), outcome) => format!("{base}: {outcome}, {cause}"),
+        (None, outcome) => format!("{base}: {outcome}"),
+    };
+    if finished.worker.is_some() {
+        let _ = write!(text, " after {:.3}s", finished.took.as_secs_f64());
+    }
+    let level = match finished.outcome {
+        Outcome::Passed | Outcome::Skipped | Outcome::NotRun => Level::Info,
+        Outcome::Failed | Outcome::Crashed | Outcome::Cancelled => Level::Error,
+    };
+    Entry {
+        worker: finished.worker,
+        at: Some(finished.at),
+        level,
+        text,
+    }
+}
+
+fn hook_entry(
+    briefing: &Briefing,
+    hook: Hook,
+    library: LibraryId,
+    ending: &Result<(), Failure>,
+) -> Entry {
+    let name = hook_name(briefing, hook, library);
+    match ending {
+        Ok(()) => Entry::main(Level::Info, name + ": passed"),
+        Err(failure) => {
+            let text = format!("{name}: failed, {}", failure_line(failure));
+            Entry::main(Level::Error, text)
+        }
+    }
+}
+
+impl Reporter for Log {
+    fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
+        self.clock = Instant::now();
+        for worker in 0..briefing.workers {
+            let path = self.directory.join(format!("tdrun_thread_{worker}.log"));
+            self.threads.push(Stream::to(File::create(path)?));
+        }
+        let tasks = plural(briefing.planned.len(), "task");
+        let text = format!("run of {tasks} on {}", plural(briefing.workers, "worker"));
+        self.write(briefing, &Entry::main(Level::Info, text))
+    }
+
+    fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        let entry = self.entry(briefing, event);
+        self.write(briefing, &entry)
+    }
+
+    fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
+        for error in &summary.errors {
+            let error = error.to_string().replace('\n', "\n    ");
+            self.write(briefing, &Entry::main(Level::Error, error))?;
+        }
+        self.write(briefing, &Entry::main(Level::Info, summary_line(summary)))
+    }
+}
+
+/// `2026-11-21T08:30:01.123Z`. A clock that stands outside of 1970 to 9999 shows the nearer end.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, last)).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stop;
+    use crate::report::fixture::{End, briefing, failure, logged, play, started};
+
+    #[test]
+    fn each_worker_has_a_file_that_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        std::fs::write(directory.path().join("tdrun_thread_1.log"), "old").unwrap();
+        let briefing = briefing(&["a", "b < a", "c"]);
+        let events = [
+            Event::HookStarted(Hook::Setup, LibraryId(0)),
+            started(0, 0),
+            End::failed(0, 1, failure("boom", Some(("a.rs", 4)))),
+            End::blocked(1, 2, &[0]),
+            started(2, 1),
+            Event::Stopping(Stop::Signal(2)),
+            End {
+                worker: Some(1),
+                ..End::passed(2, 3)
+            }
+            .event(),
+            Event::HookFinished(Hook::Setup, LibraryId(0), Err(failure("late", None))),
+        ];
+        play(
+            &mut Log::open_in(directory.path().into()).unwrap(),
+            &briefing,
+            &events,
+        );
+        assert_eq!(
+            read("tdrun_thread_0.log"),
+            "2026-11-21T09:01:01.133Z INFO [thread_0] a: started\n\
+             2026-11-21T09:01:01.153Z ERROR [thread_0] a: failed, boom (a.rs:4) after 0.020s\n"
+        );
+        assert_eq!(
+            read("tdrun_thread_1.log"),
+            "2026-11-21T09:01:01.133Z INFO [thread_1] c: started\n\
+             2026-11-21T09:01:01.153Z INFO [thread_1] c: passed after 0.020s\n"
+        );
+        let main = read("tdrun_main.log");
+        let texts: Vec<&str> = main.lines().map(|line| &line[25..]).collect();
+        assert_eq!(
+            texts,
+            [
+                "INFO run of 3 tasks on 2 workers",
+                "INFO setup: started",
+                "INFO b: skipped: `a` did not pass",
+                "WARN stopping: SIGINT; waiting for 1 running task, press Ctrl-C again to leave",
+                "ERROR setup: failed, late",
+                "INFO ==== 1 passed, 1 failed, 1 skipped in 2.31s ====",
+            ]
+        );
+    }
+
+    #[test]
+    fn records_of_all_levels_stand_in_the_file_of_their_worker() {
+        let briefing = briefing(&["a"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let entry = log.entry(&briefing, &logged(0, 1, Level::Trace, "one\n\x1btwo"));
+        assert_eq!((entry.worker, entry.level), (Some(1), Level::Trace));
+        assert_eq!(
+            entry.text,
+            "[thread_1] a: lib::part: one\n    \\u{1b}two (part.rs:3)"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_before_the_run() {
+        let error = Log::open_in("/no/such".into()).err().unwrap();
+        assert_eq!(error.id(), "io.output");
+    }
+
+    #[test]
+    fn no_clock_is_too_wrong() {
+        let before = UNIX_EPOCH.checked_sub(Duration::from_secs(1)).unwrap();
+        assert_eq!(timestamp(before), "1970-01-01T00:00:00.000Z");
+        let beyond = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(timestamp(beyond), "9999-12-31T23:59:59.000Z");
+    }
+}

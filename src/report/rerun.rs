@@ -1,0 +1,241 @@
+//! The command that reruns just one task, with what it needs from the run that was.
+//!
+//! Knows the command line's spelling and the shell's; not whether anybody types it.
+
+use std::collections::HashMap;
+
+use crate::error::escape;
+use crate::event::Briefing;
+use crate::task::{Json, LibraryId, TaskId};
+
+/// Longer results are not kept for commands.
+const RESULT_LIMIT: usize = 200;
+/// A command longer than this lets the dependencies run again instead.
+const COMMAND_LIMIT: usize = 500;
+
+/// What the tasks of a run returned, as far as a command can carry it.
+#[derive(Default)]
+pub(super) struct Results(HashMap<TaskId, Option<Json>>);
+
+impl Results {
+    /// Keeps a result, or that it is too long.
+    pub(super) fn keep(&mut self, task: TaskId, result: &Json) {
+        let fits = result.len() <= RESULT_LIMIT;
+        self.0.insert(task, fits.then(|| result.clone()));
+    }
+}
+
+/// Finds tasks by what stands in `after`. Built once, at the end of a run with failures.
+pub(super) struct Reruns<'a> {
+    briefing: &'a Briefing,
+    results: &'a Results,
+    by_name: HashMap<(LibraryId, &'a str), TaskId>,
+}
+
+impl<'a> Reruns<'a> {
+    pub(super) fn new(briefing: &'a Briefing, results: &'a Results) -> Self {
+        let catalog = &briefing.catalog;
+        let named = catalog.ids().map(|id| {
+            let task = catalog.task(id);
+            ((task.library, &*task.name), id)
+        });
+        Self {
+            briefing,
+            results,
+            by_name: named.collect(),
+        }
+    }
+
+    /// `tdrun lib.so::task --env=dev --result-x=1`, quoted for a shell and escaped for a terminal.
+    pub(super) fn command(&self, task: TaskId) -> String {
+        let mut words = vec!["tdrun".to_owned(), self.target(task)];
+        let state = &self.briefing.state_arguments;
+        if let Some(results) = self.results_for(task) {
+            let command = quote(&[&words[..], state, &results].concat());
+            if command.len() <= COMMAND_LIMIT {
+                return command;
+            }
+        }
+        words.extend(self.elsewhere(task).map(|task| self.target(task)));
+        words.extend_from_slice(state);
+        words.push("--with-deps".to_owned());
+        quote(&words)
+    }
+
+    fn target(&self, task: TaskId) -> String {
+        let catalog = &self.briefing.catalog;
+        format!(
+            "{}::{}",
+            catalog.library(task).path,
+            catalog.task(task).name
+        )
+    }
+
+    /// The arguments that stand for the direct dependencies, unless one has to run again.
+    fn results_for(&self, task: TaskId) -> Option<Vec<String>> {
+        let mut arguments = Vec::new();
+        for name in &self.briefing.catalog.task(task).after {
+            match self.need(task, name) {
+                Need::Nothing => {}
+                Need::Argument(argument) => arguments.push(argument),
+                Need::Run => return None,
+            }
+        }
+        Some(arguments)
+    }
+
+    /// The direct dependencies in other libraries, which the command has to name to have them loaded.
+    fn elsewhere(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
+        let after = self.briefing.catalog.task(task).after.iter();
+        after
+            .filter_map(move |name| self.resolve(task, name))
+            .filter(|&(_, is_own)| !is_own)
+            .map(|(dependency, _)| dependency)
+    }
+
+    /// What stands for one dependency.
+    fn need(&self, task: TaskId, name: &str) -> Need {
+        let flag = format!("--result-{name}=");
+        let given = &self.briefing.state_arguments;
+        match self.resolve(task, name) {
+            None => Need::Nothing,
+            Some((_, false)) => Need::Run,
+            Some(_) if given.iter().any(|argument| argument.starts_with(&flag)) => Need::Nothing,
+            Some((dependency, true)) => match self.results.0.get(&dependency) {
+                None => Need::Nothing,
+                Some(None) => Need::Run,
+                Some(Some(result)) => argument(flag, result),
+            },
+        }
+    }
+
+    /// The task that a name in `after` means, and whether it is of the same library.
+    fn resolve(&self, task: TaskId, name: &str) -> Option<(TaskId, bool)> {
+        let catalog = &self.briefing.catalog;
+        let own = catalog.task(task).library;
+        if let Some(&id) = self.by_name.get(&(own, name)) {
+            return Some((id, true));
+        }
+        let (library, name) = name.split_once("::")?;
+        let library = (0..)
+            .zip(&catalog.libraries)
+            .find(|(_, known)| known.name == library)?
+            .0;
+        let id = *self.by_name.get(&(LibraryId(library), name))?;
+        Some((id, LibraryId(library) == own))
+    }
+}
+
+enum Need {
+    /// It had no result, or the user gave one.
+    Nothing,
+    /// Its result.
+    Argument(String),
+    /// It itself: its result cannot be typed.
+    Run,
+}
+
+/// A string goes as it is, everything else as JSON.
+fn argument(flag: String, result: &str) -> Need {
+    let value = serde_json::from_str(result).unwrap_or_else(|_| result.to_owned());
+    if value.contains(char::is_control) {
+        return Need::Run;
+    }
+    Need::Argument(flag + &value)
+}
+
+fn quote(words: &[String]) -> String {
+    let quoted = words.iter().map(|word| match shlex::try_quote(word) {
+        Ok(quoted) if !is_plain(word) => escape(&quoted).into_owned(),
+        _ => escape(word).into_owned(),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// No shell sees more in this argument than its letters. The quoting crate is more careful with `=` than readable.
+fn is_plain(word: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&b);
+    !word.is_empty() && word.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{briefing, briefing_of};
+
+    /// The command for the last task, where the others returned these.
+    fn command(briefing: &Briefing, results: &[&str]) -> String {
+        let mut kept = Results::default();
+        for (index, result) in results.iter().enumerate() {
+            kept.keep(TaskId::new(index), &Json::from(*result));
+        }
+        let last = TaskId::new(briefing.catalog.tasks.len() - 1);
+        Reruns::new(briefing, &kept).command(last)
+    }
+
+    #[test]
+    fn results_of_direct_dependencies_become_arguments() {
+        let long = format!("{:?}", "x".repeat(300));
+        for (result, expected) in [
+            ("\"x\"", "--result-a=x"),
+            ("\"two words\"", "'--result-a=two words'"),
+            ("\"it's\"", "\"--result-a=it's\""),
+            ("\"\"", "--result-a="),
+            ("7", "--result-a=7"),
+            ("{\"id\":1}", "'--result-a={\"id\":1}'"),
+            ("\"a\\nb\"", "--with-deps"),
+            (&*long, "--with-deps"),
+        ] {
+            let expected = format!("tdrun lib.so::b {expected}");
+            assert_eq!(command(&briefing(&["a", "b < a"]), &[result]), expected);
+        }
+    }
+
+    #[test]
+    fn dependencies_without_a_result_need_nothing() {
+        assert_eq!(
+            command(&briefing(&["a", "b < a gone"]), &[]),
+            "tdrun lib.so::b"
+        );
+        assert_eq!(command(&briefing(&["a", "b"]), &["1"]), "tdrun lib.so::b");
+    }
+
+    #[test]
+    fn state_and_names_are_quoted() {
+        let mut briefing = briefing(&["it's $HOME"]);
+        briefing.state_arguments = vec!["--env=dev".into(), "--who=a b".into()];
+        assert_eq!(
+            command(&briefing, &[]),
+            "tdrun \"lib.so::it's \"'$HOME' --env=dev '--who=a b'"
+        );
+    }
+
+    #[test]
+    fn what_the_user_gave_is_not_given_twice() {
+        let mut briefing = briefing(&["a", "b < a"]);
+        briefing.state_arguments = vec!["--result-a=mine".into()];
+        assert_eq!(
+            command(&briefing, &["1"]),
+            "tdrun lib.so::b --result-a=mine"
+        );
+    }
+
+    #[test]
+    fn a_long_command_lets_the_dependencies_run_again() {
+        let value = format!("{:?}", "x".repeat(190));
+        let briefing = briefing(&["a", "b", "c", "d < a b c"]);
+        assert_eq!(
+            command(&briefing, &[&value, &value, &value]),
+            "tdrun lib.so::d --with-deps"
+        );
+    }
+
+    #[test]
+    fn a_dependency_in_another_library_is_named_as_a_target() {
+        let briefing = briefing_of(&[("one", &["a"]), ("two", &["b < one::a"])]);
+        assert_eq!(
+            command(&briefing, &["1"]),
+            "tdrun two.so::b one.so::a --with-deps"
+        );
+    }
+}
