@@ -29,6 +29,14 @@ impl TaskId {
 pub struct LibraryId(pub u32);
 
 impl LibraryId {
+    /// The id of the library at `index`.
+    ///
+    /// # Panics
+    /// Where there are more than 2³² libraries.
+    pub fn new(index: usize) -> Self {
+        Self(u32::try_from(index).expect("fewer than 2^32 libraries"))
+    }
+
     /// The place in all dense arrays of libraries.
     pub fn index(self) -> usize {
         self.0 as usize

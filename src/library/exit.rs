@@ -24,8 +24,9 @@ thread_local! {
 /// ends the process.
 const GUARDS: usize = 16;
 
-/// What is to be done when a library ends the process: report, then [`leave`].
-pub type OnEarlyExit = Box<dyn FnOnce() + Send>;
+/// What is to be done when a library ends the process, with the status that it gave where the system tells it: report, then
+/// [`leave`].
+pub type OnEarlyExit = Box<dyn FnOnce(Option<i32>) + Send>;
 
 static ON_EARLY_EXIT: Mutex<Option<OnEarlyExit>> = Mutex::new(None);
 /// Set once the status is decided.
@@ -37,14 +38,14 @@ static STATUS: AtomicI32 = AtomicI32::new(0);
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// Arms the guard: when a task or a constructor calls `exit()`, `on_early_exit` runs, once, on the thread that called.
-/// To be called before the first library is loaded, so that exit handlers of libraries run before it.
+/// To be called before libraries are loaded, for their constructors; and again after, since what was registered last runs
+/// first: so that a task's `exit` is noticed before destructors of libraries run under the feet of other tasks.
 ///
 /// Whoever arms it ends the process by [`leave`], or calls [`disarm`] before it ends in another way. `_exit`, `quick_exit`
 /// and signals do not pass here.
-pub fn guard(on_early_exit: impl FnOnce() + Send + 'static) {
-    static REGISTER: Once = Once::new();
+pub fn guard(on_early_exit: impl FnOnce(Option<i32>) + Send + 'static) {
     *callback() = Some(Box::new(on_early_exit));
-    REGISTER.call_once(|| (0..GUARDS).for_each(|_| register()));
+    (0..GUARDS).for_each(|_| register());
 }
 
 /// Disarms the guard: from here on `exit()` ends the process as usual.
@@ -114,7 +115,7 @@ fn register() {
         ) -> c_int;
     }
     extern "C" fn handler(status: c_int, _: *mut std::ffi::c_void) {
-        at_exit(status);
+        at_exit(Some(status));
     }
     // SAFETY: the handler is a function of this program, which is never unloaded.
     unsafe { on_exit(handler, std::ptr::null_mut()) };
@@ -123,24 +124,38 @@ fn register() {
 #[cfg(not(target_env = "gnu"))]
 fn register() {
     extern "C" fn handler() {
-        at_exit(STATUS.load(Ordering::Relaxed));
+        at_exit(None);
     }
     // SAFETY: the handler is a function of this program, which is never unloaded.
     unsafe { libc::atexit(handler) };
 }
 
+/// A destructor of the program itself. The loader calls it before those of libraries, when all handlers have run: so it
+/// puts one more in the list, for a destructor of a library that calls `exit()` with a status of its own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static BEFORE_DESTRUCTORS: extern "C" fn() = {
+    extern "C" fn stay() {
+        if LEAVING.load(Ordering::Acquire) {
+            register();
+        }
+    }
+    stay
+};
+
 /// Runs inside `exit()`.
-fn at_exit(status: c_int) {
+fn at_exit(status: Option<c_int>) {
     if LEAVING.load(Ordering::Acquire) {
         // A handler of a library has called `exit()` again, with a status of its own.
-        if status != STATUS.load(Ordering::Relaxed) {
+        if status.is_some_and(|status| status != STATUS.load(Ordering::Relaxed)) {
             flush_c_streams();
             finish();
         }
         return;
     }
     if let Some(callback) = take_callback() {
-        let _ = catch_unwind(AssertUnwindSafe(callback));
+        let _ = catch_unwind(AssertUnwindSafe(|| callback(status)));
         leave(Exit::Failed, true);
     }
     if REPORTS.get() {

@@ -24,11 +24,13 @@ mod memory;
 mod name;
 mod open;
 mod preflight;
+mod shelf;
 mod sink;
 mod symbols;
 mod table;
 mod value;
 
+pub use shelf::{Shelf, load_all};
 pub use sink::{Sink, listen};
 
 /// A library that has been opened and checked. It stays in memory until the process ends.

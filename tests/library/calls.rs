@@ -535,9 +535,6 @@ impl SlowLock {
 }
 
 impl Host for SlowLock {
-    fn name(&self) -> &'static str {
-        "slow"
-    }
     fn log(&self, record: Record) {
         self.mock.log(record);
     }

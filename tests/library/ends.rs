@@ -90,7 +90,7 @@ fn child() {
         }
         "exits-in-callback" => guarded(&library, || std::process::exit(0)),
         "disarmed" => {
-            exit::guard(|| note("reported"));
+            exit::guard(|_| note("reported"));
             exit::disarm();
             run_first(&library);
         }
@@ -119,13 +119,13 @@ fn without_descriptors(library: &Path) {
 }
 
 fn guarded(library: &Path, report: impl FnOnce() + Send + 'static) {
-    exit::guard(report);
+    exit::guard(|_| report());
     run_first(library);
     note("came back");
 }
 
 fn leave_after(library: &Path, exit: Exit, abandoned: bool) {
-    exit::guard(|| note("reported"));
+    exit::guard(|_| note("reported"));
     run_first(library);
     exit::leave(exit, abandoned)
 }

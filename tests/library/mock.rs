@@ -18,10 +18,6 @@ pub(crate) struct Mock {
 }
 
 impl Host for Mock {
-    fn name(&self) -> &'static str {
-        "mock"
-    }
-
     fn log(&self, record: Record) {
         self.records.lock().unwrap().push(record);
     }
