@@ -1,1 +1,144 @@
-fn main() {}
+//! tdrun: the story in a handful of statements, and the one place that prints an error and ends the process.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+use std::sync::Arc;
+
+use tdrun::cli::{self, Command};
+use tdrun::error::Error;
+use tdrun::exit::Exit;
+use tdrun::graph::{Graph, Links};
+use tdrun::library::{self, exit};
+use tdrun::report::Reporters;
+use tdrun::run::Run;
+use tdrun::stream::{self, Stream};
+use tdrun::{interrupt, look, select, start};
+
+fn main() {
+    panic::set_hook(Box::new(leave_as_bug));
+    let end = story().unwrap_or_else(|error| End::at(report(&error)));
+    exit::leave(end.exit, end.abandoned)
+}
+
+/// From the words of the command line to the status of the process.
+fn story() -> anyhow::Result<End> {
+    let options = match cli::parse(std::env::args_os())? {
+        Command::Print(text) => return print(|out| out.write_all(text.as_bytes())),
+        Command::Run(options) => *options,
+    };
+    warn(&options.warnings);
+    let state = start::state(&options)?;
+    stream::silence_stdin();
+
+    exit::guard(|status| say(&format!("tdrun: {}\n", exited_while_loading(status))));
+    let level = options.view.level();
+    let library::Shelf {
+        catalog,
+        targets,
+        warnings,
+        ..
+    } = library::load_all(&options.targets, level)?;
+    warn(&warnings);
+
+    let links = Links::resolve(&catalog)?;
+    let selection = select::select(&catalog, &links, &start::request(&options, &targets))?;
+    let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
+    if let Some(what) = options.look {
+        return print(|out| look::look(out, &catalog, &graph, what));
+    }
+
+    let results = start::results(&options, &catalog)?;
+    let mut reporters = Reporters::open(&options.view, &Stream::stdout(), &Stream::stderr())?;
+    let signals = interrupt::listen()?;
+    let run = Run {
+        catalog: Arc::new(catalog),
+        links: Arc::new(links),
+        graph,
+        state: Arc::new(state),
+        results: Arc::new(results),
+        rules: options.rules,
+        workers: options.workers,
+        state_arguments: options.typed,
+    };
+    let summary = run.execute(&mut reporters, &signals, |alarm| {
+        exit::guard(move |status| alarm.ring(status));
+    });
+    let exit = match summary.exit() {
+        Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
+        exit => exit,
+    };
+    Ok(End {
+        exit,
+        abandoned: summary.abandoned > 0,
+    })
+}
+
+/// How the process ends.
+struct End {
+    exit: Exit,
+    /// Threads of tasks may still run.
+    abandoned: bool,
+}
+
+impl End {
+    fn at(exit: Exit) -> Self {
+        Self {
+            exit,
+            abandoned: false,
+        }
+    }
+}
+
+/// Prints to stdout what the user asked for. A reader who has seen enough is no error.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<End> {
+    let mut out = Stream::stdout();
+    write(&mut out)
+        .and_then(|()| out.flush())
+        .map_err(|error| {
+            Error::new(
+                "io.output",
+                format!("cannot write to standard output: {error}"),
+            )
+        })?;
+    Ok(End::at(Exit::Passed))
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        say(&format!(
+            "tdrun: warning: {}\n",
+            tdrun::error::escape(warning)
+        ));
+    }
+}
+
+/// Prints an error; the status that belongs to it.
+fn report(error: &anyhow::Error) -> Exit {
+    let Some(error) = error.downcast_ref::<Error>() else {
+        let bug = Error::new("internal", format!("{error:#}"));
+        say(&format!("tdrun: {bug}\n"));
+        return Exit::Bug;
+    };
+    say(&format!("tdrun: {error}\n"));
+    error.exit()
+}
+
+fn exited_while_loading(status: Option<i32>) -> Error {
+    let call = status.map_or_else(|| "exit".to_owned(), |status| format!("exit({status})"));
+    Error::new(
+        "load.exit",
+        format!("a library called `{call}` while it was being loaded"),
+    )
+}
+
+/// What tdrun itself gets wrong must not look like a failure of a task, and must not hang.
+fn leave_as_bug(panic: &PanicHookInfo<'_>) {
+    let bug = Error::new("internal", format!("this is a bug in tdrun: {panic}"));
+    say(&format!("tdrun: {bug}\n"));
+    exit::leave(Exit::Bug, true)
+}
+
+/// Where stderr cannot be written, there is nobody left to tell.
+fn say(text: &str) {
+    let _ = Stream::stderr().print_now(text);
+}

@@ -244,6 +244,14 @@ fn width(terminal: Option<u16>, columns: Option<&str>) -> usize {
         .min(WIDEST)
 }
 
+/// Makes standard input empty: whoever reads it sees its end at once, and is not stopped for reading a terminal in the
+/// background. Where there is no `/dev/null`, it stays as it is.
+pub fn silence_stdin() {
+    if let Ok(null) = File::open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdin(null);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

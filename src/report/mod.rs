@@ -29,6 +29,7 @@ use crate::report::live::{Live, Picture};
 use crate::report::output::Target;
 use crate::report::text::Paint;
 use crate::stream::{ColorChoice, Stream};
+use crate::task::Level;
 
 /// Listens to a run. An error means that its output could not be written; it is then not called again, and the run goes on.
 pub trait Reporter {
@@ -77,6 +78,19 @@ pub struct View {
     pub junit: Option<PathBuf>,
     /// The events as JSON Lines in this file; `-` is standard output, and the summary line then goes to standard error.
     pub events: Option<PathBuf>,
+}
+
+impl View {
+    /// The most verbose level of log records that anybody will see; none where nobody sees any.
+    pub fn level(&self) -> Option<Level> {
+        if self.verbose || self.log || self.events.is_some() {
+            Some(Level::Trace)
+        } else if self.quiet && self.junit.is_none() {
+            None
+        } else {
+            Some(Level::Info)
+        }
+    }
 }
 
 /// What people watch while a run goes on.

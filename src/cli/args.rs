@@ -1,0 +1,187 @@
+//! The command line as typed. clap's derive is the one text behind `-h`, `--help` and the parser.
+//!
+//! Knows nothing of what the words lead to.
+
+// The doc comments are the help's text, where backticks would only stand in the way; and switches are bools.
+#![allow(clippy::doc_markdown, clippy::struct_excessive_bools)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+const SELECT: &str = "Select";
+const STATE: &str = "State and results";
+const RUN: &str = "Run";
+const LOOK: &str = "Look, run nothing";
+const SHOW: &str = "Show";
+
+/// Run the tasks of a shared library as a dependency graph, in parallel
+///
+/// tdrun loads shared libraries, reads the tables of tasks that they export, and runs the tasks on a pool of threads: a task
+/// after those that it names, and only if they passed.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tdrun",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    override_usage = "tdrun [OPTIONS] [--KEY=VALUE]... <LIBRARY[::SELECTOR]>...",
+    after_help = "Exit status: 0 all passed, 1 something did not, 2 bad command line, 74 an output failed, 128+n signal n.",
+    after_long_help = "\
+Examples:
+  tdrun target.so                                run everything
+  tdrun lib.so::fn_b --result-fn_a=x             one task, the result of its dependency made up
+  tdrun lib.so::'test_*' --with-deps             the tasks of a glob, and all that they come after
+  tdrun lib.so --tags=smoke --env=dev            a filter, and state for the library's setup
+  tdrun lib.so --graph                           look before you run
+
+Exit status:
+  0      the run reached its end, every selected task passed or skipped itself, every output was written
+  1      something asked for did not succeed: a task, a library, the graph, a state file; or nothing matched
+  2      the command line is wrong; nothing was run
+  70     a bug in tdrun
+  74     all passed, but an output could not be written
+  128+n  stopped by signal n (130: Ctrl-C)"
+)]
+pub(super) struct Args {
+    /// Libraries, each with a task's name or a glob over names: lib.so, lib.so::name, lib.so::'test_*'
+    ///
+    /// What stands behind the first `::` selects tasks by their name, or by a glob (`*`, `?`, `[ab]`, `{a,b}`). Several
+    /// targets add up. A selected task runs without its dependencies, unless they are selected too; see --with-deps. A
+    /// selector that matches nothing is an error.
+    #[arg(value_name = "LIBRARY[::SELECTOR]", required = true)]
+    pub(super) targets: Vec<OsString>,
+
+    /// Only tasks that carry all of these tags
+    ///
+    /// Applied before selectors. Dependencies on tasks without the tags are dropped.
+    #[arg(long, value_name = "TAG,...", value_delimiter = ',', help_heading = SELECT)]
+    pub(super) tags: Vec<String>,
+
+    /// Not the tasks of these names or globs
+    #[arg(long, value_name = "GLOB,...", value_delimiter = ',', help_heading = SELECT)]
+    pub(super) exclude: Vec<String>,
+
+    /// Also all that the selected tasks come after
+    ///
+    /// Pulls in dependencies, and theirs, whatever tags they carry; not those that --exclude names.
+    #[arg(long, help_heading = SELECT)]
+    pub(super) with_deps: bool,
+
+    /// Set a state key to a string
+    ///
+    /// Any --KEY=VALUE that is no option of tdrun sets the state key KEY, for example --env=dev. Tasks and the library's
+    /// setup read it. Values are strings; a task that wants a number or an object finds it inside the string. For keys that
+    /// collide with an option there is --set. Keys that begin with `_`, and `results`, are reserved.
+    // Only for the help: these words are taken out before clap sees them.
+    #[arg(long = "KEY", value_name = "VALUE", require_equals = true, help_heading = STATE)]
+    pub(super) key: Option<String>,
+
+    /// Set a state key whose name is also an option's
+    #[arg(long, value_name = "KEY=VALUE", help_heading = STATE)]
+    pub(super) set: Vec<OsString>,
+
+    /// Take state from a file that holds a JSON object
+    ///
+    /// Keys of the command line win over those of the file; what the library's setup sets wins over both.
+    #[arg(long, value_name = "FILE", help_heading = STATE)]
+    pub(super) state_file: Option<PathBuf>,
+
+    /// Give the result of a task instead of running it
+    ///
+    /// Dependents of NAME find VALUE where they look for its result. A task that runs itself replaces it.
+    // Only for the help, as --KEY is.
+    #[arg(long = "result-NAME", value_name = "VALUE", require_equals = true, help_heading = STATE)]
+    pub(super) result: Option<String>,
+
+    /// How many tasks run at the same time
+    ///
+    /// By default the number of processors, of tasks, or 8, whichever is smallest. With 1 the order is exactly that of
+    /// --dry-run.
+    #[arg(short = 'j', long, visible_alias = "jobs", value_name = "N", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) workers: Option<String>,
+
+    /// Stop starting tasks after the first failure
+    #[arg(short = 'x', long, conflicts_with = "max_fail", help_heading = RUN)]
+    pub(super) fail_fast: bool,
+
+    /// Stop starting tasks after N failures
+    #[arg(long, value_name = "N", help_heading = RUN)]
+    pub(super) max_fail: Option<String>,
+
+    /// Skip what comes after a task that did not pass [default]
+    #[arg(long, overrides_with = "no_skip_deps", help_heading = RUN)]
+    pub(super) skip_deps: bool,
+
+    /// Run it anyway
+    #[arg(long, overrides_with = "skip_deps", help_heading = RUN)]
+    pub(super) no_skip_deps: bool,
+
+    /// Print the graph: text, dot, mermaid or json
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true, help_heading = LOOK, group = "look")]
+    pub(super) graph: Option<Graph>,
+
+    /// Print the selected tasks: text or json
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true, help_heading = LOOK, group = "look")]
+    pub(super) list: Option<List>,
+
+    /// Print the order in which one worker would run the tasks
+    #[arg(long, help_heading = LOOK, group = "look")]
+    pub(super) dry_run: bool,
+
+    /// Show a progress bar
+    #[arg(long, conflicts_with_all = ["verbose", "viewer"], help_heading = SHOW)]
+    pub(super) progress: bool,
+
+    /// Show what each worker does, live
+    #[arg(long, conflicts_with = "verbose", help_heading = SHOW)]
+    pub(super) viewer: bool,
+
+    /// Show more: starts, debug records, durations
+    #[arg(short, long, conflicts_with = "quiet", help_heading = SHOW)]
+    pub(super) verbose: bool,
+
+    /// Show failures and the summary only
+    #[arg(short, long, help_heading = SHOW)]
+    pub(super) quiet: bool,
+
+    /// Colours: auto, always or never
+    ///
+    /// `auto` means on terminals, unless NO_COLOR is set; CLICOLOR_FORCE turns them on elsewhere.
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true, hide_default_value = true, help_heading = SHOW)]
+    pub(super) color: Color,
+
+    /// Write log files too: tdrun_main.log, tdrun_thread_0.log, ...
+    #[arg(long, action = ArgAction::SetTrue, help_heading = SHOW)]
+    pub(super) log: bool,
+
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE", help_heading = SHOW)]
+    pub(super) junit: Option<PathBuf>,
+
+    /// Write what happens as JSON Lines; `-` is stdout
+    #[arg(long, value_name = "FILE", help_heading = SHOW)]
+    pub(super) events: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum Graph {
+    Text,
+    Dot,
+    Mermaid,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum List {
+    Text,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}

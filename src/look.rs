@@ -1,0 +1,50 @@
+//! Ways to look at a selection without running anything: no setup, no task.
+//!
+//! Writes to whatever it is given.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::cli::Look;
+use crate::graph::{Graph, draw, list};
+use crate::plan::{Plan, Rules};
+use crate::task::{Catalog, Outcome};
+
+/// Writes what is to be looked at.
+pub fn look(
+    out: &mut dyn io::Write,
+    catalog: &Catalog,
+    graph: &Arc<Graph>,
+    look: Look,
+) -> io::Result<()> {
+    match look {
+        Look::Graph(format) => draw(out, catalog, graph, format),
+        Look::List(format) => list(out, catalog, graph.planned(), format),
+        Look::Order => order(out, catalog, graph),
+    }
+}
+
+/// The order with one worker where everything passes, and what each task waits for.
+fn order(out: &mut dyn io::Write, catalog: &Catalog, graph: &Arc<Graph>) -> io::Result<()> {
+    let rules = Rules {
+        skip_deps: true,
+        max_fail: None,
+    };
+    let mut plan = Plan::new(graph, rules);
+    let digits = graph.planned().len().to_string().len();
+    for number in 1.. {
+        let Some(task) = plan.take() else { break };
+        plan.finish(task, Outcome::Passed);
+        let after: Vec<_> = graph
+            .dependencies(task)
+            .iter()
+            .map(|d| catalog.name(*d))
+            .collect();
+        write!(out, "{number:digits$}  {}", catalog.name(task))?;
+        if !after.is_empty() {
+            write!(out, "  (after {})", after.join(", "))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}

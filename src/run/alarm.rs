@@ -1,0 +1,43 @@
+//! Rings when something in a library calls `exit` in the middle of a run: the process must not end as if all were well.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::crew::Crew;
+use super::messages::Message;
+use super::services::Services;
+use crate::event::Stop;
+use crate::pool::{self, Control};
+use crate::task::{Failure, Outcome};
+
+/// A way into the run for who learns that the process is about to end.
+pub struct Alarm {
+    pub(super) control: Control<Crew>,
+    pub(super) services: Arc<Services>,
+    pub(super) crew: Arc<Crew>,
+}
+
+impl Alarm {
+    /// Called on the thread that called `exit`. The task that it runs has crashed, the other running ones are given up,
+    /// nothing else is started; the reporting thread then writes the reports and ends the process. Does not return.
+    pub fn ring(&self, status: Option<i32>) -> ! {
+        let call = status.map_or_else(|| "exit".to_owned(), |status| format!("exit({status})"));
+        let message = format!("called `{call}`, which ends the whole process");
+        if let Some(who) = pool::current() {
+            self.control
+                .lose(who, (Outcome::Crashed, self.crew.lost(&message)));
+        } else if self.services.hook_runs.swap(false, Ordering::AcqRel) {
+            let failure = Failure {
+                message: message.into(),
+                place: None,
+            };
+            self.services.outbox.send(Message::HookDone(Err(failure)));
+        }
+        self.services.exiting.store(true, Ordering::Release);
+        self.control.abandon(Stop::Exit);
+        self.services.locks.close();
+        loop {
+            std::thread::park();
+        }
+    }
+}

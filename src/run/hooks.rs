@@ -1,0 +1,120 @@
+//! Setup and teardown: each on a thread of its own, one after the other, while nothing else of the libraries runs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use super::messages::Message;
+use super::pump::Pump;
+use crate::error::Error;
+use crate::event::{Event, Hook, Source, Stop};
+use crate::pool::STACK;
+use crate::task::{Ending, Failure, LibraryId};
+
+/// Calls the setup of each library that has selected tasks, until one does not pass. Gives the libraries whose setup was
+/// begun: theirs is the teardown.
+pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
+    let mut begun = Vec::new();
+    for library in libraries(pump) {
+        if pump.stopped.is_some() {
+            break;
+        }
+        begun.push(library);
+        if !call(pump, Hook::Setup, library) {
+            pump.control.stop(Stop::Setup);
+        }
+    }
+    begun
+}
+
+/// Calls the teardowns, the last library's first; all of them, whatever came before, unless the run is being left.
+pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
+    pump.services.cancelled.store(false, Ordering::Release);
+    for &library in libraries.iter().rev() {
+        if pump.left || pump.services.exiting.load(Ordering::Acquire) {
+            break;
+        }
+        call(pump, Hook::Teardown, library);
+    }
+}
+
+fn libraries(pump: &Pump<'_>) -> Vec<LibraryId> {
+    let planned = pump.briefing.planned.iter();
+    let mut libraries: Vec<_> = planned
+        .map(|task| pump.briefing.catalog.task(*task).library)
+        .collect();
+    libraries.dedup();
+    libraries
+}
+
+/// Calls a hook and waits for it; whether it passed.
+fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
+    let definition = &pump.briefing.catalog.libraries[library.index()];
+    let action = match hook {
+        Hook::Setup => &definition.setup,
+        Hook::Teardown => &definition.teardown,
+    };
+    if action.is_none() {
+        return true;
+    }
+    pump.report(&Event::HookStarted(hook, library));
+    let end = match start(pump, hook, library) {
+        Ok(()) => pump.until_hook_done(),
+        Err(error) => Some(Err(Failure {
+            message: format!("cannot start a thread: {error}").into(),
+            place: None,
+        })),
+    };
+    let Some(end) = end else {
+        return false;
+    };
+    if let Err(failure) = &end {
+        pump.errors.push(error(hook, &definition.path, failure));
+    }
+    let passed = end.is_ok();
+    pump.report(&Event::HookFinished(hook, library, end));
+    passed
+}
+
+fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()> {
+    let services = Arc::clone(&pump.services);
+    services.hook_runs.store(true, Ordering::Release);
+    let call = move || {
+        let definition = &services.catalog.libraries[library.index()];
+        let action = match hook {
+            Hook::Setup => &definition.setup,
+            Hook::Teardown => &definition.teardown,
+        };
+        let Some(action) = action else { return };
+        let ending = services.call(action, Source::Hook(hook, library), library);
+        services.hook_runs.store(false, Ordering::Release);
+        let end = match ending {
+            Ending::Failed(failure) => Err(failure),
+            Ending::Passed(_) | Ending::Skipped(_) => Ok(()),
+        };
+        services.outbox.send(Message::HookDone(end));
+    };
+    let thread = thread::Builder::new()
+        .name(hook.as_str().into())
+        .stack_size(STACK);
+    thread.spawn(call).map(drop)
+}
+
+fn error(hook: Hook, path: &str, failure: &Failure) -> Error {
+    let id = match hook {
+        Hook::Setup => "setup.failed",
+        Hook::Teardown => "teardown.failed",
+    };
+    let place = failure
+        .place
+        .as_ref()
+        .map_or_else(String::new, |place| format!(" ({place})"));
+    Error::new(
+        id,
+        format!(
+            "{} of `{path}` failed: {}{place}",
+            hook.as_str(),
+            failure.message
+        ),
+    )
+}

@@ -1,0 +1,158 @@
+//! A run: setup, then plan and pool until every task has its outcome, then teardown. Tells reporters all of it, in one
+//! order, on the calling thread.
+//!
+//! Knows nothing of libraries or of what an action is; only that it can be called.
+
+mod alarm;
+mod crew;
+mod hooks;
+mod messages;
+mod pump;
+mod services;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::{Instant, SystemTime};
+
+use crossbeam::channel::Receiver;
+
+pub use alarm::Alarm;
+use crew::Crew;
+use pump::Pump;
+use services::Services;
+
+use crate::error::{Error, escape};
+use crate::event::{Briefing, Event, Stop, Summary};
+use crate::graph::{Graph, Links};
+use crate::plan::{Plan, Rules};
+use crate::pool::Pool;
+use crate::report::Reporter;
+use crate::state::{Locks, Results, State};
+use crate::task::Catalog;
+
+/// Everything that a run needs.
+pub struct Run {
+    /// All tasks.
+    pub catalog: Arc<Catalog>,
+    /// Their names.
+    pub links: Arc<Links>,
+    /// The selected ones.
+    pub graph: Arc<Graph>,
+    /// The values that tasks share.
+    pub state: Arc<State>,
+    /// Results that were given in place of tasks; and, as the run goes on, those of tasks.
+    pub results: Arc<Results>,
+    /// When to skip and when to stop.
+    pub rules: Rules,
+    /// How many threads; none means as many as are useful.
+    pub workers: Option<NonZeroUsize>,
+    /// The state arguments as typed, for the briefing.
+    pub state_arguments: Vec<String>,
+}
+
+/// More threads than this are not started unless asked for.
+const WORKERS_MAX: usize = 8;
+
+impl Run {
+    /// Runs to the end. `signals` brings the numbers of signals that ask to stop: the first stops in order, the second gives
+    /// up what still runs. `armed` gets the alarm before anything of a library is called. What the reporter cannot write is
+    /// its own to remember; it never changes an outcome.
+    pub fn execute(
+        self,
+        reporters: &mut dyn Reporter,
+        signals: &Receiver<i32>,
+        armed: impl FnOnce(Alarm),
+    ) -> Summary {
+        let briefing = self.briefing();
+        let (outbox, inbox) = messages::channel();
+        let services = Arc::new(Services {
+            catalog: self.catalog,
+            links: self.links,
+            state: self.state,
+            results: self.results,
+            locks: Locks::default(),
+            outbox,
+            cancelled: AtomicBool::new(false),
+            hook_runs: AtomicBool::new(false),
+            exiting: AtomicBool::new(false),
+            start: Instant::now(),
+            calls: AtomicU64::new(0),
+        });
+        let crew = Arc::new(Crew {
+            services: Arc::clone(&services),
+            done: AtomicUsize::new(0),
+        });
+        let mut pool = Pool::new(Plan::new(&self.graph, self.rules), Arc::clone(&crew));
+        let control = pool.control().clone();
+        armed(Alarm {
+            control: control.clone(),
+            services: Arc::clone(&services),
+            crew,
+        });
+
+        let _ = reporters.begin(&briefing);
+        let mut pump = Pump::new(&briefing, reporters, inbox, signals, control, services);
+        let prepared = hooks::set_up(&mut pump);
+        run_tasks(&mut pump, &mut pool, briefing.workers);
+        hooks::tear_down(&mut pump, &prepared);
+        warn_of_unread_keys(&mut pump);
+        let summary = pump.summary();
+        if summary.abandoned == 0 {
+            pool.join();
+        }
+        let _ = reporters.finish(&briefing, &summary);
+        summary
+    }
+
+    fn briefing(&self) -> Briefing {
+        let planned = self.graph.planned().to_vec();
+        let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let wanted = self
+            .workers
+            .map_or_else(|| cpus().min(WORKERS_MAX), NonZeroUsize::get);
+        Briefing {
+            catalog: Arc::clone(&self.catalog),
+            workers: wanted.min(planned.len()),
+            planned,
+            started: SystemTime::now(),
+            state_arguments: self.state_arguments.clone(),
+        }
+    }
+}
+
+/// The tasks, from the first to the last outcome. Where the run was stopped before, there is nothing left to start.
+fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, workers: usize) {
+    if pump.left {
+        return;
+    }
+    if !pool.control().look(Plan::is_over) {
+        match pool.start(workers) {
+            Ok(started) if started < workers => {
+                let message = format!("the system gave {started} threads instead of {workers}");
+                pump.report(&Event::Warning(message));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let message = format!("cannot start a thread: {error}");
+                pump.errors.push(Error::new("run.threads", message));
+                pool.control().stop(Stop::Threads);
+            }
+        }
+    }
+    pump.until_over();
+}
+
+/// A key that was given and that nobody asked for is most likely a slip of the fingers.
+fn warn_of_unread_keys(pump: &mut Pump<'_>) {
+    if pump.stopped.is_some() {
+        return;
+    }
+    for key in pump.services.state.unread() {
+        let message = format!("`--{}=…` was given, but no task asked for it", escape(&key));
+        pump.report(&Event::Warning(message));
+    }
+}
+
+#[cfg(test)]
+mod tests;

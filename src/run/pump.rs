@@ -1,0 +1,175 @@
+//! The reporting thread: hands events to the reporters as they come, minds signals, and knows when to go on.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam::channel::{self, Receiver, select};
+
+use super::crew::Crew;
+use super::messages::{Inbox, Message};
+use super::services::Services;
+use crate::error::Error;
+use crate::event::{Briefing, Event, Stop, Summary};
+use crate::plan::Plan;
+use crate::pool::Control;
+use crate::report::Reporter;
+use crate::task::Failure;
+
+/// Where events, signals and reporters meet.
+pub(super) struct Pump<'a> {
+    pub(super) briefing: &'a Briefing,
+    reporters: &'a mut dyn Reporter,
+    inbox: Inbox,
+    signals: &'a Receiver<i32>,
+    pub(super) control: Control<Crew>,
+    pub(super) services: Arc<Services>,
+    /// What stopped the run early.
+    pub(super) stopped: Option<Stop>,
+    /// Every task has its outcome.
+    over: bool,
+    /// A second signal came: nothing is waited for any more.
+    pub(super) left: bool,
+    /// Calls that were not waited for.
+    abandoned: usize,
+    /// What went wrong besides the tasks.
+    pub(super) errors: Vec<Error>,
+}
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(
+        briefing: &'a Briefing,
+        reporters: &'a mut dyn Reporter,
+        inbox: Inbox,
+        signals: &'a Receiver<i32>,
+        control: Control<Crew>,
+        services: Arc<Services>,
+    ) -> Self {
+        Self {
+            briefing,
+            reporters,
+            inbox,
+            signals,
+            control,
+            services,
+            stopped: None,
+            over: false,
+            left: false,
+            abandoned: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    /// The totals, once nothing more is waited for.
+    pub(super) fn summary(self) -> Summary {
+        let exiting = self.services.exiting.load(Ordering::Acquire);
+        self.control.look(|plan| Summary {
+            planned: self.briefing.planned.len(),
+            counts: plan.counts(),
+            blocked: plan.blocked(),
+            took: self.services.now(),
+            stopped: self.stopped,
+            errors: self.errors,
+            abandoned: self.abandoned + usize::from(exiting),
+        })
+    }
+
+    /// Reports until every task has its outcome.
+    pub(super) fn until_over(&mut self) {
+        if !self.over {
+            self.run(|message| matches!(message, Message::Over).then_some(()));
+        }
+    }
+
+    /// Reports until the hook has come back; none where it was not waited for.
+    pub(super) fn until_hook_done(&mut self) -> Option<Result<(), Failure>> {
+        let done = self.run(|message| match message {
+            Message::HookDone(end) => Some(std::mem::replace(end, Ok(()))),
+            _ => None,
+        });
+        self.abandoned += usize::from(done.is_none());
+        done
+    }
+
+    /// Tells the reporters.
+    pub(super) fn report(&mut self, event: &Event) {
+        if let Event::Stopping(why) = event {
+            self.stopped.get_or_insert(*why);
+        }
+        // What cannot be written is the reporter's to remember, and never changes an outcome.
+        let _ = self.reporters.event(self.briefing, event);
+    }
+
+    /// Takes messages, signals and ticks as they come until `done` finds what it waits for. None where a second signal
+    /// came and it will not be found.
+    fn run<T>(&mut self, mut done: impl FnMut(&mut Message) -> Option<T>) -> Option<T> {
+        let tick = self
+            .reporters
+            .tick_every()
+            .map_or_else(channel::never, channel::tick);
+        let signals = self.signals;
+        loop {
+            let mut message = select! {
+                recv(self.inbox.receiver) -> message => message.ok()?,
+                recv(tick) -> _ => {
+                    let _ = self.reporters.tick();
+                    continue;
+                }
+                recv(signals) -> signal => {
+                    self.on_signal(signal.ok()?);
+                    if self.left {
+                        self.drain(&mut done);
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            if let Some(found) = done(&mut message) {
+                return Some(found);
+            }
+            self.handle(&message);
+        }
+    }
+
+    fn handle(&mut self, message: &Message) {
+        match message {
+            Message::Event(event) => self.report(event),
+            Message::Log(event) => {
+                self.report(event);
+                self.inbox.log_done();
+            }
+            Message::Over => self.over = true,
+            Message::HookDone(_) => {}
+        }
+    }
+
+    /// The first signal stops in order: what runs is asked to end, and waited for. The second gives up what still runs.
+    fn on_signal(&mut self, signal: i32) {
+        let why = Stop::Signal(signal);
+        self.services.cancelled.store(true, Ordering::Release);
+        if matches!(self.stopped, Some(Stop::Signal(_))) {
+            self.left = true;
+            self.give_up(why);
+        } else {
+            self.stopped = Some(why);
+            self.control.stop(why);
+            if self.control.look(|plan| plan.stopped() != Some(why)) {
+                self.report(&Event::Stopping(why));
+            }
+        }
+    }
+
+    /// Leaves running tasks to themselves.
+    fn give_up(&mut self, why: Stop) {
+        self.abandoned += self.control.look(Plan::running);
+        self.control.abandon(why);
+        self.services.locks.close();
+    }
+
+    /// Reports what is there already: the outcomes that giving up has just brought.
+    fn drain<T>(&mut self, done: &mut impl FnMut(&mut Message) -> Option<T>) {
+        while let Ok(mut message) = self.inbox.receiver.try_recv() {
+            let _ = done(&mut message);
+            self.handle(&message);
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Plan and pool against a plain single-threaded reference: random graphs, endings, workers and moments to stop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use crossbeam::channel;
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{Cause, Finished};
+use crate::exit::Exit;
+use crate::graph::sketch;
+use crate::report::Reporter;
+use crate::task::{Ending, Host, Library, Outcome, Task, TaskId};
+
+/// A library as it is made up for a test.
+#[derive(Clone, Debug)]
+struct Case {
+    /// By task: the tasks it comes after, and what it comes to.
+    tasks: Vec<(Vec<usize>, Outcome)>,
+    workers: usize,
+    skip_deps: bool,
+    max_fail: usize,
+    /// The task that sends SIGINT while it runs.
+    interrupt: Option<usize>,
+}
+
+prop_compose! {
+    fn cases()(count in 1_usize..24)(
+        edges in prop::collection::vec((0..count, 0..count), 0..count * 2),
+        endings in prop::collection::vec(prop_oneof![
+            6 => Just(Outcome::Passed), 1 => Just(Outcome::Failed), 1 => Just(Outcome::Skipped)], count),
+        // Declared in any order: a dependency may stand behind its dependent.
+        order in Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
+        workers in prop_oneof![Just(1_usize), Just(2), Just(3), Just(8)],
+        skip_deps in prop::bool::weighted(0.8),
+        max_fail in prop_oneof![4 => Just(0_usize), 1 => 1_usize..3],
+        interrupt in prop::option::weighted(0.3, 0..count),
+    ) -> Case {
+        let mut tasks: Vec<_> = endings.into_iter().map(|ending| (Vec::new(), ending)).collect();
+        for (a, b) in edges {
+            if a != b {
+                let (first, then) = if order[a] < order[b] { (a, b) } else { (b, a) };
+                tasks[then].0.push(first);
+            }
+        }
+        Case { tasks, workers, skip_deps, max_fail, interrupt }
+    }
+}
+
+/// What a run told, and what its tasks noticed.
+struct Told {
+    events: Vec<Event>,
+    summary: Summary,
+    complaints: Vec<String>,
+}
+
+struct Recorder(Arc<Mutex<Vec<Event>>>);
+
+impl Reporter for Recorder {
+    fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Briefing, _: &Summary) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What all tasks of a test watch together.
+#[derive(Default)]
+struct Watch {
+    running: AtomicIsize,
+    inside_lock: AtomicIsize,
+    complaints: Mutex<Vec<String>>,
+}
+
+impl Watch {
+    fn check(&self, fine: bool, complaint: impl FnOnce() -> String) {
+        if !fine {
+            self.complaints.lock().unwrap().push(complaint());
+        }
+    }
+
+    /// The body of every task: it must see what its dependencies wrote, and be alone under the lock.
+    fn body(&self, case: &Case, task: usize, host: &dyn Host) {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.check(running <= case.workers.cast_signed(), || {
+            format!("{running} tasks run")
+        });
+        for dependency in &case.tasks[task].0 {
+            let expected = case.tasks[*dependency].1 == Outcome::Passed;
+            let name = format!("t{dependency}");
+            let ran = !case.skip_deps || expected;
+            self.check(!ran || host.state(&name).is_some(), || {
+                format!("t{task}: no state of {name}")
+            });
+            self.check(!expected || !ran || host.result(&name).is_some(), || {
+                format!("t{task}: no result of {name}")
+            });
+        }
+        host.lock("lock").unwrap();
+        host.lock("lock").unwrap();
+        let inside = self.inside_lock.fetch_add(1, Ordering::SeqCst);
+        self.check(inside == 0, || {
+            format!("t{task} is not alone under the lock")
+        });
+        self.inside_lock.fetch_sub(1, Ordering::SeqCst);
+        host.unlock("lock").unwrap(); // the other one is released at the end of the task
+        host.set_state(&format!("t{task}"), Some("1".into()))
+            .unwrap();
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn run(case: &Case) -> Told {
+    let watch = Arc::new(Watch::default());
+    let (interrupt, signals) = channel::unbounded();
+    let tasks = (0..case.tasks.len()).map(|index| {
+        let (after, ending) = &case.tasks[index];
+        let after: Vec<_> = after
+            .iter()
+            .map(|dependency| format!("t{dependency}"))
+            .collect();
+        let after: Vec<_> = after.iter().map(String::as_str).collect();
+        let (watch, case, ending) = (Arc::clone(&watch), case.clone(), *ending);
+        let interrupt = interrupt.clone();
+        let action = move |host: &Arc<dyn Host>| {
+            watch.body(&case, index, &**host);
+            if case.interrupt == Some(index) {
+                interrupt.send(2).unwrap();
+            }
+            match ending {
+                Outcome::Passed => Ending::Passed(Some("1".into())),
+                Outcome::Skipped => Ending::Skipped("".into()),
+                _ => Ending::failed("on purpose"),
+            }
+        };
+        Task {
+            action: Box::new(action),
+            ..sketch::task(0, &format!("t{index}"), &after)
+        }
+    });
+    let mut catalog = Catalog::default();
+    catalog.add(sketch::library("x"), tasks);
+    let (events, summary) = execute(catalog, case, &signals);
+    let complaints = std::mem::take(&mut *watch.complaints.lock().unwrap());
+    Told {
+        events,
+        summary,
+        complaints,
+    }
+}
+
+fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event>, Summary) {
+    let links = Links::resolve(&catalog).unwrap();
+    let graph = Graph::new(&catalog, &links, catalog.ids().collect()).unwrap();
+    let run = Run {
+        catalog: Arc::new(catalog),
+        links: Arc::new(links),
+        graph: Arc::new(graph),
+        state: Arc::default(),
+        results: Arc::default(),
+        rules: Rules {
+            skip_deps: case.skip_deps,
+            max_fail: NonZeroUsize::new(case.max_fail),
+        },
+        workers: NonZeroUsize::new(case.workers),
+        state_arguments: Vec::new(),
+    };
+    let events = Arc::default();
+    let mut recorder = Recorder(Arc::clone(&events));
+    let summary = run.execute(&mut recorder, signals, |_| ());
+    let events = std::mem::take(&mut *events.lock().unwrap());
+    (events, summary)
+}
+
+/// The reference: one task at a time, by the rules as they are written, with maps and loops over everything.
+fn reference(case: &Case) -> (Vec<usize>, BTreeMap<usize, Outcome>) {
+    let count = case.tasks.len();
+    let mut chain = vec![1; count];
+    for _ in 0..count {
+        for (task, (after, _)) in case.tasks.iter().enumerate() {
+            for &dependency in after {
+                chain[dependency] = chain[dependency].max(chain[task] + 1);
+            }
+        }
+    }
+    let (mut order, mut ended, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut failures = 0;
+    loop {
+        let mut skipped = true;
+        while std::mem::take(&mut skipped) {
+            for (task, (after, _)) in case.tasks.iter().enumerate() {
+                let all_ended = after.iter().all(|d| ended.contains_key(d));
+                let stands_in_the_way =
+                    |d: &usize| ended.get(d) == Some(&Outcome::Failed) || blocked.contains(d);
+                if !ended.contains_key(&task)
+                    && all_ended
+                    && case.skip_deps
+                    && after.iter().any(stands_in_the_way)
+                {
+                    ended.insert(task, Outcome::Skipped);
+                    blocked.push(task);
+                    skipped = true;
+                }
+            }
+        }
+        let stop = case.max_fail > 0 && failures >= case.max_fail;
+        let ready = (0..count).filter(|task| {
+            !ended.contains_key(task) && case.tasks[*task].0.iter().all(|d| ended.contains_key(d))
+        });
+        let next = ready.min_by_key(|task| (std::cmp::Reverse(chain[*task]), *task));
+        let Some(next) = next.filter(|_| !stop) else {
+            break;
+        };
+        order.push(next);
+        ended.insert(next, case.tasks[next].1);
+        failures += usize::from(case.tasks[next].1 == Outcome::Failed);
+    }
+    for task in 0..count {
+        ended.entry(task).or_insert(Outcome::NotRun);
+    }
+    (order, ended)
+}
+
+fn finished(events: &[Event]) -> BTreeMap<usize, &Finished> {
+    let finished = events.iter().filter_map(|event| match event {
+        Event::Finished(finished) => Some((finished.task.index(), finished)),
+        _ => None,
+    });
+    finished.collect()
+}
+
+fn started(events: &[Event]) -> Vec<usize> {
+    let started = events.iter().filter_map(|event| match event {
+        Event::Started { task, .. } => Some(task.index()),
+        _ => None,
+    });
+    started.collect()
+}
+
+/// What holds for every run, however it went.
+fn check_promises(case: &Case, told: &Told) {
+    assert_eq!(told.complaints, [] as [&str; 0]);
+    let outcomes = finished(&told.events);
+    let ends = told
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Finished(_)))
+        .count();
+    assert_eq!(
+        (ends, outcomes.len()),
+        (case.tasks.len(), case.tasks.len()),
+        "one outcome each"
+    );
+    assert_eq!(told.summary.planned, case.tasks.len());
+    assert_eq!(
+        told.summary.counts.total(),
+        told.summary.planned,
+        "planned is the sum of all outcomes"
+    );
+    let (mut ended, mut done, mut running) = (Vec::new(), 0, 0);
+    for event in &told.events {
+        match event {
+            Event::Started { task, .. } => {
+                running += 1;
+                assert!(running <= case.workers);
+                let after = &case.tasks[task.index()].0;
+                assert!(
+                    after.iter().all(|d| ended.contains(d)),
+                    "started before its dependencies ended"
+                );
+            }
+            Event::Finished(finished) => {
+                done += 1;
+                assert_eq!(finished.done, done);
+                running -= usize::from(finished.worker.is_some());
+                ended.push(finished.task.index());
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_agrees_with_the_plain_reference(case in cases()) {
+        let case = Case { interrupt: None, ..case };
+        let told = run(&case);
+        check_promises(&case, &told);
+        let (order, expected) = reference(&case);
+        if case.workers == 1 || case.max_fail == 0 {
+            let outcomes: BTreeMap<_, _> =
+                finished(&told.events).into_iter().map(|(task, f)| (task, f.outcome)).collect();
+            prop_assert_eq!(&outcomes, &expected);
+            let fine = expected.values().all(|o| *o == Outcome::Passed)
+                || (told.summary.blocked == 0
+                    && expected.values().all(|o| matches!(o, Outcome::Passed | Outcome::Skipped)));
+            prop_assert_eq!(told.summary.exit(), if fine { Exit::Passed } else { Exit::Failed });
+        }
+        if case.workers == 1 {
+            prop_assert_eq!(started(&told.events), order);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_accounts_for_every_task(case in cases()) {
+        let told = run(&case);
+        check_promises(&case, &told);
+        let ran = started(&told.events);
+        for (task, finished) in finished(&told.events) {
+            let own = case.tasks[task].1;
+            let expected: &[Outcome] = match (ran.contains(&task), own) {
+                (true, Outcome::Failed) => &[Outcome::Failed, Outcome::Cancelled],
+                (true, own) => &[own],
+                (false, _) => &[Outcome::Skipped, Outcome::NotRun],
+            };
+            prop_assert!(expected.contains(&finished.outcome));
+        }
+        let interrupted = case.interrupt.is_some_and(|task| ran.contains(&task));
+        let signal = told.summary.stopped == Some(Stop::Signal(2));
+        // The last task may send the signal when there is nothing left to stop.
+        prop_assert!(!signal || interrupted);
+        prop_assert_eq!(told.summary.exit() == Exit::Signal(2), signal);
+    }
+
+    #[test]
+    fn two_runs_tell_the_same_of_every_task(case in cases()) {
+        let case = Case { interrupt: None, max_fail: 0, ..case };
+        let (first, second) = (run(&case), run(&case));
+        let told = |told: &Told| -> Vec<(usize, Outcome, Option<Cause>)> {
+            let finished = finished(&told.events).into_iter();
+            finished.map(|(task, f)| (task, f.outcome, f.cause.as_deref().cloned())).collect()
+        };
+        prop_assert_eq!(told(&first), told(&second));
+    }
+}
+
+#[test]
+fn a_panic_of_a_closure_is_a_failure() {
+    let mut catalog = Catalog::default();
+    let task = Task {
+        action: Box::new(|_| panic!("oh no")),
+        ..sketch::task(0, "a", &[])
+    };
+    catalog.add(sketch::library("x"), [task]);
+    let case = Case {
+        tasks: Vec::new(),
+        workers: 1,
+        skip_deps: true,
+        max_fail: 0,
+        interrupt: None,
+    };
+    let (events, summary) = execute(catalog, &case, &channel::never());
+    let finished = finished(&events)[&0].clone();
+    assert_eq!(finished.outcome, Outcome::Failed);
+    let Some(Cause::Failure(failure)) = finished.cause.as_deref() else {
+        panic!("no cause")
+    };
+    assert_eq!(&*failure.message, "panicked: oh no");
+    assert_eq!(summary.exit(), Exit::Failed);
+}
+
+/// A library with hooks that note that they were called, and one task.
+fn hooked(setup: Ending, calls: &Arc<Mutex<Vec<&'static str>>>) -> Catalog {
+    let note = |name: &'static str, ending: Ending| {
+        let calls = Arc::clone(calls);
+        move |_: &Arc<dyn Host>| {
+            calls.lock().unwrap().push(name);
+            ending.clone()
+        }
+    };
+    let library = Library {
+        setup: Some(Box::new(note("setup", setup))),
+        teardown: Some(Box::new(note("teardown", Ending::Passed(None)))),
+        ..sketch::library("x")
+    };
+    let action = Box::new(note("task", Ending::failed("no")));
+    let mut catalog = Catalog::default();
+    catalog.add(
+        library,
+        [Task {
+            action,
+            ..sketch::task(0, "a", &[])
+        }],
+    );
+    catalog
+}
+
+#[test]
+fn hooks_run_before_the_first_and_after_the_last_task() {
+    let case = Case {
+        tasks: Vec::new(),
+        workers: 1,
+        skip_deps: true,
+        max_fail: 0,
+        interrupt: None,
+    };
+    for (setup, expected) in [
+        (Ending::Passed(None), &["setup", "task", "teardown"] as &[_]),
+        (Ending::failed("no"), &["setup", "teardown"]),
+    ] {
+        let calls = Arc::default();
+        let failed = matches!(setup, Ending::Failed(_));
+        let (_, summary) = execute(hooked(setup, &calls), &case, &channel::never());
+        assert_eq!(*calls.lock().unwrap(), expected);
+        let outcome = if failed {
+            Outcome::NotRun
+        } else {
+            Outcome::Failed
+        };
+        assert_eq!(summary.counts.get(outcome), 1);
+        assert_eq!(summary.errors.len(), usize::from(failed));
+        assert_eq!(summary.exit(), Exit::Failed);
+    }
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
+    let (interrupt, signals) = channel::unbounded();
+    let action = move |_: &Arc<dyn Host>| {
+        interrupt.send(15).unwrap();
+        interrupt.send(15).unwrap();
+        loop {
+            std::thread::park();
+        }
+    };
+    let mut catalog = Catalog::default();
+    let stuck = Task {
+        action: Box::new(action),
+        ..sketch::task(0, "stuck", &[])
+    };
+    catalog.add(
+        sketch::library("x"),
+        [stuck, sketch::task(0, "next", &["stuck"])],
+    );
+    let case = Case {
+        tasks: Vec::new(),
+        workers: 1,
+        skip_deps: true,
+        max_fail: 0,
+        interrupt: None,
+    };
+    let (events, summary) = execute(catalog, &case, &signals);
+    let outcomes: Vec<_> = finished(&events).values().map(|f| f.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Cancelled, Outcome::NotRun]);
+    assert_eq!((summary.abandoned, summary.exit()), (1, Exit::Signal(15)));
+}
+
+#[test]
+fn ten_thousand_tasks_in_a_chain_run_in_order() {
+    let names: Vec<_> = (0..10_000).map(|i| format!("t{i}")).collect();
+    let tasks = (0..10_000).map(|i| match i {
+        0 => sketch::task(0, &names[0], &[]),
+        _ => sketch::task(0, &names[i], &[&names[i - 1]]),
+    });
+    let mut catalog = Catalog::default();
+    catalog.add(sketch::library("x"), tasks);
+    let case = Case {
+        tasks: Vec::new(),
+        workers: 3,
+        skip_deps: true,
+        max_fail: 0,
+        interrupt: None,
+    };
+    let (events, summary) = execute(catalog, &case, &channel::never());
+    assert!(started(&events).is_sorted());
+    assert_eq!(summary.counts.get(Outcome::Passed), 10_000);
+    assert_eq!(TaskId::new(9_999).index(), started(&events)[9_999]);
+}
