@@ -3,6 +3,8 @@
 //! Knows nothing of what is tested.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod tool;
+
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -74,3 +76,31 @@ fn directory_of(content: &impl Hash) -> PathBuf {
 fn header_text() -> String {
     fs::read_to_string(Path::new(INCLUDE).join("tdrun.h")).expect("the header is readable")
 }
+
+/// A library that builds its table of 100,000 tasks in code: each after one some way before it, so that there are many
+/// chains.
+pub(crate) const BIG: &str = r#"
+enum { COUNT = 100000 };
+PASS(pass)
+static td_task tasks[COUNT];
+static char names[COUNT][8];
+static td_str after[COUNT];
+TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {
+    static td_table table = {.magic = TD_MAGIC, .major = TD_MAJOR, .size = sizeof table,
+                             .task_stride = sizeof(td_task), .task_count = COUNT, .tasks = tasks};
+    (void)host;
+    for (int i = 0; i < COUNT; i++) {
+        int len = sprintf(names[i], "t%d", i);
+        tasks[i].size = sizeof(td_task);
+        tasks[i].name.ptr = names[i];
+        tasks[i].name.len = (size_t)len;
+        tasks[i].run = pass;
+        if (i >= 100) {
+            after[i] = tasks[i - 100].name;
+            tasks[i].after = &after[i];
+            tasks[i].after_count = 1;
+        }
+    }
+    return &table;
+}
+"#;

@@ -1,0 +1,24 @@
+# run: builds tdrun and its examples, and runs one. test: all that CI runs. check: formatter, lints and docs, before a commit.
+# docker: the image. Nothing but cargo and a C compiler is needed, except for docker.
+
+CARGO ?= cargo
+EXAMPLES := target/debug/examples
+
+.PHONY: run test check docker
+
+# The lesson fails on purpose, so its status is 1; any other is passed on.
+run:
+	$(CARGO) build --examples --bins
+	target/debug/tdrun $(EXAMPLES)/libsurgery.so $(ARGS) || test $$? -eq 1
+
+test:
+	$(CARGO) build --workspace --bins --examples
+	$(CARGO) test --workspace
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps
+
+docker:
+	docker build --tag tdrun .

@@ -1,0 +1,209 @@
+//! Real signals to real processes: stopped in order, every task accounted for, the right status.
+
+mod common;
+
+use common::tool::{Tdrun, done, tdrun};
+
+/// Two tasks that run until they are asked to stop or the gate opens, one that waits for a worker, one that depends.
+const SLOW: &str = r#"
+TASK(obeys) {
+    TD_INFO(host, ctx, "obeys runs");
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    return TD_FAILED(host, ctx, "stopped early");
+}
+TASK(finishes) { TD_INFO(host, ctx, "finishes runs"); wait_for("gate"); return TD_OK; }
+PASS(queued)
+PASS(dependent)
+TASK(teardown) { fclose(fopen("torn_down", "w")); return host->cancelled(ctx); }
+static const td_task tasks[] = {
+    TD_TASK(obeys), TD_TASK(finishes), TD_TASK(queued), TD_TASK(dependent, TD_AFTER(TD_STR("finishes"))),
+};
+TD_LIBRARY(tasks, .teardown = teardown)
+"#;
+
+fn slow() -> Tdrun {
+    tdrun("libx.so -j2 --junit=out.xml")
+        .library("x", SLOW)
+        .fifo("gate")
+}
+
+#[test]
+fn the_first_signal_stops_in_order_and_accounts_for_every_task() {
+    for (signal, name, status) in [
+        ("INT", "SIGINT", 130),
+        ("TERM", "SIGTERM", 143),
+        ("HUP", "SIGHUP", 129),
+        ("QUIT", "SIGQUIT", 131),
+    ] {
+        let tdrun = slow();
+        let mut running = tdrun.start();
+        running.wait_for("runs");
+        running.wait_for("runs");
+        running.signal(signal);
+        running.wait_for("stopping");
+        running.open("gate");
+        let outcome = running.end();
+        assert_eq!(outcome.status, status, "{}", outcome.stderr);
+        assert_eq!(
+            outcome.signal,
+            Some(status - 128),
+            "it dies by the signal, so that shell loops stop"
+        );
+        assert_eq!(
+            outcome.stdout,
+            "==== 1 passed, 0 failed, 0 skipped, 1 cancelled, 2 not run in N.NNs ====\n"
+        );
+        let stopping =
+            format!("stopping: {name}; waiting for 2 running tasks, press Ctrl-C again to leave\n");
+        assert!(outcome.stderr.contains(&stopping), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.ends_with(&format!(
+                "\nnot run, stopped by {name}: queued, dependent\n"
+            )),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            tdrun.dir.join("torn_down").exists(),
+            "teardown runs all the same"
+        );
+        assert!(tdrun.read("out.xml").contains("tests=\"4\""));
+    }
+}
+
+#[test]
+fn the_second_signal_leaves_what_does_not_end() {
+    let tdrun = slow();
+    let mut running = tdrun.start();
+    running.wait_for("runs");
+    running.wait_for("runs");
+    running.signal("INT");
+    running.wait_for("obeys");
+    running.signal("INT");
+    let outcome = running.end();
+    assert_eq!(outcome.status, 130);
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 0 skipped, 2 cancelled, 2 not run in N.NNs ====\n"
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("finishes CANCELLED\n    stopped by SIGINT\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("\n1 task did not come back and may still be running\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!tdrun.dir.join("torn_down").exists());
+}
+
+#[test]
+fn a_storm_of_signals_ends_it_by_that_signal() {
+    let tdrun = slow();
+    let mut running = tdrun.start();
+    running.wait_for("runs");
+    let pid = running.pid();
+    tdrun.shell(&format!(
+        "for i in 1 2 3 4 5 6 7 8 9; do kill -s INT {pid}; done 2>/dev/null"
+    ));
+    assert_eq!(running.end().status, 130);
+}
+
+#[test]
+fn a_signal_during_setup_runs_no_task() {
+    let source = r#"
+TASK(setup) { TD_INFO(host, ctx, "setup runs"); while (host->cancelled(ctx) == 0) usleep(1000); return TD_OK; }
+TASK(teardown) { fclose(fopen("torn_down", "w")); return TD_OK; }
+PASS(a)
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks, .setup = setup, .teardown = teardown)
+"#;
+    let tdrun = tdrun("libx.so").library("x", source);
+    let mut running = tdrun.start();
+    running.wait_for("setup runs");
+    running.signal("INT");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 0 skipped, 1 not run in N.NNs ====\n"
+    );
+    assert_eq!(outcome.status, 130);
+    assert!(tdrun.dir.join("torn_down").exists());
+}
+
+#[test]
+fn a_signal_during_teardown_counts() {
+    let source = r#"
+PASS(a)
+TASK(teardown) { TD_INFO(host, ctx, "teardown runs"); while (host->cancelled(ctx) == 0) usleep(1000); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks, .teardown = teardown)
+"#;
+    let mut running = tdrun("libx.so").library("x", source).start();
+    running.wait_for("teardown runs");
+    running.signal("TERM");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout,
+        "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n"
+    );
+    assert_eq!(outcome.status, 143);
+}
+
+#[test]
+fn a_signal_while_a_library_is_being_loaded_ends_it_at_once() {
+    let source = "__attribute__((constructor)) static void hang(void) { fputs(\"constructor\\n\", stderr); for (;;) pause(); }
+        PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
+    let mut running = tdrun("libx.so").library("x", source).start();
+    running.wait_for("constructor");
+    running.signal("INT");
+    assert_eq!(running.end().status, 130);
+}
+
+#[test]
+fn what_the_parent_ignores_stays_ignored() {
+    let source = r#"
+TASK(a) {
+    TD_INFO(host, ctx, "a runs");
+    wait_for("gate");
+    return host->cancelled(ctx) == 0 ? TD_OK : TD_FAILED(host, ctx, "asked to stop");
+}
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so").library("x", source).fifo("gate");
+    let outcome = tdrun.shell(
+        "trap '' INT HUP; $TDRUN 2>err & \
+         until grep -q 'a runs' err 2>/dev/null; do :; done; \
+         kill -s INT $!; kill -s HUP $!; echo x > gate; wait $!",
+    );
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    assert_eq!(
+        tdrun.read("err").lines().last().unwrap(),
+        done("[thread_0] a", "PASSED", 100).trim_end()
+    );
+}
+
+#[test]
+fn signals_that_mean_nothing_to_it_do_not_disturb_it() {
+    let source = r#"
+TASK(a) { TD_INFO(host, ctx, "a runs"); wait_for("gate"); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks)
+"#;
+    let mut running = tdrun("libx.so").library("x", source).fifo("gate").start();
+    running.wait_for("a runs");
+    for signal in [
+        "CHLD", "WINCH", "PIPE", "URG", "STOP", "CONT", "TSTP", "CONT",
+    ] {
+        running.signal(signal);
+    }
+    running.open("gate");
+    assert_eq!(running.end().status, 0);
+}
