@@ -1,0 +1,497 @@
+/* tdrun.hpp: task libraries in C++11 and later. Read tdrun.h first; it is the contract, and all of it can be used as well.
+ *
+ * A whole library:
+ *
+ *     #include "tdrun.hpp"
+ *
+ *     // Returns the result.
+ *     static std::string greet(td::context &) { return "hello"; }
+ *
+ *     static void check(td::context &ctx) {
+ *         TD_REQUIRE(ctx.result("greet") == "hello");
+ *         ctx.info("it was polite");
+ *     }
+ *
+ *     TD_CPP_LIBRARY(library) {
+ *         library.task(TD_FN(greet)).doc("Says hello");
+ *         library.task(TD_FN(check)).after("greet").tag("smoke");
+ *     }
+ *
+ *     c++ -shared -fPIC -o libgreet.so greet.cpp && tdrun libgreet.so
+ *
+ * EXCEPTIONS never reach the host: every task that is declared with TD_FN runs inside of td::guard, which turns an
+ * exception into the failure of the task. Its what(), and those of nested exceptions (std::throw_with_nested), are the
+ * message; an exception that is no std::exception is an "unknown exception". td::failure carries file and line, too;
+ * td::skipped skips the task. A thread that a task makes has to catch by itself, as everywhere in C++.
+ *
+ * STRINGS go in and out as std::string, UTF-8. A value is text unless a name says _json; text stands for itself, JSON is
+ * JSON text, as in tdrun.h.
+ *
+ * THREADS. A td::context is a small value; copy it into threads that the task makes. After the end of the task its
+ * functions throw td::error with code() TD_E_STALE, or do nothing where they are noexcept.
+ */
+#ifndef TDRUN_HPP
+#define TDRUN_HPP
+
+#include "tdrun.h"
+
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace td {
+
+/* ---- What can be thrown ------------------------------------------------------------------------------------------- */
+
+/* The host did not do what it was asked for; code() is one of TD_E_…. */
+class error : public std::runtime_error {
+  public:
+    error(int32_t code, const std::string &what) : std::runtime_error(what), code_(code) {}
+    int32_t code() const noexcept { return code_; }
+
+  private:
+    int32_t code_;
+};
+
+/* The task fails, and this is the place; see TD_THROW and TD_REQUIRE. `file` must be a literal, such as __FILE__. */
+class failure : public std::runtime_error {
+  public:
+    failure(const std::string &what, const char *file, uint32_t line)
+        : std::runtime_error(what), file_(file), line_(line) {}
+    const char *file() const noexcept { return file_; }
+    uint32_t line() const noexcept { return line_; }
+
+  private:
+    const char *file_;
+    uint32_t line_;
+};
+
+/* The task skips itself, which counts as passed for its dependents. No std::exception, so that no catch for those takes
+ * it for an error: throw td::skipped("needs a network"). */
+class skipped {
+  public:
+    explicit skipped(std::string reason) : reason_(std::move(reason)) {}
+    const std::string &reason() const noexcept { return reason_; }
+
+  private:
+    std::string reason_;
+};
+
+/* Fails the task with a message and the place of this line. */
+#define TD_THROW(message) throw td::failure((message), __FILE__, static_cast<uint32_t>(__LINE__))
+
+/* Fails the task where the condition does not hold. */
+#define TD_REQUIRE(condition)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) TD_THROW("check failed: " #condition);                                                       \
+    } while (0)
+
+/* ---- Details -------------------------------------------------------------------------------------------------------- */
+
+namespace detail {
+
+/* Borrows; the string has to outlive the call. */
+inline td_str str(const std::string &text) noexcept {
+    td_str s;
+    s.ptr = text.data();
+    s.len = text.size();
+    return s;
+}
+
+/* Where a visitor puts the value. It is called by the host, so it must not throw: a value that there is no memory for is
+ * reported after the host has returned. */
+struct slot {
+    std::string *value;
+    bool failed;
+};
+
+extern "C" inline void td_cpp_take(void *user, td_str value) {
+    slot *s = static_cast<slot *>(user);
+    try {
+        s->value->assign(value.len ? value.ptr : "", value.len);
+    } catch (...) {
+        s->failed = true;
+    }
+}
+
+inline const char *reason(int32_t code) noexcept {
+    switch (code) {
+    case TD_E_STALE: return "the task has ended";
+    case TD_E_ARG: return "a malformed name or value";
+    case TD_E_NOTFOUND: return "not found";
+    case TD_E_JSON: return "not JSON, or nested too deep";
+    case TD_E_TOOBIG: return "larger than 64 MiB";
+    case TD_E_DENIED: return "the key is reserved";
+    case TD_E_CHANGED: return "the value has changed";
+    case TD_E_DEADLOCK: return "waiting for it would never end";
+    case TD_E_CANCELLED: return "the run has been stopped";
+    default: return "refused by tdrun";
+    }
+}
+
+inline void check(int32_t code, const char *what, const std::string &name) {
+    if (code != TD_OK) throw error(code, std::string(what) + " `" + name + "`: " + reason(code));
+}
+
+/* The chain of nested exceptions, a line each. */
+inline void describe(const std::exception &e, std::string &text) {
+    text += e.what();
+    try {
+        std::rethrow_if_nested(e);
+    } catch (const std::exception &cause) {
+        text += "\ncaused by: ";
+        describe(cause, text);
+    } catch (...) {
+        text += "\ncaused by: unknown exception";
+    }
+}
+
+} // namespace detail
+
+/* ---- The context ------------------------------------------------------------------------------------------------------ */
+
+/* Holds a named lock; released when it goes out of scope. Locks are those of tdrun, re-entrant for the task. Move it where
+ * it has to live longer. */
+class lock {
+  public:
+    lock(const td_host *host, td_ctx ctx, std::string name) : host_(host), ctx_(ctx), name_(std::move(name)) {
+        detail::check(host_->lock(ctx_, detail::str(name_)), "lock", name_);
+    }
+    lock(lock &&other) noexcept : host_(other.host_), ctx_(other.ctx_), name_(std::move(other.name_)) {
+        other.host_ = nullptr;
+    }
+    lock(const lock &) = delete;
+    lock &operator=(const lock &) = delete;
+    lock &operator=(lock &&) = delete;
+    ~lock() {
+        if (host_) host_->unlock(ctx_, detail::str(name_));
+    }
+
+  private:
+    const td_host *host_;
+    td_ctx ctx_;
+    std::string name_;
+};
+
+/* The running task, and what it may ask of tdrun. Functions that can fail throw td::error. Any thread. */
+class context {
+  public:
+    context(const td_host *host, td_ctx ctx) noexcept : host_(host), ctx_(ctx) {}
+
+    /* For the functions of tdrun.h. */
+    const td_host *host() const noexcept { return host_; }
+    td_ctx id() const noexcept { return ctx_; }
+
+    /* The task should stop soon, or has ended. */
+    bool cancelled() const noexcept { return host_->cancelled(ctx_) != 0; }
+
+    /* The log of the run. */
+    void log(uint32_t level, const std::string &message) const noexcept {
+        if (level <= host_->log_level()) host_->log(ctx_, level, td_s(""), detail::str(message), td_s(""), 0);
+    }
+    void debug(const std::string &message) const noexcept { log(TD_LOG_DEBUG, message); }
+    void info(const std::string &message) const noexcept { log(TD_LOG_INFO, message); }
+    void warn(const std::string &message) const noexcept { log(TD_LOG_WARN, message); }
+    void error(const std::string &message) const noexcept { log(TD_LOG_ERROR, message); }
+
+    /* What the task returns to its dependents; a task may as well return a std::string. */
+    void set_result(const std::string &text) const {
+        detail::check(host_->result_set(ctx_, TD_TEXT, detail::str(text)), "result", text);
+    }
+    void set_result_json(const std::string &json) const {
+        detail::check(host_->result_set(ctx_, TD_JSON, detail::str(json)), "result", json);
+    }
+
+    /* The result of a task; name the task in after(). The first throws where there is none, the second returns false. */
+    std::string result(const std::string &task) const {
+        std::string value;
+        detail::check(get(host_->result_get, task, TD_TEXT, value), "result of", task);
+        return value;
+    }
+    bool result(const std::string &task, std::string &out) const {
+        return found(get(host_->result_get, task, TD_TEXT, out), "result of", task);
+    }
+    std::string result_json(const std::string &task) const {
+        std::string value;
+        detail::check(get(host_->result_get, task, TD_JSON, value), "result of", task);
+        return value;
+    }
+
+    /* The value of a state key. The first throws where there is none, the second returns false. */
+    std::string state(const std::string &key) const {
+        std::string value;
+        detail::check(get(host_->state_get, key, TD_TEXT, value), "state key", key);
+        return value;
+    }
+    bool state(const std::string &key, std::string &out) const {
+        return found(get(host_->state_get, key, TD_TEXT, out), "state key", key);
+    }
+    std::string state_json(const std::string &key) const {
+        std::string value;
+        detail::check(get(host_->state_get, key, TD_JSON, value), "state key", key);
+        return value;
+    }
+    void set_state(const std::string &key, const std::string &text) const {
+        detail::check(host_->state_set(ctx_, detail::str(key), TD_TEXT, detail::str(text)), "state key", key);
+    }
+    void set_state_json(const std::string &key, const std::string &json) const {
+        detail::check(host_->state_set(ctx_, detail::str(key), TD_JSON, detail::str(json)), "state key", key);
+    }
+
+    /* Compare-and-set, in JSON: false where the key does not hold `expected`. A null pointer is "no such key", both ways. */
+    bool swap_state_json(const std::string &key, const std::string *expected, const std::string *value) const {
+        const td_str none = {nullptr, 0};
+        const int32_t code = host_->state_swap(ctx_, detail::str(key), expected ? detail::str(*expected) : none,
+                                               value ? detail::str(*value) : none);
+        if (code == TD_E_CHANGED) return false;
+        detail::check(code, "state key", key);
+        return true;
+    }
+
+    /* Waits for the named lock and holds it until the returned value goes out of scope. */
+    td::lock lock(const std::string &name) const { return td::lock(host_, ctx_, name); }
+
+  private:
+    typedef int32_t (*getter)(td_ctx, td_str, uint32_t, td_visit_fn, void *);
+
+    int32_t get(getter ask, const std::string &name, uint32_t as, std::string &out) const {
+        detail::slot s = {&out, false};
+        const int32_t code = ask(ctx_, detail::str(name), as, detail::td_cpp_take, &s);
+        if (s.failed) throw std::bad_alloc();
+        return code;
+    }
+    static bool found(int32_t code, const char *what, const std::string &name) {
+        if (code == TD_E_NOTFOUND) return false;
+        detail::check(code, what, name);
+        return true;
+    }
+
+    const td_host *host_;
+    td_ctx ctx_;
+};
+
+/* ---- The guard ---------------------------------------------------------------------------------------------------------- */
+
+namespace detail {
+
+/* What a task may return: nothing, a string as its result, or a status of tdrun.h. */
+template <typename R> struct returned;
+template <> struct returned<void> {
+    template <typename F> static int32_t of(F &f, context &ctx) {
+        f(ctx);
+        return TD_OK;
+    }
+};
+template <> struct returned<int32_t> {
+    template <typename F> static int32_t of(F &f, context &ctx) { return f(ctx); }
+};
+template <> struct returned<std::string> {
+    template <typename F> static int32_t of(F &f, context &ctx) {
+        ctx.set_result(f(ctx));
+        return TD_OK;
+    }
+};
+
+inline int32_t failed(const td_host *host, td_ctx ctx, const std::string &message, const char *file,
+                      uint32_t line) noexcept {
+    host->fail(ctx, str(message), td_s(file), line);
+    return TD_FAIL;
+}
+
+/* Called while an exception is being handled. Putting it into words takes memory; where there is none left, the words are
+ * fewer. */
+inline int32_t failed_by_exception(const td_host *host, td_ctx ctx) noexcept {
+    try {
+        std::string message;
+        const char *file = "";
+        uint32_t line = 0;
+        try {
+            throw;
+        } catch (const skipped &s) {
+            host->skip(ctx, str(s.reason()));
+            return TD_SKIP;
+        } catch (const failure &e) {
+            describe(e, message);
+            file = e.file();
+            line = e.line();
+        } catch (const std::exception &e) {
+            describe(e, message);
+        } catch (...) {
+            message = "unknown exception";
+        }
+        return failed(host, ctx, message, file, line);
+    } catch (...) {
+        host->fail(ctx, td_s("out of memory"), td_s(""), 0);
+        return TD_FAIL;
+    }
+}
+
+} // namespace detail
+
+/* Calls f(context &) and returns the status for the host; no exception leaves it. f returns nothing, a std::string, which
+ * becomes the result, or a status of tdrun.h. For tasks that are written as td_run_fn by hand:
+ *
+ *     static int32_t greet(const td_host *host, td_ctx ctx, void *) {
+ *         return td::guard(host, ctx, [](td::context &) { return std::string("hello"); });
+ *     }
+ */
+template <typename F> int32_t guard(const td_host *host, td_ctx ctx, F &&f) noexcept {
+    try {
+        context c(host, ctx);
+        return detail::returned<decltype(f(c))>::of(f, c);
+    } catch (...) {
+        return detail::failed_by_exception(host, ctx);
+    }
+}
+
+/* ---- The table ---------------------------------------------------------------------------------------------------------- */
+
+/* A function as a task or a hook; made by TD_FN. */
+struct function {
+    const char *name;
+    td_run_fn run;
+    const char *file;
+    uint32_t line;
+};
+
+namespace detail {
+
+template <typename P, P f> int32_t run(const td_host *host, td_ctx ctx, void *) noexcept {
+    return guard(host, ctx, f);
+}
+
+} // namespace detail
+
+/* The function `f`, which takes a td::context & and returns void, std::string or int32_t; named as it is written here,
+ * without its namespaces. */
+#define TD_FN(f)                                                                                                       \
+    (td::function{#f, &td::detail::run<decltype(&f), &f>, __FILE__, static_cast<uint32_t>(__LINE__)})
+
+/* A task that is being declared; each function returns it again. */
+class task {
+  public:
+    explicit task(const function &f) : function_(f), name_(f.name) {
+        const std::size_t colon = name_.rfind("::");
+        if (colon != std::string::npos) name_.erase(0, colon + 2);
+    }
+
+    /* Another name than that of the function. */
+    task &name(std::string text) {
+        name_ = std::move(text);
+        return *this;
+    }
+    /* A task that must have passed before; may be called several times. `library::task` is one of another library. */
+    task &after(std::string text) {
+        after_.push_back(std::move(text));
+        return *this;
+    }
+    /* A label to select by; may be called several times. */
+    task &tag(std::string text) {
+        tags_.push_back(std::move(text));
+        return *this;
+    }
+    /* What it does, shown in lists. */
+    task &doc(std::string text) {
+        doc_ = std::move(text);
+        return *this;
+    }
+
+  private:
+    friend class library;
+
+    static void refer(const std::vector<std::string> &texts, std::vector<td_str> &strs) {
+        strs.clear();
+        for (std::size_t i = 0; i < texts.size(); ++i) strs.push_back(detail::str(texts[i]));
+    }
+
+    td_task raw() {
+        refer(after_, after_strs_);
+        refer(tags_, tag_strs_);
+        td_task t = td_task();
+        t.size = sizeof(td_task);
+        t.kind = TD_KIND_FUNCTION;
+        t.name = detail::str(name_);
+        t.run = function_.run;
+        t.after = after_strs_.data();
+        t.after_count = after_strs_.size();
+        t.tags = tag_strs_.data();
+        t.tag_count = tag_strs_.size();
+        t.doc = detail::str(doc_);
+        t.file = td_s(function_.file);
+        t.line = function_.line;
+        return t;
+    }
+
+    function function_;
+    std::string name_;
+    std::string doc_;
+    std::vector<std::string> after_;
+    std::vector<std::string> tags_;
+    std::vector<td_str> after_strs_;
+    std::vector<td_str> tag_strs_;
+};
+
+/* The tasks and hooks of a library; see TD_CPP_LIBRARY. */
+class library {
+  public:
+    library() : table_() {}
+    library(const library &) = delete;
+    library &operator=(const library &) = delete;
+
+    /* Adds a task: library.task(TD_FN(f)).after("other"). */
+    td::task &task(const function &f) {
+        tasks_.emplace_back(f);
+        return tasks_.back();
+    }
+    /* Runs before the first task; where it does not pass, no task runs. */
+    void setup(const function &f) { table_.setup = f.run; }
+    /* Runs after the last task, whatever became of it. */
+    void teardown(const function &f) { table_.teardown = f.run; }
+    /* The library's name in `library::task`; else from its file name. */
+    void name(std::string text) { name_ = std::move(text); }
+
+    /* The table for the host. Nothing may be added afterwards; valid as long as this object. */
+    const td_table *table() {
+        raw_.clear();
+        for (std::size_t i = 0; i < tasks_.size(); ++i) raw_.push_back(tasks_[i].raw());
+        table_.magic = TD_MAGIC;
+        table_.major = TD_MAJOR;
+        table_.minor = TD_MINOR;
+        table_.size = sizeof(td_table);
+        table_.task_stride = sizeof(td_task);
+        table_.task_count = raw_.size();
+        table_.tasks = raw_.data();
+        table_.name = detail::str(name_);
+        return &table_;
+    }
+
+  private:
+    std::deque<td::task> tasks_; /* so that a reference to one stays good while others are added */
+    std::string name_;
+    std::vector<td_task> raw_;
+    td_table table_;
+};
+
+/* TD_CPP_LIBRARY(library) { library.task(TD_FN(f)); … }: exports the library that the block fills. Once in a library. An
+ * exception in the block makes tdrun refuse the library. */
+#define TD_CPP_LIBRARY(parameter)                                                                                      \
+    static void td_cpp_fill(td::library &parameter);                                                                   \
+    extern "C" TD_EXPORT const td_table *tdrun_entry_v1(const td_host *) {                                             \
+        try {                                                                                                          \
+            static td::library *const filled = new td::library(); /* never freed: the host keeps using it */           \
+            static const td_table *const table = (td_cpp_fill(*filled), filled->table());                              \
+            return table;                                                                                              \
+        } catch (...) {                                                                                                \
+            return nullptr;                                                                                            \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void td_cpp_fill(td::library &parameter)
+
+} // namespace td
+
+#endif

@@ -1,0 +1,334 @@
+//! tdrun.h and raw.rs are one contract: a C compiler and rustc must see the same structs, fields and constants.
+//!
+//! Names are read out of both sources, so that neither side can have one that the other lacks; numbers come from the
+//! compilers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use task_abi::raw;
+
+const HEADER: &str = include_str!("../include/tdrun.h");
+const RAW: &str = include_str!("../src/raw.rs");
+
+/// What raw.rs has beyond the header: the limits that a host checks with, and what C writes another way.
+const ONLY_IN_RUST: [&str; 4] = ["ENTRY", "FLAGS_REQUIRED", "TASK_SIZE_MIN", "TABLE_SIZE_MIN"];
+/// A helper of the header, not part of the contract.
+const ONLY_IN_C: [&str; 1] = ["td_buffer"];
+
+/// The size of the type of a field.
+fn size_of_field<S, F>(_: fn(&S) -> &F) -> usize {
+    size_of::<F>()
+}
+
+/// `name → number`, as the C program prints it: `sizeof td_str`, `td_str.len at`, `td_str.len size`, `TD_OK`.
+type Numbers = BTreeMap<String, i128>;
+
+macro_rules! structs {
+    ($numbers:ident; $($rust:ident = $c:literal { $($field:ident),* $(,)? })*) => {$(
+        $numbers.insert(format!("sizeof {}", $c), size_of::<raw::$rust>() as i128);
+        $(
+            let name = format!("{}.{}", $c, stringify!($field));
+            $numbers.insert(format!("{name} at"), std::mem::offset_of!(raw::$rust, $field) as i128);
+            let size = size_of_field(|value: &raw::$rust| &value.$field);
+            $numbers.insert(format!("{name} size"), size as i128);
+        )*
+    )*};
+}
+
+macro_rules! constants {
+    ($numbers:ident; $($name:ident)*) => {$(
+        $numbers.insert(concat!("TD_", stringify!($name)).to_owned(), i128::from(raw::$name));
+    )*};
+}
+
+fn numbers_of_rust() -> Numbers {
+    let mut numbers = Numbers::new();
+    structs! { numbers;
+        Str = "td_str" { ptr, len }
+        Host = "td_host" {
+            size, major, minor, log_level, log, fail, skip, cancelled, result_set, result_get,
+            state_get, state_set, state_swap, lock, unlock,
+        }
+        Task = "td_task" {
+            size, kind, flags, name, run, user, after, after_count, tags, tag_count, doc, file,
+            line, reserved,
+        }
+        Table = "td_table" {
+            magic, major, minor, size, task_stride, task_count, tasks, flags, name, setup,
+            teardown, user, needs, need_count,
+        }
+    }
+    constants! { numbers;
+        MAGIC MAJOR MINOR OK FAIL SKIP E_STALE E_ARG E_NOTFOUND E_JSON E_TOOBIG E_DENIED E_CHANGED
+        E_DEADLOCK E_SPACE E_CANCELLED LOG_OFF LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE
+        JSON TEXT KIND_FUNCTION TABLE_PANIC_ABORT
+    }
+    numbers
+}
+
+/// The struct fields that the header declares: `td_str → {ptr, len}`.
+fn structs_of_header() -> BTreeMap<String, BTreeSet<String>> {
+    let code = without_comments(HEADER);
+    let mut structs = BTreeMap::new();
+    for part in code.split("typedef struct ").skip(1) {
+        let (name, rest) = part.split_once('{').expect("a body");
+        let (body, _) = rest.split_once('}').expect("its end");
+        structs.insert(name.trim().to_owned(), fields_of_c(body));
+    }
+    for name in ONLY_IN_C {
+        structs.remove(name).expect("the header has it");
+    }
+    structs
+}
+
+/// `int32_t (*fail)(td_ctx ctx)` is `fail`, `const td_str *after` is `after`.
+fn fields_of_c(body: &str) -> BTreeSet<String> {
+    let declarations = body
+        .split(';')
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let name = |text: &str| {
+        let name = match text.split_once("(*") {
+            Some((_, rest)) => rest.split(')').next(),
+            None => text.rsplit([' ', '*']).next(),
+        };
+        name.expect("a name").to_owned()
+    };
+    declarations.map(name).collect()
+}
+
+fn without_comments(code: &str) -> String {
+    let mut parts = code.split("/*");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text += part.split_once("*/").expect("the comment ends").1;
+    }
+    text
+}
+
+/// The constants of the header: macros without parameters that begin with a number.
+fn constants_of_header() -> BTreeSet<String> {
+    let code = without_comments(HEADER);
+    let defines = code
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "));
+    let numbers = defines.filter_map(|define| {
+        let (name, value) = define.split_once(' ')?;
+        let value = value.trim_start().trim_start_matches(['(', '-']);
+        let is_number = value.starts_with(|c: char| c.is_ascii_digit())
+            || value.starts_with("UINT32_C(")
+            || value.starts_with("UINT64_C(");
+        (!name.contains('(') && is_number).then(|| name.to_owned())
+    });
+    numbers.collect()
+}
+
+/// The struct fields and constants that raw.rs declares, under their names in C.
+fn names_of_raw() -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
+    let mut structs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut constants = BTreeSet::new();
+    let mut current = String::new();
+    for line in RAW.lines() {
+        if let Some(rest) = line.strip_prefix("pub struct ") {
+            current = format!("td_{}", rest.trim_end_matches(" {").to_lowercase());
+        } else if let Some(rest) = line.strip_prefix("    pub ") {
+            if let Some((field, _)) = rest.split_once(": ")
+                && !rest.starts_with("const ")
+            {
+                structs
+                    .entry(current.clone())
+                    .or_default()
+                    .insert(field.to_owned());
+            }
+        } else if let Some(rest) = line.strip_prefix("pub const ") {
+            let (name, _) = rest.split_once(':').expect("a type");
+            if !ONLY_IN_RUST.contains(&name) {
+                constants.insert(format!("TD_{name}"));
+            }
+        }
+    }
+    (structs, constants)
+}
+
+/// Compiles and runs a program that prints every number of the header.
+fn numbers_of_c(
+    structs: &BTreeMap<String, BTreeSet<String>>,
+    constants: &BTreeSet<String>,
+) -> Numbers {
+    let mut program = String::from("#include \"tdrun.h\"\n#include <stdio.h>\nint main(void) {\n");
+    let mut print = |name: &str, value: &str| {
+        writeln!(
+            program,
+            "    printf(\"{name}=%lld\\n\", (long long)({value}));"
+        )
+        .unwrap();
+    };
+    for (name, fields) in structs {
+        print(&format!("sizeof {name}"), &format!("sizeof({name})"));
+        for field in fields {
+            print(
+                &format!("{name}.{field} at"),
+                &format!("offsetof({name}, {field})"),
+            );
+            print(
+                &format!("{name}.{field} size"),
+                &format!("sizeof((({name} *)0)->{field})"),
+            );
+        }
+    }
+    for name in constants {
+        print(name, name);
+    }
+    program += "    return 0;\n}\n";
+
+    let dir = tempfile::tempdir().unwrap();
+    let (source, binary) = (dir.path().join("layout.c"), dir.path().join("layout"));
+    fs::write(&source, program).unwrap();
+    compile("cc", &["-std=c11"], &source, &binary);
+    let output = Command::new(binary).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines
+        .lines()
+        .map(|line| {
+            let (name, number) = line.split_once('=').expect("name=number");
+            (name.to_owned(), number.parse().expect("a number"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_header_and_raw_have_the_same_structs_fields_and_constants() {
+    let (structs, constants) = names_of_raw();
+    assert_eq!(structs, structs_of_header());
+    assert_eq!(constants, constants_of_header());
+}
+
+#[test]
+fn a_c_compiler_and_rustc_see_the_same_layout_and_values() {
+    let numbers = numbers_of_c(&structs_of_header(), &constants_of_header());
+    assert_eq!(numbers, numbers_of_rust());
+}
+
+// ---- Libraries in C and C++ compile without a warning ----
+
+const C_LIBRARY: &str = r#"
+#include "tdrun.h"
+
+static int32_t first(const td_host *host, td_ctx ctx, void *user) {
+    (void)user;
+    return td_result_text(host, ctx, "one");
+}
+
+static int32_t second(const td_host *host, td_ctx ctx, void *user) {
+    char text[8];
+    (void)user;
+    TD_CHECK(host, ctx, td_result_copy(host, ctx, "first", text, sizeof text) == TD_OK);
+    if (host->cancelled(ctx)) return TD_SKIPPED(host, ctx, "no time");
+    return td_state_set_json(host, ctx, "n", "1");
+}
+
+static int32_t setup(const td_host *host, td_ctx ctx, void *user) {
+    (void)user;
+    TD_INFO(host, ctx, "ready");
+    return TD_OK;
+}
+
+static const td_task tasks[] = {
+    TD_TASK(first),
+    TD_TASK(second, TD_AFTER(TD_STR("first")), TD_TAGS(TD_STR("a"), TD_STR("b")), .doc = TD_STR("Second")),
+};
+
+TD_LIBRARY(tasks, .name = TD_STR("page"), .setup = setup)
+"#;
+
+const CPP_LIBRARY: &str = r#"
+#include "tdrun.hpp"
+
+namespace steps {
+static std::string first(td::context &) { return "one"; }
+static void second(td::context &ctx) {
+    td::lock held = ctx.lock("door");
+    if (ctx.cancelled()) throw td::skipped("no time");
+    TD_REQUIRE(ctx.result("first") == "one");
+    const std::string zero = "0", one = "1";
+    if (!ctx.swap_state_json("n", &zero, &one)) ctx.warn("changed");
+}
+static int32_t third(td::context &ctx) {
+    return td_result_json(ctx.host(), ctx.id(), "3");
+}
+}
+
+static int32_t by_hand(const td_host *host, td_ctx ctx, void *) {
+    return td::guard(host, ctx, [](td::context &c) { c.set_result("x"); });
+}
+
+TD_CPP_LIBRARY(library) {
+    library.name("page");
+    library.setup(TD_FN(steps::second));
+    library.task(TD_FN(steps::first));
+    library.task(TD_FN(steps::second)).after("first").tag("a").tag("b").doc("Second");
+    library.task(TD_FN(steps::third)).name("last");
+    td::function plain = {"by_hand", by_hand, __FILE__, __LINE__};
+    library.task(plain);
+}
+"#;
+
+#[test]
+fn a_c_library_compiles_without_a_warning() {
+    let strict = [
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+    ];
+    for standard in ["-std=c99", "-std=c11", "-std=gnu17"] {
+        compile_text(
+            "cc",
+            "page.c",
+            C_LIBRARY,
+            &[&[standard][..], &strict].concat(),
+        );
+    }
+}
+
+#[test]
+fn a_cpp_library_compiles_without_a_warning() {
+    let strict = [
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+    ];
+    for standard in ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20"] {
+        compile_text(
+            "c++",
+            "page.cpp",
+            CPP_LIBRARY,
+            &[&[standard][..], &strict].concat(),
+        );
+    }
+}
+
+fn compile_text(compiler: &str, name: &str, text: &str, arguments: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join(name);
+    fs::write(&source, text).unwrap();
+    compile(compiler, arguments, &source, &dir.path().join("out"));
+}
+
+fn compile(compiler: &str, arguments: &[&str], source: &Path, out: &Path) {
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    let mut command = Command::new(compiler);
+    command.args(arguments).arg("-I").arg(include);
+    let Output { status, stderr, .. } = command.arg("-o").args([out, source]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{compiler} {arguments:?}:\n{stderr}");
+}
