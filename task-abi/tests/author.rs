@@ -12,7 +12,7 @@ use task_abi::raw;
 
 fn path() -> &'static PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| host::build_example("task-abi", "author_fixture"))
+    PATH.get_or_init(|| host::build_example("author_fixture"))
 }
 
 fn library() -> Library {

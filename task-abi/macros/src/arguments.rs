@@ -31,7 +31,7 @@ impl Parse for Argument {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let key = input.call(<Ident as syn::ext::IdentExt>::parse_any)?;
         let value = match input.parse::<Option<Token![=]>>()? {
-            Some(_) => Some(input.parse()?),
+            Some(_) => Some(plain(input.parse()?)),
             None if input.is_empty() || input.peek(Token![,]) => None,
             None => return Err(input.error(format!("write `{key} = …`"))),
         };
@@ -81,7 +81,7 @@ impl Arguments {
         match &*name {
             "name" => self.name = Some(label(&value, "the name of a task")?),
             "after" => self.after = each(&name, value, after)?,
-            _ => self.tags = each(&name, value, |value| label(&value, "a tag"))?,
+            _ => self.tags = each(&name, value, |tag| label(&plain(tag), "a tag"))?,
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ fn each<T>(key: &str, value: Expr, read: impl Fn(Expr) -> Result<T>) -> Result<V
 }
 
 fn after(value: Expr) -> Result<After> {
-    match value {
+    match plain(value) {
         Expr::Path(path) if path.qself.is_none() => Ok(After::Path(path.path)),
         Expr::Lit(ExprLit {
             lit: Lit::Str(name),
@@ -142,6 +142,14 @@ fn after(value: Expr) -> Result<After> {
             "a dependency is the path of a task's function, or its name as a string: \
              write `after = [fetch_user, \"library::task\"]`",
         )),
+    }
+}
+
+/// An expression without the invisible brackets that `macro_rules` puts around it.
+fn plain(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => plain(*group.expr),
+        other => other,
     }
 }
 

@@ -19,12 +19,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use task_abi::raw::{self, Ctx, Str};
 
-/// Builds a `[[example]]` of the package and returns its library; `cargo test --test …` does not.
-pub(crate) fn build_example(package: &str, name: &str) -> PathBuf {
+/// Builds an `[[example]]` and returns its library; `cargo test --test …` does not. With the features of the whole workspace,
+/// so that `cargo test --workspace` has built it already.
+pub(crate) fn build_example(name: &str) -> PathBuf {
     let binary = std::env::current_exe().expect("the test has a path");
     let profile = binary.parent().and_then(Path::parent).expect("deps");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", package, "--example", name]);
+    cargo.args(["build", "--quiet", "--workspace", "--example", name]);
     cargo
         .arg("--target-dir")
         .arg(profile.parent().expect("target"));
