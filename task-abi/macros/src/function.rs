@@ -30,19 +30,15 @@ pub(crate) enum Parameter {
     },
 }
 
-/// Whether there is a `fn` outside of all brackets: good enough to tell `struct` from a function with a mistake in it.
-pub(crate) fn looks_like_one(item: &TokenStream) -> bool {
-    let is = |token: &TokenTree, word: &str| matches!(token, TokenTree::Ident(i) if i == word);
-    let mut tokens = item.clone().into_iter();
-    tokens
-        .find(|token| {
-            [
-                "fn", "struct", "enum", "mod", "impl", "trait", "static", "type",
-            ]
-            .iter()
-            .any(|word| is(token, word))
-        })
-        .is_some_and(|token| is(&token, "fn"))
+/// The keyword that says what the item is: good enough to tell `struct` from a function with a mistake in it.
+pub(crate) fn keyword(item: &TokenStream) -> Option<Ident> {
+    const KEYWORDS: [&str; 10] = [
+        "fn", "struct", "enum", "union", "mod", "impl", "trait", "static", "type", "use",
+    ];
+    item.clone().into_iter().find_map(|token| match token {
+        TokenTree::Ident(word) if KEYWORDS.iter().any(|keyword| word == keyword) => Some(word),
+        _ => None,
+    })
 }
 
 /// The parameters in their order; what is wrong is added to `errors`.
@@ -52,7 +48,7 @@ pub(crate) fn parameters(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Para
         let parameter = match argument {
             FnArg::Receiver(receiver) => Err(Error::new_spanned(
                 receiver,
-                "a task is a free function: it has no `self`; \
+                "this has to be a free function, without `self`; \
                  share values through results or `&State`",
             )),
             FnArg::Typed(typed) => parameter(typed),

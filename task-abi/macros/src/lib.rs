@@ -59,9 +59,10 @@ fn expand(
     item: TokenStream,
     write: impl FnOnce(&mut ItemFn) -> proc_macro2::TokenStream,
 ) -> TokenStream {
-    if !function::looks_like_one(&item.clone().into()) {
+    let keyword = function::keyword(&item.clone().into());
+    if let Some(other) = keyword.filter(|keyword| keyword != "fn") {
         let message = format!("`#[{attribute}]` goes on a function");
-        let error = syn::Error::new(proc_macro2::Span::call_site(), message).to_compile_error();
+        let error = syn::Error::new_spanned(other, message).to_compile_error();
         return TokenStream::from_iter([TokenStream::from(error), item]);
     }
     let mut item = parse_macro_input!(item as ItemFn);
