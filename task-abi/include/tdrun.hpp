@@ -280,7 +280,9 @@ class context {
 namespace detail {
 
 /* What a task may return: nothing, a string as its result, or a status of tdrun.h. */
-template <typename R> struct returned;
+template <typename R> struct returned {
+    static_assert(sizeof(R) == 0, "a task returns nothing, a std::string or an int32_t");
+};
 template <> struct returned<void> {
     template <typename F> static int32_t of(F &f, context &ctx) {
         f(ctx);

@@ -1,4 +1,203 @@
-//! What a task library for tdrun compiles against.
+//! What a task library for tdrun compiles against: the C contract in [`raw`], and everything else for authors in Rust.
+//! Knows nothing of how tdrun selects, orders or shows tasks; a library may be older or newer than the tdrun that runs it.
+//!
+//! # A library
+//!
+//! A task library is a `cdylib`. Its `Cargo.toml` needs
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! task-abi = "0.1"
+//! serde = { version = "1", features = ["derive"] }   # for results of your own types
+//! log = "0.4"                                        # for what the tasks have to tell
+//! ```
+//!
+//! and its `lib.rs` has functions with [`#[task]`](macro@task) on them; that is all there is to registering them:
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use task_abi::{Context, Result, bail, task};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct User {
+//!     name: String,
+//!     email: String,
+//! }
+//!
+//! /// Shown by `tdrun --list`.
+//! #[task(tags = ["io"])]
+//! fn fetch_user() -> User {
+//!     User { name: "Ada".into(), email: "ada@example.org".into() }
+//! }
+//!
+//! #[task]
+//! fn audit() {
+//!     assert_eq!(1 + 1, 2, "arithmetic is broken");
+//! }
+//!
+//! /// Runs after `fetch_user`, whose result it takes, and after `audit`.
+//! #[task(after = [audit])]
+//! fn email_user(fetch_user: User, ctx: &Context) -> Result<String> {
+//!     if !fetch_user.email.contains('@') {
+//!         bail!("{} has no address", fetch_user.name);
+//!     }
+//!     log::info!("{} writes to {}", ctx.name(), fetch_user.email);
+//!     Ok(format!("Hello {}!", fetch_user.name))
+//! }
+//! ```
+//!
+//! ```text
+//! $ cargo build && tdrun target/debug/libmine.so
+//! $ tdrun target/debug/libmine.so::email_user --result-fetch_user='{"name":"Bo","email":"bo@example.org"}'
+//! ```
+//!
+//! Tasks may stand in any module, public or not. Those of a crate that the library depends on are in it as well, provided that
+//! the library mentions the crate somewhere (`use steps as _;` is enough); the compiler leaves out crates that it does not.
+//!
+//! # Dependencies
+//!
+//! There are two ways to run after another task, and they can be mixed:
+//!
+//! - **A parameter with the name of the task** takes its result. Any type that is `Deserialize` will do, not only the
+//!   one that the task returned.
+//! - **`after = […]`** where the value is not wanted: paths to functions, which the compiler checks, or strings, which
+//!   tdrun checks when it loads the library. `"library::task"` names one of another library of the same run.
+//!
+//! A task runs only if all tasks that it is after have passed. If it runs alone (`lib.so::email_user`) its
+//! dependencies do not run: give their results with `--result-NAME=VALUE`, or run them too with `--with-deps`. Where there
+//! is no result, a parameter of type `Option<T>` is `None`, one of type `()` is `()`, and any other fails the task with a
+//! message that says what to type.
+//!
+//! ```
+//! # use task_abi::task;
+//! mod db {
+//!     #[task_abi::task(name = "connect to the database", tags = ["db", "io"])]
+//!     pub fn connect() -> u16 {
+//!         5432
+//!     }
+//! }
+//!
+//! #[task(after = [db::connect, "warm_up"])]
+//! fn query(cached: Option<String>) -> String {
+//!     cached.unwrap_or_else(|| "fresh".to_owned())
+//! }
+//!
+//! #[task]
+//! fn warm_up() {}
+//!
+//! #[task]
+//! fn cached() -> &'static str {
+//!     "from the cache"
+//! }
+//! ```
+//!
+//! # What a task returns
+//!
+//! | returned | the task |
+//! |---|---|
+//! | `()` | passes, without a result |
+//! | any `T: Serialize` | passes; the value is its result |
+//! | `Ok(…)` | as the value in it |
+//! | `Err(e)` of any type | fails, with the words of `e` and of its sources |
+//! | a panic, `assert!` | fails, with message and place; nothing is printed |
+//! | [`skip("why")`](skip), `Err(Skip::new("why"))?` | skips itself, which counts as passed for its dependents |
+//!
+//! `?` works on every error with [`Result`], which is that of [`Failure`]; `anyhow::Result`, `Result<T, Box<dyn Error>>`,
+//! `Result<T, String>` and aliases of any of them do as well.
+//!
+//! ```
+//! use std::error::Error;
+//! use task_abi::{Failure, Result, skip, task};
+//!
+//! #[task]
+//! fn read_config() -> Result<Vec<String>> {
+//!     let text = std::fs::read_to_string("app.conf")?; // fails with the place of this line
+//!     let first = text.lines().next().ok_or_else(|| Failure::new("app.conf is empty"))?;
+//!     Ok(vec![first.to_owned()])
+//! }
+//!
+//! #[task]
+//! fn listen() -> Result<u16, Box<dyn Error>> {
+//!     let listener = std::net::TcpListener::bind("localhost:0")?;
+//!     Ok(listener.local_addr()?.port())
+//! }
+//!
+//! #[task]
+//! fn render() {
+//!     if std::env::var_os("DISPLAY").is_none() {
+//!         skip("needs a display");
+//!     }
+//! }
+//! ```
+//!
+//! # State, setup and teardown
+//!
+//! All tasks of a run share JSON values by key, the [`State`]. They come from the command line (`--env=dev`), from a
+//! file (`--state-file`), from [`#[setup]`](macro@setup) and from tasks. A parameter with `#[state]` is the value of the key of
+//! its name; `Option` makes it optional, `#[state("api-key")]` names a key that is no identifier. Values of the command line
+//! are strings, and are read as what the parameter is: `--port=80` is a `u16` as well as a `String`.
+//!
+//! ```
+//! use task_abi::{Context, Result, State, setup, task, teardown};
+//!
+//! #[setup]
+//! fn prepare(state: &State, #[state] env: Option<String>) -> Result {
+//!     let url = match env.as_deref() {
+//!         Some("prod") => "https://example.org",
+//!         _ => "http://localhost",
+//!     };
+//!     state.set("url", url)?;
+//!     Ok(())
+//! }
+//!
+//! #[task]
+//! fn call(#[state] url: String, state: &State, ctx: &Context) -> Result {
+//!     state.update("calls", |calls: Option<Vec<String>>| {
+//!         let mut calls = calls.unwrap_or_default();
+//!         calls.push(url.clone());
+//!         calls
+//!     })?;
+//!     let _alone = ctx.lock("printer")?; // no other task holds it at the same time
+//!     Ok(())
+//! }
+//!
+//! #[teardown]
+//! fn clean_up(state: &State) -> Result {
+//!     state.remove("url")?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Threads
+//!
+//! Tasks run at the same time as other tasks, on threads of tdrun, but none at the same time as itself. `setup` runs before
+//! the first and `teardown` after the last task, each alone.
+//!
+//! [`Context`] and [`State`] are small values that can be copied to threads which the task makes, and used from all of
+//! them at once. They may outlive the task: calls are then errors of kind [`ErrorKind::Stale`]. A task should join its
+//! threads before it returns, and call [`Context::enter`] on those that log. A task that takes long asks
+//! [`Context::cancelled`] now and then.
+//!
+//! Thread-locals are shared by the tasks that happen to run on a thread; statics by all tasks of the library.
+//!
+//! # Log and output
+//!
+//! Records of the [`log`](https://docs.rs/log) crate reach the log of the run with the name of the task. The logger is
+//! installed when the library is loaded, so a library that wants another one cannot set it any more. What a task
+//! prints goes to the standard output of tdrun, and is flushed when the task ends; log what belongs to the task.
+//!
+//! # Panics
+//!
+//! The library catches the panics of its tasks; the message and the place become the failure, with a backtrace where
+//! `RUST_BACKTRACE` is set. A library that is built with `panic = "abort"` cannot do that: there a panic ends tdrun.
+//!
+//! # Without the `author` feature
+//!
+//! `default-features = false` leaves only [`raw`]: for hosts, and for libraries that write their table by hand and export
+//! `tdrun_entry_v1` themselves.
 
 pub mod raw;
 

@@ -298,6 +298,15 @@ fn a_result_that_does_not_fit_says_parameter_type_value_and_reason() {
 }
 
 #[test]
+fn results_can_be_asked_for_by_name() {
+    let library = library();
+    library.result("fetch_user", json!({"id": 1, "name": "ada"}));
+    let said = "ada: the result of `fetch_user` does not fit `Vec<User>`: \
+                invalid type: map, expected a sequence; the value is {\"id\":1,\"name\":\"ada\"}";
+    assert_eq!(library.run("asks_for_results"), Ended::passed(json!(said)));
+}
+
+#[test]
 fn state_parameters_are_typed_and_optional_ones_may_be_missing() {
     let library = library();
     assert_eq!(

@@ -317,6 +317,56 @@ fn a_cpp_library_compiles_without_a_warning() {
     }
 }
 
+#[test]
+fn the_examples_in_the_comments_of_the_headers_compile() {
+    let strict = [
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+    ];
+    let cpp = include_str!("../include/tdrun.hpp");
+    compile_text(
+        "cc",
+        "comment.c",
+        &comment(HEADER),
+        &[&["-std=c99"][..], &strict].concat(),
+    );
+    compile_text(
+        "c++",
+        "comment.cpp",
+        &comment(cpp),
+        &[&["-std=c++11"][..], &strict].concat(),
+    );
+}
+
+/// The indented lines from the first `#include` to the command that compiles them.
+fn comment(header: &str) -> String {
+    let lines = header
+        .lines()
+        .map_while(|line| match line.strip_prefix(" *") {
+            Some(line)
+                if line.trim_start().starts_with("cc ")
+                    || line.trim_start().starts_with("c++ ") =>
+            {
+                None
+            }
+            Some(line) => Some(line),
+            None => Some(""),
+        });
+    let code: String = lines
+        .skip_while(|line| !line.trim_start().starts_with("#include"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(
+        code.contains("#include"),
+        "the header begins with a library"
+    );
+    code
+}
+
 fn compile_text(compiler: &str, name: &str, text: &str, arguments: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join(name);

@@ -11,7 +11,7 @@ use syn::{ItemFn, parse_macro_input};
 
 /// Makes a task of a function.
 ///
-/// ```ignore
+/// ```text
 /// /// Shown by `tdrun --list`.
 /// #[task(name = "sends the mail", after = [audit, db::connect, "other"], tags = ["io", "smoke"])]
 /// fn email_user(fetch_user: User, #[state] env: Option<String>, ctx: &Context) -> Result<String> { … }
@@ -32,7 +32,7 @@ pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand("task", item, |item| expand::task(arguments.into(), item))
 }
 
-/// Runs a function before the first task; where it fails, no task runs. Several run in the order of their declaration.
+/// Runs a function before the first task; where it fails or skips itself, no task runs. Several run in the order of their declaration.
 ///
 /// Parameters are `&State`, `&Context` and `#[state] key: T`; it returns `()` or a `Result<()>`.
 #[proc_macro_attribute]

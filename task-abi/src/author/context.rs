@@ -282,3 +282,12 @@ fn write<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<String, Error> {
     value::write(value)
         .map_err(|reason| value::unwritable(&format!("the state key `{key}`"), &reason))
 }
+
+/// What the pages above promise about threads.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Context>();
+    shared::<State>();
+    shared::<LockGuard>();
+    shared::<Error>();
+};

@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of the host, of panics or of how a task returns it.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
@@ -209,11 +208,19 @@ pub(crate) struct SkipPayload(pub(crate) String);
 /// Ends the task here and now as skipped, which counts as passed for its dependents.
 ///
 /// It unwinds as a panic does, so destructors run; but it is no panic: no hook is called and nothing is printed. Call it on
-/// the thread of the task; on a thread that the task has made it only ends that thread. A library that is built with
-/// `panic = "abort"` cannot unwind and would end its process: return [`Skip`] there.
+/// the thread of the task; on a thread that the task has made it only ends that thread.
+///
+/// # Panics
+/// A library that is built with `panic = "abort"` cannot unwind: there it is a panic that ends the process. Return [`Skip`]
+/// instead.
 pub fn skip(reason: impl fmt::Display) -> ! {
-    let payload: Box<dyn Any + Send> = Box::new(SkipPayload(reason.to_string()));
-    std::panic::resume_unwind(payload)
+    #[cfg(panic = "abort")]
+    panic!(
+        "`skip` cannot unwind in a library that is built with panic = \"abort\", return `Skip` \
+         instead; it was called because: {reason}"
+    );
+    #[cfg(not(panic = "abort"))]
+    std::panic::resume_unwind(Box::new(SkipPayload(reason.to_string())))
 }
 
 #[cfg(test)]
