@@ -15,7 +15,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use task_abi::{Context, Result, State, bail, task};
+use task_abi::{Result, State, bail, task};
 
 /// Reads the patient's history and takes the vital signs.
 #[task(tags = ["patient"])]
@@ -39,9 +39,9 @@ fn prepare_operating_room_C(state: &State) -> Result {
 
 /// Runs the autoclave; it does not reach its temperature today.
 #[task(after = [prepare_operating_room_C], tags = ["room"])]
-fn sterilize_instruments_D(state: &State, ctx: &Context) -> Result {
+fn sterilize_instruments_D(state: &State) -> Result {
     take(2.0, state)?;
-    log::info!("{}: cycle 1 of the autoclave is done", ctx.name());
+    log::info!("cycle 1 of the autoclave is done");
     let (reached, wanted) = (127, 134);
     if reached < wanted {
         bail!(

@@ -57,6 +57,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("strsim", &["cli", "error"]),
     ("task_abi", &["library"]),
     ("tempfile", &["report"]),
+    ("unicode_width", &["report"]),
 ];
 
 /// Rooms where `unsafe` is allowed.
