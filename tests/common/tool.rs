@@ -212,8 +212,11 @@ impl Running {
     /// Sends a signal by its name: `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.expect("kill is installed").success());
+        let mut kill = Command::new("sh");
+        let sent = kill
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
+            .status();
+        assert!(sent.expect("a shell").success());
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,0 +1,185 @@
+//! The README's commands, run as they stand there. Its libraries are built from its own text.
+//!
+//! Times, threads and percentages may differ, and so may the order of lines where tasks run at the same time.
+
+#[path = "../task-abi/tests/host/cpp.rs"]
+mod cpp;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A command of a `console` block, and what the README shows below it.
+struct Step {
+    command: String,
+    expected: Vec<String>,
+}
+
+#[test]
+fn the_examples_of_the_readme_are_real_output() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let home = newcomers_home(&readme);
+    let blocks: Vec<_> = blocks(&readme, "console").into_iter().map(steps).collect();
+    assert!(blocks.len() >= 8, "the blocks were not found");
+    for steps in blocks {
+        let text: String = steps.iter().map(|step| step.command.as_str()).collect();
+        let folder = match () {
+            () if text.contains("libshop") => "shop",
+            () if text.contains("libdisk") => "disk",
+            () => "tdrun",
+        };
+        if text.contains("c++ ") && cpp::is_missing() {
+            continue;
+        }
+        for step in steps {
+            check(&home.path().join(folder), &step);
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_options_that_exist() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_tdrun"))
+        .arg("-h")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for option in help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"))
+    {
+        let end = option
+            .find(|c: char| !c.is_alphanumeric() && c != '-')
+            .unwrap_or(option.len());
+        let option = &option[..end];
+        let silent = [
+            "--help",
+            "--version",
+            "--skip-deps",
+            "--viewer",
+            "--quiet",
+            "--verbose",
+            "--jobs",
+            "--result-NAME",
+        ];
+        assert!(
+            readme.contains(option) || silent.contains(&option),
+            "README does not name {option}"
+        );
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A clone of tdrun whose `target` can be written to, and beside it the two libraries that the README writes.
+fn newcomers_home(readme: &str) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let clone = home.path().join("tdrun");
+    fs::create_dir_all(clone.join("target/debug")).unwrap();
+    for entry in fs::read_dir(root()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "target" {
+            symlink(entry.path(), clone.join(entry.file_name())).unwrap();
+        }
+    }
+    let examples = Path::new(env!("CARGO_BIN_EXE_tdrun")).with_file_name("examples");
+    symlink(examples, clone.join("target/debug/examples")).unwrap();
+    for (language, file) in [
+        ("toml", "shop/Cargo.toml"),
+        ("rust", "shop/src/lib.rs"),
+        ("c", "disk/disk.c"),
+    ] {
+        let blocks = blocks(readme, language);
+        assert_eq!(blocks.len(), 1, "one block in {language}");
+        fs::create_dir_all(home.path().join(file).parent().unwrap()).unwrap();
+        fs::write(home.path().join(file), blocks[0].join("\n") + "\n").unwrap();
+    }
+    home
+}
+
+/// The lines of all blocks in a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<Vec<&'a str>> {
+    let opening = format!("```{language}");
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == opening {
+            blocks.push(lines.by_ref().take_while(|line| *line != "```").collect());
+        } else if line.starts_with("```") {
+            lines.by_ref().find(|line| *line == "```");
+        }
+    }
+    blocks
+}
+
+fn steps(block: Vec<&str>) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in block {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => steps.push(Step {
+                command: command.into(),
+                expected: Vec::new(),
+            }),
+            (None, Some(step)) => step.expected.push(line.into()),
+            (None, None) => panic!("output without a command: {line}"),
+        }
+    }
+    steps
+}
+
+fn check(folder: &Path, step: &Step) {
+    let bin = Path::new(env!("CARGO_BIN_EXE_tdrun")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-c", &format!("{{ {}; }} 2>&1", step.command)])
+        .current_dir(folder)
+        .env("PATH", path)
+        // All that the library of the README needs has been fetched for tdrun's own tests.
+        .env("CARGO_NET_OFFLINE", "true")
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    if step.command.starts_with("cargo ") {
+        assert!(output.status.success(), "{}\n{shown}", step.command);
+        return;
+    }
+    let shown: Vec<_> = shown.lines().map(String::from).collect();
+    assert_eq!(
+        normal(&shown),
+        normal(&step.expected),
+        "$ {}\n{}",
+        step.command,
+        shown.join("\n")
+    );
+}
+
+/// Without threads, times and percentages, and sorted.
+fn normal(lines: &[String]) -> Vec<String> {
+    let digits_after = |line: &str, mark: &str| -> String {
+        let mut pieces = line.split(mark);
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            out += mark;
+            out += piece.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ');
+        }
+        out
+    };
+    let mut lines: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            ["[thread_", "ED [", "skipped in ", "_ms\":"]
+                .iter()
+                .fold(line.clone(), |line, mark| digits_after(&line, mark))
+        })
+        .collect();
+    lines.sort();
+    lines
+}
