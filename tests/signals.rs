@@ -108,11 +108,11 @@ fn a_storm_of_signals_ends_it_by_that_signal() {
     let tdrun = slow();
     let mut running = tdrun.start();
     running.wait_for("runs");
-    let pid = running.pid();
-    tdrun.shell(&format!(
-        "for i in 1 2 3 4 5 6 7 8 9; do kill -s INT {pid}; done 2>/dev/null"
-    ));
-    assert_eq!(running.end().status, 130);
+    // The system makes one of signals that come faster than they are taken, so the storm goes on until it is over.
+    while !running.is_over() {
+        running.signal("INT");
+    }
+    assert_eq!(running.end().signal, Some(2));
 }
 
 #[test]

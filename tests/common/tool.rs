@@ -219,8 +219,9 @@ impl Running {
         assert!(sent.expect("a shell").success());
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Whether it has ended.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child").is_some()
     }
 
     /// Opens a FIFO that a task waits at.
