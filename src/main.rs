@@ -30,7 +30,7 @@ fn story() -> anyhow::Result<End> {
     let state = start::state(&options)?;
     stream::silence_stdin();
 
-    exit::guard(|status| say(&format!("tdrun: {}\n", exited_while_loading(status))));
+    exit::guard(|call| say(&format!("tdrun: {}\n", exited_while_loading(call))));
     let level = options.view.level();
     let library::Shelf {
         catalog,
@@ -61,7 +61,7 @@ fn story() -> anyhow::Result<End> {
         state_arguments: options.typed,
     };
     let summary = run.execute(&mut reporters, &signals, |alarm| {
-        exit::guard(move |status| alarm.ring(status));
+        exit::guard(move |call| alarm.ring(&call.to_string()));
     });
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
@@ -123,8 +123,7 @@ fn report(error: &anyhow::Error) -> Exit {
     error.exit()
 }
 
-fn exited_while_loading(status: Option<i32>) -> Error {
-    let call = status.map_or_else(|| "exit".to_owned(), |status| format!("exit({status})"));
+fn exited_while_loading(call: exit::EarlyExit) -> Error {
     Error::new(
         "load.exit",
         format!("a library called `{call}` while it was being loaded"),

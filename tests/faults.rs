@@ -159,6 +159,68 @@ fn an_exit_in_a_task_is_a_crash_and_never_status_0() {
 }
 
 #[test]
+fn a_quick_exit_is_noticed_wherever_it_is_called() {
+    for (place, summary) in [
+        ("TASK", "1 passed, 0 failed, 1 skipped, 1 crashed"),
+        ("SETUP", "0 passed, 0 failed, 0 skipped, 3 not run"),
+        ("TEARDOWN", "3 passed, 0 failed, 0 skipped"),
+        (
+            "THREAD",
+            "1 passed, 0 failed, 0 skipped, 1 cancelled, 1 not run",
+        ),
+    ] {
+        let source = r#"
+enum { TASK, SETUP, TEARDOWN, THREAD };
+static void leave(int here) { if (here == PLACE) quick_exit(0); }
+static void *thread(void *unused) { leave(THREAD); return unused; }
+PASS(first)
+TASK(leaves) {
+    pthread_t id;
+    leave(TASK);
+    pthread_create(&id, NULL, thread, NULL);
+    return pthread_join(id, NULL);
+}
+PASS(dependent)
+TASK(setup) { leave(SETUP); return TD_OK; }
+TASK(teardown) { leave(TEARDOWN); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(leaves, TD_AFTER(TD_STR("first"))), TD_TASK(dependent, TD_AFTER(TD_STR("leaves"))) };
+TD_LIBRARY(tasks, .setup = setup, .teardown = teardown)
+"#;
+        let tdrun =
+            tdrun("libx.so -j1 --junit=out.xml").library("x", &source.replace("PLACE", place));
+        let outcome = tdrun.run();
+        assert_eq!(
+            outcome.stdout,
+            format!("==== {summary} in N.NNs ====\n"),
+            "{place}"
+        );
+        assert_eq!(outcome.status, 1, "{place}");
+        assert!(tdrun.read("out.xml").ends_with("</testsuites>\n"));
+    }
+}
+
+#[test]
+fn a_process_that_a_task_forks_may_exit() {
+    let source = r"
+TASK(forks) {
+    int status;
+    pid_t child = fork();
+    if (child == 0) exit(7);
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status) == 7 ? TD_OK : TD_FAIL;
+}
+static const td_task tasks[] = { TD_TASK(forks) };
+TD_LIBRARY(tasks)
+";
+    let source = format!("#include <sys/wait.h>\n{source}");
+    tdrun("libx.so -q").library("x", &source).expect(
+        0,
+        "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        "",
+    );
+}
+
+#[test]
 fn an_exit_in_a_constructor_is_an_error() {
     let source = "__attribute__((constructor)) static void quit(void) { exit(0); }
         PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";

@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -24,10 +25,30 @@ thread_local! {
 /// ends the process.
 const GUARDS: usize = 16;
 
-/// What is to be done when a library ends the process, with the status that it gave where the system tells it: report, then
-/// [`leave`].
-pub type OnEarlyExit = Box<dyn FnOnce(Option<i32>) + Send>;
+/// The call by which a library ends the process: `exit(0)`, or without its status, where the system does not tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyExit {
+    /// `exit`
+    Exit(Option<i32>),
+    /// `quick_exit`
+    Quick,
+}
 
+impl fmt::Display for EarlyExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(Some(status)) => write!(f, "exit({status})"),
+            Self::Exit(None) => f.write_str("exit"),
+            Self::Quick => f.write_str("quick_exit"),
+        }
+    }
+}
+
+/// What is to be done when a library ends the process: report, then [`leave`].
+pub type OnEarlyExit = Box<dyn FnOnce(EarlyExit) + Send>;
+
+/// The process that armed the guard; one that a library has forked off may end as it likes.
+static GUARDED: AtomicU32 = AtomicU32::new(0);
 static ON_EARLY_EXIT: Mutex<Option<OnEarlyExit>> = Mutex::new(None);
 /// Set once the status is decided.
 static LEAVING: AtomicBool = AtomicBool::new(false);
@@ -41,11 +62,15 @@ static SIGNAL: AtomicI32 = AtomicI32::new(0);
 /// To be called before libraries are loaded, for their constructors; and again after, since what was registered last runs
 /// first: so that a task's `exit` is noticed before destructors of libraries run under the feet of other tasks.
 ///
-/// Whoever arms it ends the process by [`leave`], or calls [`disarm`] before it ends in another way. `_exit`, `quick_exit`
-/// and signals do not pass here.
-pub fn guard(on_early_exit: impl FnOnce(Option<i32>) + Send + 'static) {
+/// Whoever arms it ends the process by [`leave`], or calls [`disarm`] before it ends in another way. `_exit` and signals
+/// do not pass here.
+pub fn guard(on_early_exit: impl FnOnce(EarlyExit) + Send + 'static) {
     *callback() = Some(Box::new(on_early_exit));
-    (0..GUARDS).for_each(|_| register());
+    GUARDED.store(std::process::id(), Ordering::Release);
+    for _ in 0..GUARDS {
+        register();
+        register_quick();
+    }
 }
 
 /// Disarms the guard: from here on `exit()` ends the process as usual.
@@ -115,7 +140,7 @@ fn register() {
         ) -> c_int;
     }
     extern "C" fn handler(status: c_int, _: *mut std::ffi::c_void) {
-        at_exit(Some(status));
+        at_exit(EarlyExit::Exit(Some(status)));
     }
     // SAFETY: the handler is a function of this program, which is never unloaded.
     unsafe { on_exit(handler, std::ptr::null_mut()) };
@@ -124,11 +149,27 @@ fn register() {
 #[cfg(not(target_env = "gnu"))]
 fn register() {
     extern "C" fn handler() {
-        at_exit(None);
+        at_exit(EarlyExit::Exit(None));
     }
     // SAFETY: the handler is a function of this program, which is never unloaded.
     unsafe { libc::atexit(handler) };
 }
+
+#[cfg(target_os = "linux")]
+fn register_quick() {
+    unsafe extern "C" {
+        fn at_quick_exit(handler: extern "C" fn()) -> c_int;
+    }
+    extern "C" fn handler() {
+        at_exit(EarlyExit::Quick);
+    }
+    // SAFETY: the handler is a function of this program, which is never unloaded.
+    unsafe { at_quick_exit(handler) };
+}
+
+/// Not every system has `quick_exit`.
+#[cfg(not(target_os = "linux"))]
+fn register_quick() {}
 
 /// A destructor of the program itself. The loader calls it before those of libraries, when all handlers have run: so it
 /// puts one more in the list, for a destructor of a library that calls `exit()` with a status of its own.
@@ -144,18 +185,23 @@ static BEFORE_DESTRUCTORS: extern "C" fn() = {
     stay
 };
 
-/// Runs inside `exit()`.
-fn at_exit(status: Option<c_int>) {
+/// Runs inside `exit()` and `quick_exit()`.
+fn at_exit(call: EarlyExit) {
+    if GUARDED.load(Ordering::Acquire) != std::process::id() {
+        return;
+    }
     if LEAVING.load(Ordering::Acquire) {
         // A handler of a library has called `exit()` again, with a status of its own.
-        if status.is_some_and(|status| status != STATUS.load(Ordering::Relaxed)) {
+        if call != EarlyExit::Exit(None)
+            && call != EarlyExit::Exit(Some(STATUS.load(Ordering::Relaxed)))
+        {
             flush_c_streams();
             finish();
         }
         return;
     }
     if let Some(callback) = take_callback() {
-        let _ = catch_unwind(AssertUnwindSafe(|| callback(status)));
+        let _ = catch_unwind(AssertUnwindSafe(|| callback(call)));
         leave(Exit::Failed, true);
     }
     if REPORTS.get() {

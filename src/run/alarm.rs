@@ -18,10 +18,9 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Called on the thread that called `exit`. The task that it runs has crashed, the other running ones are given up,
+    /// Called on the thread that called `exit`, with that call. The task that it runs has crashed, the other running ones are given up,
     /// nothing else is started; the reporting thread then writes the reports and ends the process. Does not return.
-    pub fn ring(&self, status: Option<i32>) -> ! {
-        let call = status.map_or_else(|| "exit".to_owned(), |status| format!("exit({status})"));
+    pub fn ring(&self, call: &str) -> ! {
         let message = format!("called `{call}`, which ends the whole process");
         if let Some(who) = pool::current() {
             self.control
