@@ -2,7 +2,7 @@
 //!
 //! Values in, values out. Knows nothing of what is done with the selection. Only this room knows globset.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{ErrorKind, GlobBuilder, GlobMatcher};
 
 use crate::error::{Error, Result, escape, nearest};
 use crate::graph::Links;
@@ -23,8 +23,8 @@ pub struct Request {
 
 /// The selected tasks, in declaration order.
 ///
-/// Errors: `select.syntax` for a malformed glob, `select.nothing` for a selector or an `exclude` that matches nothing, or
-/// for tags that no task carries together, `select.empty` where there are no tasks or none is left.
+/// Errors: `select.syntax` for a malformed glob; `select.empty` for a selector or an `exclude` that matches nothing, for
+/// tags that no task carries together, and where there are no tasks or none is left.
 pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec<TaskId>> {
     if catalog.tasks.is_empty() {
         let paths: Vec<_> = catalog
@@ -68,24 +68,28 @@ fn tagged(catalog: &Catalog, request: &Request) -> Result<Vec<bool>> {
         .tags
         .iter()
         .find(|tag| !catalog.ids().any(|id| carries(id, tag)));
-    let known = known_tags(catalog);
+    let known = tags_of(catalog, &catalog.ids().collect::<Vec<_>>());
     let Some(unknown) = unknown else {
         let tags: Vec<_> = request.tags.iter().map(|tag| format!("`{tag}`")).collect();
         let message = format!("no task carries all of the tags {}", tags.join(", "));
-        return Err(Error::new("select.nothing", message));
+        return Err(list(
+            Error::new("select.empty", message),
+            &known,
+            "the tags are",
+        ));
     };
     let error = Error::new(
-        "select.nothing",
+        "select.empty",
         format!("no task carries the tag `{unknown}`"),
     );
     Err(suggest_or_list(error, unknown, &known, "the tags are"))
 }
 
-fn known_tags(catalog: &Catalog) -> Vec<&str> {
-    let mut tags: Vec<_> = catalog
-        .tasks
+/// The tags that some of the tasks carry.
+fn tags_of<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a str> {
+    let mut tags: Vec<_> = tasks
         .iter()
-        .flat_map(|task| &task.tags)
+        .flat_map(|id| &catalog.task(*id).tags)
         .map(|tag| &**tag)
         .collect();
     tags.sort_unstable();
@@ -102,7 +106,8 @@ fn choose(
     chosen: &mut [bool],
 ) -> Result<()> {
     let pattern = selector.map(Pattern::new).transpose()?;
-    let (mut matched, mut matched_tagged) = (0, 0);
+    let mut named = Vec::new();
+    let mut matched_tagged = 0;
     for id in catalog
         .ids()
         .filter(|id| catalog.task(*id).library == library)
@@ -111,16 +116,17 @@ fn choose(
             .as_ref()
             .is_none_or(|pattern| pattern.matches(catalog, id))
         {
-            matched += 1;
+            named.push(id);
             matched_tagged += usize::from(tagged[id.index()]);
             chosen[id.index()] |= tagged[id.index()];
         }
     }
     match selector {
-        Some(selector) if matched == 0 => Err(no_match(catalog, library, selector)),
+        Some(selector) if named.is_empty() => Err(no_match(catalog, library, selector)),
         Some(selector) if matched_tagged == 0 => {
             let message = format!("`{selector}` is there, but does not carry the tags asked for");
-            Err(Error::new("select.nothing", message))
+            let error = Error::new("select.empty", message);
+            Err(list(error, &tags_of(catalog, &named), "it carries"))
         }
         _ => Ok(()),
     }
@@ -129,7 +135,7 @@ fn choose(
 fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
     let path = &catalog.libraries[library.index()].path;
     let error = Error::new(
-        "select.nothing",
+        "select.empty",
         format!("no task of `{path}` matches `{selector}`"),
     );
     let own = catalog.tasks.iter().filter(|task| task.library == library);
@@ -139,9 +145,14 @@ fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
 
 /// `did you mean …?`, or all there are, where they are few.
 fn suggest_or_list(error: Error, word: &str, known: &[&str], intro: &str) -> Error {
-    if let Some(near) = nearest(word, known.iter().copied()) {
-        return error.hint(format!("did you mean `{}`?", escape(near)));
+    match nearest(word, known.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{}`?", escape(near))),
+        None => list(error, known, intro),
     }
+}
+
+/// All there are, or the first ten.
+fn list(error: Error, known: &[&str], intro: &str) -> Error {
     let shown: Vec<_> = known
         .iter()
         .take(10)
@@ -171,7 +182,7 @@ fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
         if !matched {
             let message = format!("`--exclude={word}` matches no task");
             let names: Vec<_> = catalog.tasks.iter().map(|task| &*task.name).collect();
-            let error = Error::new("select.nothing", message);
+            let error = Error::new("select.empty", message);
             return Err(suggest_or_list(error, word, &names, "the tasks are"));
         }
     }
@@ -199,6 +210,63 @@ fn add_dependencies(links: &Links, chosen: &mut [bool]) {
     }
 }
 
+/// A glob that is none, with a mark under what is wrong with it.
+fn malformed(word: &str, kind: &ErrorKind) -> Error {
+    let (what, at) = match kind {
+        ErrorKind::UnclosedClass => ("a `[` without its `]`", unclosed_class(word)),
+        ErrorKind::UnclosedAlternates => ("a `{` without its `}`", unmatched(word, '{', '}')),
+        ErrorKind::UnopenedAlternates => ("a `}` without its `{`", unmatched_back(word)),
+        ErrorKind::DanglingEscape => ("a `\\` with nothing behind it", word.rfind('\\')),
+        ErrorKind::InvalidRange(from, _) => {
+            let range = word.find(&format!("{from}-"));
+            ("a range that runs backwards", range)
+        }
+        _ => ("it cannot be read", None),
+    };
+    let error = Error::new("select.syntax", format!("malformed glob `{word}`: {what}"));
+    let Some(at) = at else {
+        return error.hint("quote a character with `\\` to mean itself");
+    };
+    let (before, marked) = (escape(&word[..at]), escape(word));
+    error
+        .hint(marked)
+        .hint(format!("{}^", " ".repeat(before.chars().count())))
+}
+
+/// Where the first `[` stands behind the last `]`; that of `[]` is no end.
+fn unclosed_class(word: &str) -> Option<usize> {
+    let behind = word.rfind(']').map_or(0, |at| at + 1);
+    let first = word[behind..].find('[').map(|at| behind + at);
+    first.or_else(|| word.rfind('['))
+}
+
+/// Where the last `open` stands that no `close` follows for.
+fn unmatched(word: &str, open: char, close: char) -> Option<usize> {
+    let mut opened = Vec::new();
+    for (at, c) in word.char_indices() {
+        if c == open {
+            opened.push(at);
+        } else if c == close {
+            opened.pop();
+        }
+    }
+    opened.pop()
+}
+
+/// Where the first `}` stands that no `{` came before.
+fn unmatched_back(word: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in word.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 /// A name, or a glob over names; `*` also matches `/`, as names are not paths.
 struct Pattern {
     word: String,
@@ -212,12 +280,8 @@ impl Pattern {
                 .literal_separator(false)
                 .backslash_escape(true)
                 .build();
-            glob.map(|glob| glob.compile_matcher()).map_err(|error| {
-                Error::new(
-                    "select.syntax",
-                    format!("malformed glob `{word}`: {}", error.kind()),
-                )
-            })
+            glob.map(|glob| glob.compile_matcher())
+                .map_err(|error| malformed(word, error.kind()))
         });
         Ok(Self {
             word: word.to_owned(),
@@ -311,31 +375,31 @@ mod tests {
                 &["a", "othr"] as &[_],
                 &[] as &[_],
                 &[] as &[_],
-                "error[select.nothing]: no task of `libx.so` matches `othr`\n  did you mean `other`?",
+                "error[select.empty]: no task of `libx.so` matches `othr`\n  did you mean `other`?",
             ),
             (
                 &["deploy*"],
                 &[],
                 &[],
-                "error[select.nothing]: no task of `libx.so` matches `deploy*`\n  its tasks are `a`, `b`, `c`, `d`, `other`",
+                "error[select.empty]: no task of `libx.so` matches `deploy*`\n  its tasks are `a`, `b`, `c`, `d`, `other`",
             ),
             (
                 &["a"],
                 &["io"],
                 &[],
-                "error[select.nothing]: `a` is there, but does not carry the tags asked for",
+                "error[select.empty]: `a` is there, but does not carry the tags asked for",
             ),
             (
                 &[],
                 &["slwo"],
                 &[],
-                "error[select.nothing]: no task carries the tag `slwo`\n  did you mean `slow`?",
+                "error[select.empty]: no task carries the tag `slwo`\n  did you mean `slow`?",
             ),
             (
                 &[],
                 &["network"],
                 &[],
-                "error[select.nothing]: no task carries the tag `network`\n  the tags are `io`, `slow`",
+                "error[select.empty]: no task carries the tag `network`\n  the tags are `io`, `slow`",
             ),
             (
                 &["a"],
@@ -347,7 +411,7 @@ mod tests {
                 &[],
                 &[],
                 &["othre"],
-                "error[select.nothing]: `--exclude=othre` matches no task\n  did you mean `other`?",
+                "error[select.empty]: `--exclude=othre` matches no task\n  did you mean `other`?",
             ),
         ] {
             let error = selected(&request(selectors, tags, exclude, false)).unwrap_err();
@@ -356,8 +420,33 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_glob_is_a_usage_error() {
-        let error = selected(&request(&["[a"], &[], &[], false)).unwrap_err();
-        assert_eq!((error.id(), error.exit().code()), ("select.syntax", 2));
+    fn a_malformed_glob_is_a_usage_error_that_points_at_its_place() {
+        for (glob, expected) in [
+            ("a[b", "`a[b`: a `[` without its `]`\n  a[b\n   ^"),
+            (
+                "[a]x[b",
+                "`[a]x[b`: a `[` without its `]`\n  [a]x[b\n      ^",
+            ),
+            ("[]", "`[]`: a `[` without its `]`\n  []\n  ^"),
+            ("{a,{b}", "`{a,{b}`: a `{` without its `}`\n  {a,{b}\n  ^"),
+            (
+                "größe{a}}",
+                "`größe{a}}`: a `}` without its `{`\n  größe{a}}\n          ^",
+            ),
+            ("a\\", "`a\\`: a `\\` with nothing behind it\n  a\\\n   ^"),
+            (
+                "x[z-a]",
+                "`x[z-a]`: a range that runs backwards\n  x[z-a]\n    ^",
+            ),
+            (
+                "\x1b[",
+                "`\\u{1b}[`: a `[` without its `]`\n  \\u{1b}[\n        ^",
+            ),
+        ] {
+            let error = selected(&request(&[glob], &[], &[], false)).unwrap_err();
+            let expected = format!("error[select.syntax]: malformed glob {expected}");
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(error.exit().code(), 2);
+        }
     }
 }

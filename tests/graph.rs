@@ -120,27 +120,27 @@ fn what_matches_nothing_is_an_error_with_what_there_is() {
         (
             "libx.so::qury",
             1,
-            "error[select.nothing]: no task of `libx.so` matches `qury`\n  did you mean `query`?",
+            "error[select.empty]: no task of `libx.so` matches `qury`\n  did you mean `query`?",
         ),
         (
             "libx.so::other libx.so::zzz*",
             1,
-            "error[select.nothing]: no task of `libx.so` matches `zzz*`\n  its tasks are `query`, `seed`, `migrate`, `setup_db`, `other`",
+            "error[select.empty]: no task of `libx.so` matches `zzz*`\n  its tasks are `query`, `seed`, `migrate`, `setup_db`, `other`",
         ),
         (
             "libx.so --tags=smok",
             1,
-            "error[select.nothing]: no task carries the tag `smok`\n  did you mean `smoke`?",
+            "error[select.empty]: no task carries the tag `smok`\n  did you mean `smoke`?",
         ),
         (
             "libx.so --tags=network",
             1,
-            "error[select.nothing]: no task carries the tag `network`\n  the tags are `io`, `smoke`",
+            "error[select.empty]: no task carries the tag `network`\n  the tags are `io`, `smoke`",
         ),
         (
             "libx.so::other --tags=io",
             1,
-            "error[select.nothing]: `other` is there, but does not carry the tags asked for",
+            "error[select.empty]: `other` is there, but does not carry the tags asked for",
         ),
         (
             "libx.so --exclude=*",
@@ -150,7 +150,7 @@ fn what_matches_nothing_is_an_error_with_what_there_is() {
         (
             "libx.so::[x",
             2,
-            "error[select.syntax]: malformed glob `[x`: unclosed character class; missing ']'",
+            "error[select.syntax]: malformed glob `[x`: a `[` without its `]`\n  [x\n  ^",
         ),
     ] {
         tdrun(args).library("x", CHAIN).expect_error(status, error);
@@ -166,6 +166,15 @@ fn a_library_without_tasks_is_an_error() {
     tdrun("libx.so")
         .library("x", source)
         .expect_error(1, "error[select.empty]: no tasks in `libx.so`");
+}
+
+#[test]
+fn a_copy_is_a_library_of_its_own_and_gets_a_name_of_its_own() {
+    let source = "PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
+    let tdrun = tdrun("libx.so copy/libx.so --list").library("x", source);
+    std::fs::create_dir(tdrun.dir.join("copy")).unwrap();
+    std::fs::copy(tdrun.dir.join("libx.so"), tdrun.dir.join("copy/libx.so")).unwrap();
+    tdrun.expect(0, "x::a\nx-2::a\n", "");
 }
 
 #[test]

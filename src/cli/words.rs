@@ -106,11 +106,7 @@ impl Assignments {
                 "state.reserved",
                 format!("the state key `{key}` is reserved"),
             );
-            return Err(error.hint(if key == "results" {
-                "to give the result of one task write `--result-NAME=VALUE`"
-            } else {
-                "keys that begin with `_`, and `results`, belong to tdrun"
-            }));
+            return Err(error.hint(reserved(key)));
         }
         self.state.push((key.to_owned(), value.to_owned()));
         Ok(())
@@ -119,13 +115,25 @@ impl Assignments {
 
 fn unknown_option(name: &str, options: &[String]) -> Error {
     let error = Error::new("usage.option", format!("there is no option `--{name}`"));
-    match nearest(name, options.iter().map(String::as_str)) {
+    let error = match nearest(name, options.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean `--{near}`?")),
         None => error,
+    };
+    error.hint(match name.strip_prefix("result-") {
+        Some("") => "to give the result of a task write `--result-NAME=VALUE`".to_owned(),
+        Some(task) => format!("to give the result of `{task}` write `--{name}=VALUE`"),
+        None if is_reserved(name) => reserved(name).to_owned(),
+        None => format!("to set the state key `{name}` write `--{name}=VALUE`"),
+    })
+}
+
+/// What to say to somebody who wants to set a key that is reserved.
+fn reserved(key: &str) -> &'static str {
+    if key == "results" {
+        "to give the result of one task write `--result-NAME=VALUE`"
+    } else {
+        "keys that begin with `_`, and `results`, belong to tdrun"
     }
-    .hint(format!(
-        "to set the state key `{name}` write `--{name}=VALUE`"
-    ))
 }
 
 #[cfg(test)]
@@ -192,6 +200,18 @@ mod tests {
             (
                 "--env",
                 "error[usage.option]: there is no option `--env`\n  to set the state key `env` write `--env=VALUE`",
+            ),
+            (
+                "--results",
+                "error[usage.option]: there is no option `--results`\n  to give the result of one task write `--result-NAME=VALUE`",
+            ),
+            (
+                "--_x",
+                "error[usage.option]: there is no option `--_x`\n  keys that begin with `_`, and `results`, belong to tdrun",
+            ),
+            (
+                "--result-a",
+                "error[usage.option]: there is no option `--result-a`\n  to give the result of `a` write `--result-a=VALUE`",
             ),
             (
                 "--_x=1",

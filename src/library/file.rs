@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// Symbolic links that are followed to name them.
+const LINKS_MAX: usize = 40;
 /// Directory entries that are looked at for a similar name.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -49,7 +51,13 @@ pub(super) fn refused(path: &Path, shown: &str, error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => missing(path, shown),
         Some(libc::ELOOP) => {
-            let message = format!("`{shown}` is a symbolic link that leads back to itself");
+            let message = match fs::read_link(path) {
+                Ok(target) => format!(
+                    "`{shown}` is a symbolic link to `{}`, which leads back to itself",
+                    target.display()
+                ),
+                Err(_) => format!("`{shown}` leads through symbolic links that never end"),
+            };
             Error::new("load.notfound", message)
         }
         Some(libc::EACCES | libc::EPERM) => denied(path, shown),
@@ -78,10 +86,9 @@ fn denied(path: &Path, shown: &str) -> Error {
 
 fn missing(path: &Path, shown: &str) -> Error {
     let error = |text: String| Error::new("load.notfound", text);
-    if let Ok(target) = fs::read_link(path) {
-        let target = target.display();
+    if let Some(links) = links(path) {
         return error(format!(
-            "`{shown}` is a symbolic link to `{target}`, which does not exist"
+            "`{shown}` is a symbolic link to {links}, which does not exist"
         ));
     }
     let directory = path.parent().unwrap_or(Path::new("/"));
@@ -100,6 +107,19 @@ fn missing(path: &Path, shown: &str) -> Error {
         )),
         None => error.hint("did you build the library?"),
     }
+}
+
+/// Where a symbolic link leads, and where that does: `` `a.so` → `b.so` ``. None where it is no link.
+fn links(path: &Path) -> Option<String> {
+    let mut path = path.to_owned();
+    let mut targets = Vec::new();
+    while let Ok(target) = fs::read_link(&path)
+        && targets.len() < LINKS_MAX
+    {
+        targets.push(format!("`{}`", target.display()));
+        path = path.parent()?.join(target);
+    }
+    (!targets.is_empty()).then(|| targets.join(" → "))
 }
 
 /// The path as it is typed in a shell.
