@@ -1,55 +1,113 @@
-//! Signals that ask to stop: SIGINT through ctrlc, SIGTERM, SIGHUP and SIGQUIT through signal-hook, which tells them apart.
+//! Signals that ask something: SIGINT through ctrlc, the others through signal-hook, which tells them apart.
 //!
-//! Knows nothing of runs. It hands on the numbers, and sees to it that a process that does not listen ends all the same:
-//! one second after the second signal, and at once at the third.
+//! Knows nothing of runs. It hands on what is asked, and sees to it that a process that does not listen ends all the same:
+//! one second after the second signal to stop, and at once at the third.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::flag;
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::error::{Error, Result};
+use crate::stream;
 
 /// How long a run has to write its reports after the second signal.
 const LAST_WORDS: Duration = Duration::from_millis(900);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// What signals ask for, as it comes.
+pub struct Requests {
+    /// To stop: the number of the signal.
+    pub stop: Receiver<i32>,
+    /// To tell what runs.
+    pub tell: Receiver<()>,
+}
+
+/// The other ends.
+#[derive(Clone)]
+struct Senders {
+    stop: Sender<i32>,
+    tell: Sender<()>,
+}
+
 /// Listens from now on. Signals that the parent process has set to be ignored (`nohup`, `&` in a script) stay ignored.
 /// To be called once.
-pub fn listen() -> Result<Receiver<i32>> {
-    let failed = |why: String| Error::new("internal", format!("cannot listen for signals: {why}"));
-    let (sender, receiver) = channel::unbounded();
+pub fn listen() -> Result<Requests> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::new("run.threads", format!("cannot listen for signals: {why}"))
+            .hint("the limits on threads or open files may be too low: `ulimit -u`, `ulimit -n`")
+    };
+    let (stop, stops) = channel::unbounded();
+    let (tell, tells) = channel::bounded(1);
+    let senders = Senders { stop, tell };
     let ignored = ignored();
     let heeded = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
     if heeded(&SIGINT) {
-        let sender = sender.clone();
-        ctrlc::set_handler(move || on_signal(SIGINT, &sender))
-            .map_err(|e| failed(e.to_string()))?;
+        let senders = senders.clone();
+        ctrlc::set_handler(move || on_signal(SIGINT, &senders)).map_err(|e| failed(&e))?;
     }
-    let others = [SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(heeded);
-    let mut signals = Signals::new(others).map_err(|e| failed(e.to_string()))?;
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            signals
-                .forever()
-                .for_each(|signal| on_signal(signal, &sender));
-        })
-        .map_err(|e| failed(e.to_string()))?;
-    Ok(receiver)
+    let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1];
+    listen_to(others.into_iter().filter(heeded), senders).map_err(|e| failed(&e))?;
+    // A file that grows beyond the limit is a write error like any other, and not the end.
+    if heeded(&SIGXFSZ) {
+        flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(|e| failed(&e))?;
+    }
+    Ok(Requests {
+        stop: stops,
+        tell: tells,
+    })
 }
 
-/// On the thread of ctrlc or of signal-hook, so not restricted as a handler is.
-fn on_signal(signal: i32, sender: &Sender<i32>) {
+/// Hands the signals on, from a thread of its own. Once a library has closed the pipe that wakes that thread, each of them
+/// ends the process at once.
+fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> std::io::Result<()> {
+    let deaf = Arc::new(AtomicBool::new(false));
+    for signal in signals.clone().filter(|signal| *signal != SIGUSR1) {
+        flag::register_conditional_default(signal, Arc::clone(&deaf))?;
+    }
+    let (read, write) = UnixStream::pair()?;
+    let (read, write) = (stream::lift(read), stream::lift(write));
+    let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
+    let listen = move || {
+        let mut wait = |read: &mut UnixStream| read.read(&mut [0]).map(|bytes| bytes > 0);
+        loop {
+            match delivery.poll_pending(&mut wait) {
+                Ok(Some(pending)) => pending.for_each(|signal| on_signal(signal, &senders)),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        deaf.store(true, Ordering::Release);
+        // Its descriptor is somebody else's by now, or nobody's: not ours to close.
+        std::mem::forget(delivery);
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .map(drop)
+}
+
+/// On the thread of ctrlc or on ours, so not restricted as a handler is.
+fn on_signal(signal: i32, senders: &Senders) {
+    if signal == SIGUSR1 {
+        // One that is not answered yet is answered with this one.
+        let _ = senders.tell.try_send(());
+        return;
+    }
     match COUNT.fetch_add(1, Ordering::AcqRel) {
-        0 => drop(sender.send(signal)),
+        0 => drop(senders.stop.send(signal)),
         1 => {
-            let _ = sender.send(signal);
+            let _ = senders.stop.send(signal);
             thread::spawn(move || {
                 thread::sleep(LAST_WORDS);
                 end(signal);

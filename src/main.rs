@@ -2,20 +2,25 @@
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tdrun::cli::{self, Command};
 use tdrun::error::Error;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
+use tdrun::interrupt::{self, Requests};
 use tdrun::library::{self, exit};
 use tdrun::report::Reporters;
-use tdrun::run::Run;
+use tdrun::run::{Run, Wishes};
 use tdrun::stream::{self, Stream};
-use tdrun::{interrupt, look, select, start};
+use tdrun::{look, select, start};
+
+/// Where `say` speaks: taken before a library can close or move it.
+static STDERR: LazyLock<Stream> = LazyLock::new(Stream::stderr);
 
 fn main() {
     panic::set_hook(Box::new(leave_as_bug));
+    LazyLock::force(&STDERR);
     let end = story().unwrap_or_else(|error| End::at(report(&error)));
     exit::leave(end.exit, end.abandoned)
 }
@@ -23,12 +28,15 @@ fn main() {
 /// From the words of the command line to the status of the process.
 fn story() -> anyhow::Result<End> {
     let options = match cli::parse(std::env::args_os())? {
-        Command::Print(text) => return print(|out| out.write_all(text.as_bytes())),
+        Command::Print(text) => {
+            return print(Stream::stdout(), |out| out.write_all(text.as_bytes()));
+        }
         Command::Run(options) => *options,
     };
     warn(&options.warnings);
     let state = start::state(&options)?;
     stream::silence_stdin();
+    let (out, err) = (Stream::stdout(), Stream::stderr());
 
     exit::guard(|call| say(&format!("tdrun: {}\n", exited_while_loading(call))));
     let level = options.view.level();
@@ -44,12 +52,12 @@ fn story() -> anyhow::Result<End> {
     let selection = select::select(&catalog, &links, &start::request(&options, &targets))?;
     let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
     if let Some(what) = options.look {
-        return print(|out| look::look(out, &catalog, &graph, what));
+        return print(out, |out| look::look(out, &catalog, &graph, what));
     }
 
     let results = start::results(&options, &catalog)?;
-    let mut reporters = Reporters::open(&options.view, &Stream::stdout(), &Stream::stderr())?;
-    let signals = interrupt::listen()?;
+    let mut reporters = Reporters::open(&options.view, &out, &err)?;
+    let Requests { stop, tell } = interrupt::listen()?;
     let run = Run {
         catalog: Arc::new(catalog),
         links: Arc::new(links),
@@ -60,9 +68,16 @@ fn story() -> anyhow::Result<End> {
         workers: options.workers,
         state_arguments: options.typed,
     };
-    let summary = run.execute(&mut reporters, &signals, |alarm| {
-        exit::guard(move |call| alarm.ring(&call.to_string()));
-    });
+    let summary = run.execute(
+        &mut reporters,
+        Wishes {
+            stop: &stop,
+            tell: &tell,
+        },
+        |alarm| {
+            exit::guard(move |call| alarm.ring(&call.to_string()));
+        },
+    );
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
         exit => exit,
@@ -90,8 +105,10 @@ impl End {
 }
 
 /// Prints to stdout what the user asked for. A reader who has seen enough is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<End> {
-    let mut out = Stream::stdout();
+fn print(
+    mut out: Stream,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<End> {
     write(&mut out)
         .and_then(|()| out.flush())
         .map_err(|error| {
@@ -139,5 +156,5 @@ fn leave_as_bug(panic: &PanicHookInfo<'_>) {
 
 /// Where stderr cannot be written, there is nobody left to tell.
 fn say(text: &str) {
-    let _ = Stream::stderr().print_now(text);
+    let _ = STDERR.print_now(text);
 }

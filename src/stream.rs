@@ -5,14 +5,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-/// Where our duplicates start: out of the way of descriptors that a library guesses at or closes in a loop.
-const FIRST_DESCRIPTOR: i32 = 200;
+/// Where our descriptors start: out of the way of those that a library guesses at or closes in a loop. The first of these
+/// that the limit on open files allows.
+const FIRST_DESCRIPTORS: [i32; 4] = [4096, 512, 200, 3];
 /// What is written without a flush stays here up to this many bytes.
 const BUFFER: usize = 1 << 15;
 /// Widths beyond this are somebody's joke.
@@ -52,14 +53,12 @@ impl Stream {
 
     /// A stream to an open file, pipe or device.
     pub fn to(file: File) -> Self {
-        Self::new(Sink::Open(file))
+        Self::new(Sink::Open(lift(file)))
     }
 
     /// A descriptor that was closed at start is `/dev/null` by now (std sees to it), and one closed since is nobody's to read.
     fn duplicate(descriptor: BorrowedFd<'_>) -> Self {
-        let copy = fcntl_dupfd_cloexec(descriptor, FIRST_DESCRIPTOR)
-            .or_else(|_| fcntl_dupfd_cloexec(descriptor, 3));
-        Self::new(match copy {
+        Self::new(match copy_high(descriptor) {
             Ok(descriptor) => Sink::Open(File::from(descriptor)),
             Err(Errno::BADF) => Sink::Closed,
             Err(errno) => Sink::Unusable(errno),
@@ -182,6 +181,23 @@ impl Inner {
     }
 }
 
+/// Moves a descriptor out of the way of libraries that close what they have not opened.
+pub fn lift<T: AsFd + From<OwnedFd>>(owner: T) -> T {
+    copy_high(owner.as_fd()).map_or(owner, T::from)
+}
+
+fn copy_high(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let mut copy = Err(Errno::INVAL);
+    for first in FIRST_DESCRIPTORS {
+        copy = fcntl_dupfd_cloexec(descriptor, first);
+        // Above the limit, or none left up there.
+        if !matches!(copy, Err(Errno::INVAL | Errno::MFILE)) {
+            break;
+        }
+    }
+    copy
+}
+
 /// As `write_all`, but a descriptor that someone else made non-blocking is waited for.
 fn write_whole(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -260,7 +276,7 @@ mod tests {
     #[test]
     fn text_arrives_when_flushed_and_not_before() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        let stream = Stream::to(File::from(OwnedFd::from(writer)));
         stream.print("a").unwrap();
         assert_eq!(stream.lock().pending, b"a");
         stream.print_now("b\n").unwrap();
@@ -292,7 +308,7 @@ mod tests {
     #[test]
     fn a_reader_who_left_turns_the_stream_silent() {
         let (reader, writer) = io::pipe().unwrap();
-        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        let stream = Stream::to(File::from(OwnedFd::from(writer)));
         drop(reader);
         stream.print_now("x").unwrap();
         assert!(stream.is_closed());
@@ -308,7 +324,7 @@ mod tests {
         let Sink::Open(file) = &inner.sink else {
             panic!("{:?}", inner.sink)
         };
-        assert!(file.as_raw_fd() >= FIRST_DESCRIPTOR);
+        assert!(file.as_raw_fd() >= FIRST_DESCRIPTORS[2]);
         let flags = rustix::io::fcntl_getfd(file).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
@@ -317,7 +333,7 @@ mod tests {
     fn a_non_blocking_pipe_is_waited_for() {
         let (mut reader, writer) = io::pipe().unwrap();
         rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
-        let stream = Stream::to(File::from(std::os::fd::OwnedFd::from(writer)));
+        let stream = Stream::to(File::from(OwnedFd::from(writer)));
         let text = "z".repeat(1 << 20);
         let length = text.len();
         let writing = std::thread::spawn(move || stream.print_now(&text));

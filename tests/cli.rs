@@ -294,6 +294,25 @@ fn a_wrong_state_file_is_an_error_with_its_place_and_nothing_runs() {
 }
 
 #[test]
+fn a_library_that_closes_streams_while_it_is_loaded_hides_nothing() {
+    let source = "__attribute__((constructor)) static void quiet(void) { close(1); close(2); }
+        FAIL(a, \"no\") static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
+    tdrun("libx.so --list")
+        .library("x", source)
+        .expect(0, "a\n", "");
+    let outcome = tdrun("libx.so").library("x", source).run();
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 1 failed, 0 skipped in N.NNs ====\n"
+    );
+    assert!(outcome.stderr.contains("a FAILED\n"), "{}", outcome.stderr);
+    tdrun("libx.so::b").library("x", source).expect_error(
+        1,
+        "error[select.empty]: no task of `libx.so` matches `b`\n  did you mean `a`?",
+    );
+}
+
+#[test]
 fn later_sources_of_state_win() {
     let source = r#"
 TASK(setup) { return td_state_set_text(host, ctx, "c", "setup"); }

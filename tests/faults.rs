@@ -221,6 +221,39 @@ TD_LIBRARY(tasks)
 }
 
 #[test]
+fn limits_that_a_task_sets_do_not_end_the_run() {
+    let source = |limit: &str| {
+        format!(
+            "#include <sys/resource.h>
+            TASK(limits) {{ struct rlimit none = {{0, 0}}; return setrlimit({limit}, &none); }}
+            static const td_task tasks[] = {{ TD_TASK(limits) }}; TD_LIBRARY(tasks)"
+        )
+    };
+    let run = |limit: &str| {
+        let tdrun = tdrun("libx.so -q --junit=out.xml")
+            .library("x", &source(limit))
+            .file("out.xml", "old");
+        let outcome = tdrun.run();
+        assert_eq!(
+            outcome.stdout,
+            "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n"
+        );
+        (outcome.status, outcome.stderr, tdrun.read("out.xml"))
+    };
+    let (status, _, report) = run("RLIMIT_NOFILE");
+    assert!(
+        status == 0 && report.ends_with("</testsuites>\n"),
+        "{report}"
+    );
+    let (status, error, report) = run("RLIMIT_FSIZE");
+    assert_eq!((status, report.as_str()), (74, "old"), "{error}");
+    assert_eq!(
+        error,
+        "tdrun: error[io.output]: cannot write `out.xml`: File too large\n"
+    );
+}
+
+#[test]
 fn an_exit_in_a_constructor_is_an_error() {
     let source = "__attribute__((constructor)) static void quit(void) { exit(0); }
         PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
@@ -333,8 +366,9 @@ static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
 #[test]
 fn a_task_that_moves_or_closes_things_does_not_reach_the_reports() {
     let source = r#"
+#include <sys/stat.h>
 TASK(moves) { return chdir("/") == 0 ? TD_OK : TD_FAIL; }
-TASK(closes) { close(1); close(2); return TD_OK; }
+TASK(closes) { for (int fd = 0; fd < 500; fd++) close(fd); umask(0777); return TD_OK; }
 static const td_task tasks[] = { TD_TASK(moves), TD_TASK(closes, TD_AFTER(TD_STR("moves"))) };
 TD_LIBRARY(tasks)
 "#;

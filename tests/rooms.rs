@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stream", &[]),
     ("task", &[]),
     ("error", &["exit"]),
-    ("interrupt", &["error"]),
+    ("interrupt", &["error", "stream"]),
     ("target", &["error"]),
     ("event", &["error", "exit", "task"]),
     ("state", &["error", "task"]),

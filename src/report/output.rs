@@ -3,16 +3,17 @@
 //! Knows paths, links, pipes and devices; nothing of what is written.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-use tempfile::NamedTempFile;
+use rustix::fs::{AtFlags, CWD, OFlags};
+use tempfile::TempPath;
 
 use crate::error::{Error, Result};
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 /// How long a pipe may stay without a reader: both are often started by the same line of a script.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,10 +94,16 @@ impl Target {
         if self.kind != Kind::File {
             return self.open_live(out, err).map(Output::Live);
         }
-        let file = self
-            .beside()
-            .map_err(|error| cannot_open(&self.typed, &error))?;
-        Ok(Output::Whole(file, self.real.clone()))
+        let fresh = match self.nameless() {
+            Some(file) => Ok((file, None)),
+            None => self.beside().map(|(file, path)| (file, Some(path))),
+        };
+        let (file, path) = fresh.map_err(|error| cannot_open(&self.typed, &error))?;
+        Ok(Output::Whole(Fresh {
+            file: stream::lift(file),
+            path,
+            real: self.real.clone(),
+        }))
     }
 
     /// For a report that is read while it grows. A file is replaced by an empty one at once, so that whoever still reads the
@@ -106,34 +113,100 @@ impl Target {
             Kind::Stdout => return Ok(out.clone()),
             Kind::Stderr => return Ok(err.clone()),
             Kind::Direct => open_direct(&self.real),
-            Kind::File => self.beside().and_then(|file| replace(file, &self.real)),
+            Kind::File => self.beside().and_then(|(file, path)| {
+                let moved = replace(path, &self.real)?;
+                Ok(moved.unwrap_or(file))
+            }),
         };
         file.map(Stream::to)
             .map_err(|error| cannot_open(&self.typed, &error))
     }
 
-    /// A new file beside the target, with the mode that the target has.
-    fn beside(&self) -> io::Result<NamedTempFile> {
-        let directory = self.real.parent().unwrap_or(Path::new("/"));
-        let file = tempfile::Builder::new()
-            .prefix(".tdrun-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory)
-            .map_err(without_path)?;
-        if let Ok(found) = fs::metadata(&self.real) {
-            file.as_file().set_permissions(found.permissions())?;
-        }
-        Ok(file)
+    /// A new file in the target's directory that has no name yet, so that nothing is left of it should the process be killed.
+    /// Not every file system has that.
+    fn nameless(&self) -> Option<File> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        let file = rustix::fs::open(directory(&self.real), flags, mode).ok()?;
+        let file = File::from(file);
+        self.take_mode(&file).ok()?;
+        // Its way into the directory.
+        fs::metadata(by_descriptor(&file)).ok()?;
+        Some(file)
     }
+
+    /// A new file beside the target.
+    fn beside(&self) -> io::Result<(File, TempPath)> {
+        let file = beside()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(directory(&self.real))
+            .map_err(without_path)?;
+        self.take_mode(file.as_file())?;
+        Ok(file.into_parts())
+    }
+
+    /// Gives a new file the mode that the target has.
+    fn take_mode(&self, file: &File) -> io::Result<()> {
+        match fs::metadata(&self.real) {
+            Ok(found) => file.set_permissions(found.permissions()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn directory(real: &Path) -> &Path {
+    real.parent().unwrap_or(Path::new("/"))
+}
+
+fn beside() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".tdrun-").suffix(".tmp");
+    builder
+}
+
+fn by_descriptor(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// An open report.
 pub(super) enum Output {
-    /// A file beside the target, to take its place.
-    Whole(NamedTempFile, PathBuf),
+    /// A new file, to take the target's place.
+    Whole(Fresh),
     /// The target itself.
     Live(Stream),
+}
+
+/// A file that is being written, and then takes the place of another.
+pub(super) struct Fresh {
+    file: File,
+    /// None as long as it has no name.
+    path: Option<TempPath>,
+    real: PathBuf,
+}
+
+impl Fresh {
+    fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let mut writer = BufWriter::new(&self.file);
+        content(&mut writer)?;
+        writer.flush()?;
+        let path = match self.path {
+            Some(path) => path,
+            None => link(&self.file, &self.real)?,
+        };
+        replace(path, &self.real).map(drop)
+    }
+}
+
+/// Gives a file a name beside the one that it is to have.
+fn link(file: &File, real: &Path) -> io::Result<TempPath> {
+    let link = |path: &Path| {
+        let flags = AtFlags::SYMLINK_FOLLOW;
+        rustix::fs::linkat(CWD, by_descriptor(file), CWD, path, flags).map_err(io::Error::from)
+    };
+    let named = beside()
+        .make_in(directory(real), link)
+        .map_err(without_path)?;
+    Ok(named.into_temp_path())
 }
 
 impl Output {
@@ -143,12 +216,7 @@ impl Output {
         content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
-            Self::Whole(file, real) => {
-                let mut stream = Stream::to(file.as_file().try_clone()?);
-                content(&mut stream)?;
-                stream.flush()?;
-                replace(file, &real).map(drop)
-            }
+            Self::Whole(fresh) => fresh.write(content),
             Self::Live(mut stream) => {
                 content(&mut stream)?;
                 stream.flush()
@@ -166,13 +234,14 @@ fn without_path(error: io::Error) -> io::Error {
     code.map_or(error, io::Error::from_raw_os_error)
 }
 
-/// Puts a file in the place of another. Where that one is a mount point, its content is replaced instead.
-fn replace(file: NamedTempFile, real: &Path) -> io::Result<File> {
-    match file.persist(real) {
-        Ok(file) => Ok(file),
+/// Puts a file in the place of another. Where that one is a mount point, its content is replaced instead, and the file to
+/// go on with is that one.
+fn replace(path: TempPath, real: &Path) -> io::Result<Option<File>> {
+    match path.persist(real) {
+        Ok(()) => Ok(None),
         Err(failed) if failed.error.kind() == io::ErrorKind::ResourceBusy => {
-            fs::copy(failed.file.path(), real)?;
-            OpenOptions::new().append(true).open(real)
+            fs::copy(&failed.path, real)?;
+            OpenOptions::new().append(true).open(real).map(Some)
         }
         Err(failed) => Err(failed.error),
     }
@@ -359,7 +428,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pipe");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let target = Target::find(&path).unwrap();
         assert_eq!(target.kind, Kind::Direct);
         let reader = std::thread::spawn({

@@ -7,6 +7,7 @@ mod alarm;
 mod crew;
 mod hooks;
 mod messages;
+mod now;
 mod pump;
 mod services;
 
@@ -51,17 +52,26 @@ pub struct Run {
     pub state_arguments: Vec<String>,
 }
 
+/// What people want of a run while it goes on.
+#[derive(Clone, Copy)]
+pub struct Wishes<'a> {
+    /// That it stops, with the number of the signal that asks for it: the first stops in order, the second gives up what
+    /// still runs.
+    pub stop: &'a Receiver<i32>,
+    /// That it tells what runs.
+    pub tell: &'a Receiver<()>,
+}
+
 /// More threads than this are not started unless asked for.
 const WORKERS_MAX: usize = 8;
 
 impl Run {
-    /// Runs to the end. `signals` brings the numbers of signals that ask to stop: the first stops in order, the second gives
-    /// up what still runs. `armed` gets the alarm before anything of a library is called. What the reporter cannot write is
+    /// Runs to the end. `armed` gets the alarm before anything of a library is called. What the reporter cannot write is
     /// its own to remember; it never changes an outcome.
     pub fn execute(
         self,
         reporters: &mut dyn Reporter,
-        signals: &Receiver<i32>,
+        wishes: Wishes<'_>,
         armed: impl FnOnce(Alarm),
     ) -> Summary {
         let briefing = self.briefing();
@@ -92,7 +102,7 @@ impl Run {
         });
 
         let _ = reporters.begin(&briefing);
-        let mut pump = Pump::new(&briefing, reporters, inbox, signals, control, services);
+        let mut pump = Pump::new(&briefing, reporters, inbox, wishes, control, services);
         let prepared = hooks::set_up(&mut pump);
         run_tasks(&mut pump, &mut pool, briefing.workers);
         hooks::tear_down(&mut pump, &prepared);

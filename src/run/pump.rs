@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam::channel::{self, Receiver, select};
+use crossbeam::channel::{self, select};
 
+use super::Wishes;
 use super::crew::Crew;
 use super::messages::{Inbox, Message};
+use super::now::Now;
 use super::services::Services;
 use crate::error::Error;
 use crate::event::{Briefing, Event, Stop, Summary};
@@ -20,7 +22,8 @@ pub(super) struct Pump<'a> {
     pub(super) briefing: &'a Briefing,
     reporters: &'a mut dyn Reporter,
     inbox: Inbox,
-    signals: &'a Receiver<i32>,
+    wishes: Wishes<'a>,
+    now: Now,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
     /// What stopped the run early.
@@ -40,7 +43,7 @@ impl<'a> Pump<'a> {
         briefing: &'a Briefing,
         reporters: &'a mut dyn Reporter,
         inbox: Inbox,
-        signals: &'a Receiver<i32>,
+        wishes: Wishes<'a>,
         control: Control<Crew>,
         services: Arc<Services>,
     ) -> Self {
@@ -48,7 +51,8 @@ impl<'a> Pump<'a> {
             briefing,
             reporters,
             inbox,
-            signals,
+            wishes,
+            now: Now::default(),
             control,
             services,
             stopped: None,
@@ -95,6 +99,7 @@ impl<'a> Pump<'a> {
         if let Event::Stopping(why) = event {
             self.stopped.get_or_insert(*why);
         }
+        self.now.note(event, || self.services.now());
         // What cannot be written is the reporter's to remember, and never changes an outcome.
         let _ = self.reporters.event(self.briefing, event);
     }
@@ -106,7 +111,8 @@ impl<'a> Pump<'a> {
             .reporters
             .tick_every()
             .map_or_else(channel::never, channel::tick);
-        let signals = self.signals;
+        // Where nobody can wish anything any more, nothing is waited for on that side.
+        let (mut stop, mut tell) = (self.wishes.stop.clone(), self.wishes.tell.clone());
         loop {
             let mut message = select! {
                 recv(self.inbox.receiver) -> message => message.ok()?,
@@ -114,8 +120,21 @@ impl<'a> Pump<'a> {
                     let _ = self.reporters.tick();
                     continue;
                 }
-                recv(signals) -> signal => {
-                    self.on_signal(signal.ok()?);
+                recv(tell) -> wish => {
+                    if wish.is_err() {
+                        tell = channel::never();
+                        continue;
+                    }
+                    let text = self.now.text(self.briefing, self.services.now());
+                    self.reporters.notice(&text);
+                    continue;
+                }
+                recv(stop) -> signal => {
+                    let Ok(signal) = signal else {
+                        stop = channel::never();
+                        continue;
+                    };
+                    self.on_signal(signal);
                     if self.left {
                         self.drain(&mut done);
                         return None;

@@ -173,7 +173,12 @@ fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event
     };
     let events = Arc::default();
     let mut recorder = Recorder(Arc::clone(&events));
-    let summary = run.execute(&mut recorder, signals, |_| ());
+    let tell = channel::never();
+    let wishes = Wishes {
+        stop: signals,
+        tell: &tell,
+    };
+    let summary = run.execute(&mut recorder, wishes, |_| ());
     let events = std::mem::take(&mut *events.lock().unwrap());
     (events, summary)
 }
