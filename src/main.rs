@@ -13,6 +13,7 @@ use tdrun::library::{self, exit};
 use tdrun::report::Reporters;
 use tdrun::run::{Run, Wishes};
 use tdrun::stream::{self, Stream};
+use tdrun::task::{Catalog, TaskId};
 use tdrun::{look, select, start};
 
 /// Where `say` speaks: taken before a library can close or move it.
@@ -44,12 +45,16 @@ fn story() -> anyhow::Result<End> {
         catalog,
         targets,
         warnings,
+        files,
         ..
     } = library::load_all(&options.targets, level)?;
     warn(&warnings);
 
     let links = Links::resolve(&catalog)?;
     let selection = select::select(&catalog, &links, &start::request(&options, &targets))?;
+    if options.view.verbose {
+        note_dropped(&catalog, &links.dropped(&selection));
+    }
     let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
     if let Some(what) = options.look {
         return print(out, |out| look::look(out, &catalog, &graph, what));
@@ -67,6 +72,7 @@ fn story() -> anyhow::Result<End> {
         rules: options.rules,
         workers: options.workers,
         state_arguments: options.typed,
+        last_words: Box::new(move || files.changed()),
     };
     let summary = run.execute(
         &mut reporters,
@@ -118,6 +124,19 @@ fn print(
             )
         })?;
     Ok(End::at(Exit::Passed))
+}
+
+/// What the selection does not wait for, although its tasks say so.
+fn note_dropped(catalog: &Catalog, dropped: &[(TaskId, TaskId)]) {
+    const NAMED: usize = 10;
+    for (task, dependency) in dropped.iter().take(NAMED) {
+        let (task, dependency) = (catalog.name(*task), catalog.name(*dependency));
+        let note = format!("`{task}` does not wait for `{dependency}`, which is not selected");
+        say(&format!("tdrun: note: {}\n", tdrun::error::escape(&note)));
+    }
+    if let Some(more @ 1..) = dropped.len().checked_sub(NAMED) {
+        say(&format!("tdrun: note: and {more} more\n"));
+    }
 }
 
 fn warn(warnings: &[String]) {

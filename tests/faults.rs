@@ -221,6 +221,20 @@ TD_LIBRARY(tasks)
 }
 
 #[test]
+fn a_library_that_changes_under_the_run_is_told() {
+    for change in ["rename(\"new\", \"libx.so\")", "unlink(\"libx.so\")"] {
+        let source = format!(
+            "TASK(changes) {{ return {change}; }} static const td_task tasks[] = {{ TD_TASK(changes) }}; TD_LIBRARY(tasks)"
+        );
+        tdrun("libx.so").library("x", &source).file("new", "").expect(
+            0,
+            "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+            &(done("[thread_0] changes", "PASSED", 100) + "tdrun: warning: `libx.so` has changed since it was loaded; what ran is as it was then (load.changed)\n"),
+        );
+    }
+}
+
+#[test]
 fn limits_that_a_task_sets_do_not_end_the_run() {
     let source = |limit: &str| {
         format!(
@@ -250,6 +264,59 @@ fn limits_that_a_task_sets_do_not_end_the_run() {
     assert_eq!(
         error,
         "tdrun: error[io.output]: cannot write `out.xml`: File too large\n"
+    );
+}
+
+#[test]
+fn what_a_task_may_not_do_is_a_number_and_the_task_goes_on() {
+    let source = r#"
+static char big[(64 << 20) + 2];
+static const char *deep(int levels) {
+    memset(big, '[', levels);
+    memset(big + levels, ']', levels);
+    big[2 * levels] = 0;
+    return big;
+}
+#define IS(call, code) TD_CHECK(host, ctx, (call) == (code))
+static void seen(void *count, td_str value) { if (value.len == 1 && *value.ptr == '2') ++*(int *)count; }
+TASK(sets) {
+    IS(host->result_set(ctx, TD_JSON, td_s("1")), TD_OK);
+    IS(host->result_set(ctx, TD_JSON, td_s("2")), TD_OK);
+    IS(host->result_set(ctx, TD_JSON, td_s("{oops")), TD_E_JSON);
+    IS(host->result_set(ctx, TD_JSON, td_s(deep(200))), TD_E_JSON);
+    IS(host->result_set(ctx, TD_TEXT, td_s("\xff")), TD_E_ARG);
+    memset(big, 'x', sizeof big);
+    IS(host->result_set(ctx, TD_TEXT, (td_str){big, (64 << 20) + 1}), TD_E_TOOBIG);
+    return TD_OK;
+}
+FAIL(fails, "no")
+TASK(skips) { host->result_set(ctx, TD_JSON, td_s("1")); return TD_SKIPPED(host, ctx, "no"); }
+TASK(gets) {
+    int count = 0;
+    IS(host->result_get(ctx, td_s("sets"), TD_JSON, seen, &count), TD_OK);
+    IS(count, 1);
+    IS(host->result_get(ctx, td_s("fails"), TD_JSON, seen, &count), TD_E_NOTFOUND);
+    IS(host->result_get(ctx, td_s("skips"), TD_JSON, seen, &count), TD_E_NOTFOUND);
+    IS(host->result_get(ctx, td_s("nobody"), TD_JSON, seen, &count), TD_E_NOTFOUND);
+    IS(host->state_set(ctx, td_s("results"), TD_JSON, td_s("1")), TD_E_DENIED);
+    IS(host->unlock(ctx, td_s("never taken")), TD_E_NOTFOUND);
+    IS(host->lock(ctx, td_s("kept")), TD_OK);
+    return TD_OK;
+}
+TASK(takes) { IS(host->lock(ctx, td_s("kept")), TD_OK); return TD_OK; }
+static const td_task tasks[] = {
+    TD_TASK(sets), TD_TASK(fails), TD_TASK(skips), TD_TASK(gets, TD_AFTER(TD_STR("sets"), TD_STR("skips"), TD_STR("fails"))),
+    TD_TASK(takes, TD_AFTER(TD_STR("gets"))),
+};
+TD_LIBRARY(tasks)
+"#;
+    let outcome = tdrun("libx.so -j1 -q --no-skip-deps")
+        .library("x", source)
+        .run();
+    assert_eq!(
+        outcome.stdout, "==== 3 passed, 1 failed, 1 skipped in N.NNs ====\n",
+        "{}",
+        outcome.stderr
     );
 }
 

@@ -169,6 +169,22 @@ fn a_library_without_tasks_is_an_error() {
 }
 
 #[test]
+fn what_a_selection_does_not_wait_for_is_noted_where_more_is_shown() {
+    let source = "PASS(a) PASS(b) PASS(c)
+        static const td_task tasks[] = {
+            TD_TASK(a), TD_TASK(b, TD_AFTER(TD_STR(\"a\"))), TD_TASK(c, TD_AFTER(TD_STR(\"a\"), TD_STR(\"b\"))) };
+        TD_LIBRARY(tasks)";
+    let note = "tdrun: note: `c` does not wait for `a`, which is not selected\n\
+                tdrun: note: `c` does not wait for `b`, which is not selected\n";
+    tdrun("libx.so::c --dry-run -v")
+        .library("x", source)
+        .expect(0, "1  c\n", note);
+    tdrun("libx.so::c --dry-run")
+        .library("x", source)
+        .expect(0, "1  c\n", "");
+}
+
+#[test]
 fn a_copy_is_a_library_of_its_own_and_gets_a_name_of_its_own() {
     let source = "PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
     let tdrun = tdrun("libx.so copy/libx.so --list").library("x", source);

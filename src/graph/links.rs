@@ -2,7 +2,7 @@
 //!
 //! Looks at the whole catalog, selected or not, so that a misspelt name is found before anything runs. Ignorant of cycles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Adjacency;
 use crate::error::{Error, Result, escape, nearest};
@@ -50,6 +50,19 @@ impl Links {
     /// The dependencies of a task, planned or not.
     pub fn dependencies(&self, task: TaskId) -> &[TaskId] {
         self.dependencies.of(task)
+    }
+
+    /// The tasks of a selection that come after something outside of it, each with that.
+    pub fn dropped(&self, planned: &[TaskId]) -> Vec<(TaskId, TaskId)> {
+        let is_planned: HashSet<_> = planned.iter().copied().collect();
+        let dropped = |&task: &TaskId| {
+            let outside = self.dependencies(task).iter();
+            let outside = outside.filter(|dependency| !is_planned.contains(dependency));
+            outside
+                .map(move |dependency| (task, *dependency))
+                .collect::<Vec<_>>()
+        };
+        planned.iter().flat_map(dropped).collect()
     }
 
     /// The dependencies among the given tasks; the others have none.

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::task::{Level, Library, LibraryId, Task};
@@ -30,7 +30,7 @@ mod symbols;
 mod table;
 mod value;
 
-pub use shelf::{Shelf, load_all};
+pub use shelf::{Files, Shelf, load_all};
 pub use sink::{Sink, listen};
 
 /// A library that has been opened and checked. It stays in memory until the process ends.
@@ -43,6 +43,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The file that was opened.
     pub identity: FileId,
+    /// That file as it was then.
+    pub file: Stamp,
 }
 
 /// What makes two paths one file, be it by a symbolic or by a hard link: the device and the inode.
@@ -58,6 +60,31 @@ impl FileId {
             device: metadata.dev(),
             inode: metadata.ino(),
         }
+    }
+}
+
+/// A file at one moment: enough to notice that it was replaced or written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    path: PathBuf,
+    id: FileId,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path, metadata: &fs::Metadata) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: FileId::of(metadata),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// Whether the path still leads to that file, unchanged.
+    fn is_current(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|now| Self::of(&self.path, &now) == *self)
     }
 }
 
@@ -91,6 +118,7 @@ pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Re
         library,
         tasks: table.tasks,
         warnings,
-        identity: report.identity,
+        identity: report.stamp.id,
+        file: report.stamp,
     })
 }

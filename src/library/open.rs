@@ -265,7 +265,10 @@ mod tests {
     #[test]
     fn the_linkers_texts_become_errors_with_both_names() {
         let report = Report {
-            identity: crate::library::identity(Path::new("/")).expect("a root"),
+            stamp: crate::library::Stamp::of(
+                Path::new("/"),
+                &std::fs::metadata("/").expect("a root"),
+            ),
             needed: vec!["libdep.so".into()],
             runpath: vec!["$ORIGIN/lib".into()],
         };

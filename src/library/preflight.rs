@@ -13,14 +13,14 @@ use object::read::{FileKind, ReadCache, ReadRef};
 
 use super::arch::{self, HERE};
 use super::symbols::Dynamic;
-use super::{FileId, file, kind};
+use super::{Stamp, file, kind};
 use crate::error::{Error, Result};
 
 /// What was learnt about a file that looks loadable.
 #[derive(Debug)]
 pub(super) struct Report {
     /// The file that was looked at.
-    pub(super) identity: FileId,
+    pub(super) stamp: Stamp,
     /// The libraries that it needs, as they are named in it.
     pub(super) needed: Vec<String>,
     /// Where it wants them to be looked for.
@@ -33,7 +33,7 @@ pub(super) fn check(path: &Path, shown: &str) -> Result<Report> {
     let cache = ReadCache::<File>::new(file);
     let elf = Elf::check(&cache, path, shown)?;
     Ok(Report {
-        identity: FileId::of(&metadata),
+        stamp: Stamp::of(path, &metadata),
         needed: elf.dynamic.strings(elf::DT_NEEDED),
         runpath: elf.runpath(),
     })

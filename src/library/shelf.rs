@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{FileId, Loaded, identity, load};
+use super::{FileId, Loaded, Stamp, identity, load};
 use crate::error::Result;
 use crate::target::Target;
 use crate::task::{Catalog, Level, LibraryId};
@@ -18,6 +18,8 @@ pub struct Shelf {
     pub targets: Vec<LibraryId>,
     /// What the user should know although it is no error.
     pub warnings: Vec<String>,
+    /// The files as they were loaded.
+    pub files: Files,
     loaded: HashMap<FileId, LibraryId>,
 }
 
@@ -33,6 +35,23 @@ pub fn load_all(targets: &[Target], level: Option<Level>) -> Result<Shelf> {
     Ok(shelf)
 }
 
+/// The files of libraries as they were when they were loaded.
+#[derive(Default)]
+pub struct Files(Vec<(String, Stamp)>);
+
+impl Files {
+    /// A warning for each file that is another one by now, or has other content.
+    pub fn changed(&self) -> Vec<String> {
+        let changed = self.0.iter().filter(|(_, stamp)| !stamp.is_current());
+        let warning = |(shown, _): &(String, Stamp)| {
+            format!(
+                "`{shown}` has changed since it was loaded; what ran is as it was then (load.changed)"
+            )
+        };
+        changed.map(warning).collect()
+    }
+}
+
 impl Shelf {
     fn library_of(&mut self, target: &Target, level: Option<Level>) -> Result<LibraryId> {
         let shown = target.path.to_string_lossy();
@@ -45,6 +64,7 @@ impl Shelf {
         let mut loaded = load(&target.path, &shown, id, level)?;
         self.make_unique(&mut loaded);
         self.loaded.insert(loaded.identity, id);
+        self.files.0.push((shown.into_owned(), loaded.file));
         self.warnings.extend(loaded.warnings);
         self.catalog.add(loaded.library, loaded.tasks);
         Ok(id)

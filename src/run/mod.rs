@@ -50,6 +50,8 @@ pub struct Run {
     pub workers: Option<NonZeroUsize>,
     /// The state arguments as typed, for the briefing.
     pub state_arguments: Vec<String>,
+    /// Asked when nothing of a library is called any more: what people should know besides.
+    pub last_words: Box<dyn FnOnce() -> Vec<String>>,
 }
 
 /// What people want of a run while it goes on.
@@ -107,6 +109,9 @@ impl Run {
         run_tasks(&mut pump, &mut pool, briefing.workers);
         hooks::tear_down(&mut pump, &prepared);
         warn_of_unread_keys(&mut pump);
+        for warning in (self.last_words)() {
+            pump.report(&Event::Warning(warning));
+        }
         let summary = pump.summary();
         if summary.abandoned == 0 {
             pool.join();

@@ -159,6 +159,7 @@ fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event
     let links = Links::resolve(&catalog).unwrap();
     let graph = Graph::new(&catalog, &links, catalog.ids().collect()).unwrap();
     let run = Run {
+        last_words: Box::new(Vec::new),
         catalog: Arc::new(catalog),
         links: Arc::new(links),
         graph: Arc::new(graph),
