@@ -294,6 +294,16 @@ fn a_wrong_state_file_is_an_error_with_its_place_and_nothing_runs() {
 }
 
 #[test]
+fn a_state_file_may_be_a_pipe_but_is_not_waited_for_for_ever() {
+    let tdrun = tdrun("libx.so -q --state-file=pipe")
+        .library("x", THREE)
+        .fifo("pipe");
+    assert_eq!(tdrun.shell("echo '{}' > pipe & $TDRUN").status, 0);
+    let error = "error[state.file]: cannot read the state file `pipe`: nobody writes to this pipe";
+    tdrun.expect_error(1, error);
+}
+
+#[test]
 fn a_library_that_closes_streams_while_it_is_loaded_hides_nothing() {
     let source = "__attribute__((constructor)) static void quiet(void) { close(1); close(2); }
         FAIL(a, \"no\") static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
@@ -309,6 +319,23 @@ fn a_library_that_closes_streams_while_it_is_loaded_hides_nothing() {
     tdrun("libx.so::b").library("x", source).expect_error(
         1,
         "error[select.empty]: no task of `libx.so` matches `b`\n  did you mean `a`?",
+    );
+}
+
+#[test]
+fn a_hundred_libraries_need_few_descriptors() {
+    let mut tdrun = tdrun("-q").library("x", THREE);
+    for i in 0..100 {
+        let name = format!("lib{i}.so");
+        std::fs::copy(tdrun.dir.join("libx.so"), tdrun.dir.join(&name)).unwrap();
+        tdrun = tdrun.arg(name);
+    }
+    let outcome = tdrun.shell("ulimit -n 32; $TDRUN --junit=out.xml --events=out.jsonl");
+    assert_eq!(
+        (outcome.status, outcome.stdout.as_str()),
+        (0, "==== 300 passed, 0 failed, 0 skipped in N.NNs ====\n"),
+        "{}",
+        outcome.stderr
     );
 }
 

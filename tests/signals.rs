@@ -146,6 +146,32 @@ TD_LIBRARY(tasks, .setup = setup)
 }
 
 #[test]
+fn a_task_that_waits_for_a_later_one_on_one_worker_can_be_interrupted_with_a_hint() {
+    let source = r#"
+TASK(waits) {
+    TD_INFO(host, ctx, "waits runs");
+    while (host->state_swap(ctx, td_s("ready"), td_s("true"), td_s("true")) != TD_OK) {
+        if (host->cancelled(ctx) != 0) return TD_FAIL;
+        usleep(1000);
+    }
+    return TD_OK;
+}
+TASK(later) { return host->state_set(ctx, td_s("ready"), TD_JSON, td_s("true")); }
+static const td_task tasks[] = { TD_TASK(waits), TD_TASK(later) };
+TD_LIBRARY(tasks)
+"#;
+    let mut running = tdrun("libx.so -j1").library("x", source).start();
+    running.wait_for("waits runs");
+    running.signal("INT");
+    let outcome = running.end();
+    assert_eq!(outcome.status, 130);
+    let hint =
+        "\nthere was 1 worker: where a task waits for one that runs later, try --workers=2\n";
+    assert!(outcome.stderr.ends_with(hint), "{}", outcome.stderr);
+    assert_eq!(tdrun("libx.so -j2 -q").library("x", source).run().status, 0);
+}
+
+#[test]
 fn a_signal_during_setup_runs_no_task() {
     let source = r#"
 TASK(setup) { TD_INFO(host, ctx, "setup runs"); while (host->cancelled(ctx) == 0) usleep(1000); return TD_OK; }

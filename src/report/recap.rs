@@ -79,6 +79,9 @@ impl Recap {
             let tasks = plural(summary.abandoned, "task");
             let _ = writeln!(rest, "{tasks} did not come back and may still be running");
         }
+        if let Some(hint) = one_worker_hint(briefing, summary) {
+            let _ = writeln!(rest, "{hint}");
+        }
         for error in &summary.errors {
             let _ = writeln!(rest, "tdrun: {error}");
         }
@@ -108,6 +111,17 @@ impl Recap {
             let _ = writeln!(text, "    rerun: {}", reruns.command(*task));
         }
     }
+}
+
+/// A lone worker that had to be interrupted may have waited for a task that only it could run.
+fn one_worker_hint(briefing: &Briefing, summary: &Summary) -> Option<&'static str> {
+    let waited = matches!(summary.stopped, Some(Stop::Signal(_)))
+        && briefing.workers == 1
+        && summary.counts.get(Outcome::Cancelled) > 0
+        && summary.counts.get(Outcome::NotRun) > 0;
+    waited.then_some(
+        "there was 1 worker: where a task waits for one that runs later, try --workers=2",
+    )
 }
 
 fn write_failure(text: &mut String, failure: &Failure) {

@@ -5,7 +5,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -15,6 +19,8 @@ use super::is_reserved;
 use crate::error::{Error, Result, escape};
 use crate::task::Json;
 
+/// How long a pipe may stay without a writer: both are often started by the same line of a script.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 /// More than this is taken for a mistake.
 const LIMIT: u64 = 64 << 20;
 
@@ -51,9 +57,27 @@ pub fn read_file(path: &Path) -> Result<Vec<(String, Json)>> {
     Ok(members)
 }
 
+/// Opens the file; a pipe that nobody writes to is not waited for for ever.
+fn open(path: &Path) -> Result<File, String> {
+    let is_pipe = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    if !is_pipe {
+        return File::open(path).map_err(|error| error.to_string());
+    }
+    let (opened, result) = mpsc::channel();
+    let path = path.to_owned();
+    // It stays behind where nobody comes.
+    thread::Builder::new()
+        .spawn(move || opened.send(File::open(path)))
+        .map_err(|error| error.to_string())?;
+    match result.recv_timeout(WRITER_TIMEOUT) {
+        Ok(file) => file.map_err(|error| error.to_string()),
+        Err(_) => Err("nobody writes to this pipe".to_owned()),
+    }
+}
+
 fn read_text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = open(path)?;
     file.take(LIMIT + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
