@@ -11,6 +11,7 @@ mod now;
 mod pump;
 mod services;
 
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -29,7 +30,7 @@ use crate::graph::{Graph, Links};
 use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
 use crate::report::Reporter;
-use crate::state::{Locks, Results, State};
+use crate::state::{Locks, Results, State, Unread};
 use crate::task::Catalog;
 
 /// Everything that a run needs.
@@ -163,8 +164,11 @@ fn warn_of_unread_keys(pump: &mut Pump<'_>) {
     if pump.stopped.is_some() {
         return;
     }
-    for key in pump.services.state.unread() {
-        let message = format!("`--{}=…` was given, but no task asked for it", escape(&key));
+    for Unread { key, meant } in pump.services.state.unread() {
+        let mut message = format!("`--{}=…` was given, but no task asked for it", escape(&key));
+        if let Some(meant) = meant {
+            let _ = write!(message, "; did you mean `--{}=…`?", escape(&meant));
+        }
         pump.report(&Event::Warning(message));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use file::read_file;
 pub use locks::Locks;
 
+use crate::error::nearest;
 use crate::task::{Json, Refused, TaskId};
 
 /// The values that all tasks share.
@@ -24,6 +25,21 @@ struct Values {
     by_key: HashMap<Box<str>, Json>,
     /// Keys that the user gave and that nobody has asked for yet: most likely typing errors.
     unread: BTreeSet<Box<str>>,
+    /// Keys that somebody asked for and that were not there: most likely what was meant. Not kept beyond
+    /// [`MISSED_MAX`], nor where all given keys have been read.
+    missed: BTreeSet<Box<str>>,
+}
+
+/// A task that asks for keys by number is no help with typing errors.
+const MISSED_MAX: usize = 1000;
+
+/// A key that was given and that nobody asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// As given.
+    pub key: Box<str>,
+    /// A key that was asked for in vain and is spelt almost like it.
+    pub meant: Option<Box<str>>,
 }
 
 impl State {
@@ -38,7 +54,7 @@ impl State {
     pub fn get(&self, key: &str) -> Option<Json> {
         let mut values = self.locked();
         if !values.unread.is_empty() {
-            values.unread.remove(key);
+            values.note_read(key);
         }
         values.by_key.get(key).cloned()
     }
@@ -68,8 +84,14 @@ impl State {
     }
 
     /// Keys that were given and that nobody has asked for.
-    pub fn unread(&self) -> Vec<Box<str>> {
-        self.locked().unread.iter().cloned().collect()
+    pub fn unread(&self) -> Vec<Unread> {
+        let values = self.locked();
+        let meant = |key: &str| nearest(key, values.missed.iter().map(|missed| &**missed));
+        let unread = values.unread.iter().map(|key| Unread {
+            key: key.clone(),
+            meant: meant(key).map(Into::into),
+        });
+        unread.collect()
     }
 
     fn locked(&self) -> MutexGuard<'_, Values> {
@@ -78,6 +100,13 @@ impl State {
 }
 
 impl Values {
+    fn note_read(&mut self, key: &str) {
+        self.unread.remove(key);
+        if !self.by_key.contains_key(key) && self.missed.len() < MISSED_MAX {
+            self.missed.insert(key.into());
+        }
+    }
+
     fn put(&mut self, key: &str, value: Option<Json>) {
         match value {
             None => drop(self.by_key.remove(key)),
@@ -178,8 +207,15 @@ mod tests {
         let state = State::default();
         state.give("env", json("\"dev\""));
         state.give("evn", json("\"dev\""));
+        state.give("speed", json("\"9\""));
         state.get("env");
-        assert_eq!(state.unread(), ["evn".into()]);
+        state.get("sped");
+        let unread = |key: &str, meant: Option<&str>| Unread {
+            key: key.into(),
+            meant: meant.map(Into::into),
+        };
+        let expected = [unread("evn", None), unread("speed", Some("sped"))];
+        assert_eq!(state.unread(), expected);
     }
 
     #[test]
