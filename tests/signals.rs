@@ -53,8 +53,9 @@ fn the_first_signal_stops_in_order_and_accounts_for_every_task() {
             outcome.stdout,
             "==== 1 passed, 0 failed, 0 skipped, 1 cancelled, 2 not run in N.NNs ====\n"
         );
-        let stopping =
-            format!("stopping: {name}; waiting for 2 running tasks, press Ctrl-C again to leave\n");
+        let stopping = format!(
+            "stopping: {name}; waiting for `obeys`, `finishes`, press Ctrl-C again to leave\n"
+        );
         assert!(outcome.stderr.contains(&stopping), "{}", outcome.stderr);
         assert!(
             outcome.stderr.ends_with(&format!(

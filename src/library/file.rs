@@ -100,6 +100,14 @@ fn missing(path: &Path, shown: &str) -> Error {
         return error.hint("did you build the library?");
     }
     let error = error(format!("`{shown}` does not exist"));
+    if let Some((library, selector)) = single_colon(path, shown) {
+        return error.hint(format!("did you mean `{library}::{selector}`?"));
+    }
+    if let Some(rlib) = rlib_beside(path) {
+        return error.hint(format!(
+            "`{rlib}` is there: does its Cargo.toml say `crate-type = [\"cdylib\"]` under `[lib]`?"
+        ));
+    }
     match meant(path, directory) {
         Some(file) => error.hint(format!(
             "did you mean `{}`?",
@@ -107,6 +115,21 @@ fn missing(path: &Path, shown: &str) -> Error {
         )),
         None => error.hint("did you build the library?"),
     }
+}
+
+/// `lib.so:task`, where `lib.so` exists.
+fn single_colon<'a>(path: &Path, shown: &'a str) -> Option<(&'a str, &'a str)> {
+    let (library, selector) = shown.rsplit_once(':')?;
+    let whole = path.to_str()?;
+    let file = &whole[..whole.len().checked_sub(selector.len() + 1)?];
+    (!selector.is_empty() && Path::new(file).is_file()).then_some((library, selector))
+}
+
+/// What cargo builds where the crate is no cdylib.
+fn rlib_beside(path: &Path) -> Option<String> {
+    let rlib = path.with_extension("rlib");
+    let name = rlib.file_name()?.to_str()?.to_owned();
+    rlib.is_file().then_some(name)
 }
 
 /// Where a symbolic link leads, and where that does: `` `a.so` → `b.so` ``. None where it is no link.

@@ -198,6 +198,7 @@ impl<'a> Reader<'a> {
         // SAFETY: the whole array is readable, and an element has room for the size field.
         let size = unsafe { address.cast::<u32>().read_unaligned() } as usize;
         check_size(size, raw::TASK_SIZE_MIN, stride, "`size`")
+            .map_err(|fault| fault.hint("in C, TD_TASK sets it: `.size = sizeof(td_task)`"))
             .map_err(|fault| fault.of(&format!("task {index} of `{}`", self.shown)))?;
         // SAFETY: `size` is at most the stride, and the whole array is readable.
         Ok(unsafe { copy(address, size.min(size_of::<raw::Task>())) })
@@ -262,7 +263,8 @@ impl<'a> Reader<'a> {
             let text = unsafe { list.wrapping_add(index).read_unaligned() };
             let name = self.text(text, format_args!("{field}[{index}]"), limit)?;
             if let Some(rule) = broken_rule(name) {
-                return Err(Fault::new("abi.name", format!("`{field}[{index}]` {rule}")));
+                let fault = Fault::new("abi.name", format!("`{field}[{index}]` {rule}"));
+                return Err(fault.hint("in C, write names as TD_STR(\"…\")"));
             }
             names.push(name.into());
         }

@@ -2,6 +2,8 @@
 //!
 //! Knows neither streams nor terminals; everything foreign leaves here escaped.
 
+use std::collections::BTreeSet;
+
 use crate::error::escape;
 use crate::event::{Briefing, Cause, Stop};
 use crate::report::text::{MESSAGE_LIMIT, clip, name, plural};
@@ -66,19 +68,34 @@ pub(super) fn stop_reason(stop: Stop) -> String {
     }
 }
 
-/// What is said when the run stops early; `running` counts tasks.
-pub(super) fn stopping_line(stop: Stop, running: usize) -> String {
+/// Running tasks that are named when the run stops.
+const NAMED: usize = 3;
+
+/// What is said when the run stops early.
+pub(super) fn stopping_line(briefing: &Briefing, stop: Stop, running: &BTreeSet<TaskId>) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopping after {}", plural(failures, "failure")),
         Stop::Setup => "stopping: setup did not pass".to_owned(),
         Stop::Exit => "stopping: a library called `exit`".to_owned(),
         Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),
-        Stop::Signal(signal) if running == 0 => format!("stopping: {}", signal_name(signal)),
+        Stop::Signal(signal) if running.is_empty() => format!("stopping: {}", signal_name(signal)),
         Stop::Signal(signal) => format!(
             "stopping: {}; waiting for {}, press Ctrl-C again to leave",
             signal_name(signal),
-            plural(running, "running task"),
+            first_names(briefing, running),
         ),
+    }
+}
+
+/// `` `a`, `b` ``, or `` `a`, `b`, `c` and 5 more ``.
+fn first_names(briefing: &Briefing, tasks: &BTreeSet<TaskId>) -> String {
+    let first = tasks.iter().take(NAMED);
+    let names: Vec<_> = first
+        .map(|&task| format!("`{}`", name(briefing, task)))
+        .collect();
+    match tasks.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }
 
@@ -161,16 +178,17 @@ mod tests {
 
     #[test]
     fn a_stop_says_what_is_waited_for() {
+        let briefing = briefing(&["a", "b", "c", "d", "e"]);
         for (stop, running, expected) in [
             (
                 Stop::Signal(2),
-                2,
-                "stopping: SIGINT; waiting for 2 running tasks, press Ctrl-C again to leave",
+                5,
+                "stopping: SIGINT; waiting for `a`, `b`, `c` and 2 more, press Ctrl-C again to leave",
             ),
             (
                 Stop::Signal(15),
                 1,
-                "stopping: SIGTERM; waiting for 1 running task, press Ctrl-C again to leave",
+                "stopping: SIGTERM; waiting for `a`, press Ctrl-C again to leave",
             ),
             (Stop::Signal(2), 0, "stopping: SIGINT"),
             (Stop::MaxFail(1), 4, "stopping after 1 failure"),
@@ -178,7 +196,8 @@ mod tests {
             (Stop::Setup, 0, "stopping: setup did not pass"),
             (Stop::Exit, 3, "stopping: a library called `exit`"),
         ] {
-            assert_eq!(stopping_line(stop, running), expected);
+            let running = (0..running).map(TaskId::new).collect();
+            assert_eq!(stopping_line(&briefing, stop, &running), expected);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows two streams; the live displays put their lines above themselves, so the text is made apart from the writing.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::report::cause::{cause_line, failure_line, stopping_line};
 use crate::report::recap::Recap;
 use crate::report::text::{Paint, base, done_line, hook_name, name, record_line, summary_line};
 use crate::stream::Stream;
-use crate::task::{Failure, Level, LibraryId, Outcome, Record};
+use crate::task::{Failure, Level, LibraryId, Outcome, Record, TaskId};
 
 /// How much is told. More is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +44,7 @@ pub(super) struct Console {
 pub(super) struct Teller {
     detail: Detail,
     paint: Paint,
-    running: usize,
+    running: BTreeSet<TaskId>,
     recap: Recap,
 }
 
@@ -52,7 +53,7 @@ impl Teller {
         Self {
             detail,
             paint,
-            running: 0,
+            running: BTreeSet::new(),
             recap: Recap::default(),
         }
     }
@@ -61,7 +62,7 @@ impl Teller {
     pub(super) fn tell(&mut self, briefing: &Briefing, event: &Event) -> String {
         match event {
             Event::Started { task, worker, .. } => {
-                self.running += 1;
+                self.running.insert(*task);
                 let base = base(&name(briefing, *task), Some(*worker));
                 self.when(Detail::Verbose, || format!("{base} started\n"))
             }
@@ -74,7 +75,7 @@ impl Teller {
                 self.hook_finished(briefing, *hook, *library, ending)
             }
             Event::Stopping(stop) => self.when(Detail::Live, || {
-                format!("{}\n", stopping_line(*stop, self.running))
+                format!("{}\n", stopping_line(briefing, *stop, &self.running))
             }),
             Event::Warning(warning) => self.when(Detail::Live, || {
                 format!("tdrun: warning: {}\n", escape(warning))
@@ -97,9 +98,7 @@ impl Teller {
 
     fn finished(&mut self, briefing: &Briefing, finished: &Finished) -> String {
         self.recap.add(finished);
-        if finished.worker.is_some() {
-            self.running = self.running.saturating_sub(1);
-        }
+        self.running.remove(&finished.task);
         match finished.outcome {
             Outcome::NotRun => String::new(),
             Outcome::Passed | Outcome::Skipped => {
@@ -336,7 +335,7 @@ teardown FAILED
         let (_, err) = transcript(Detail::Live, &briefing(&["a", "b"]), &events);
         assert_eq!(
             err,
-            "stopping: SIGINT; waiting for 1 running task, press Ctrl-C again to leave\n"
+            "stopping: SIGINT; waiting for `b`, press Ctrl-C again to leave\n"
         );
     }
 

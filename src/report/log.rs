@@ -2,6 +2,7 @@
 //!
 //! Knows the names and the format of the lines; the files stand in the directory in which tdrun was started.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -15,7 +16,7 @@ use crate::report::cause::{cause_line, failure_line, stopping_line};
 use crate::report::output::cannot_open;
 use crate::report::text::{base, hook_name, name, plural, said, speaker, summary_line};
 use crate::stream::Stream;
-use crate::task::{Failure, Level, LibraryId, Outcome};
+use crate::task::{Failure, Level, LibraryId, Outcome, TaskId};
 
 /// The reporter.
 pub(super) struct Log {
@@ -23,7 +24,7 @@ pub(super) struct Log {
     main: Stream,
     threads: Vec<Stream>,
     clock: Instant,
-    running: usize,
+    running: BTreeSet<TaskId>,
 }
 
 /// What an event leaves in a file.
@@ -62,14 +63,14 @@ impl Log {
             main: Stream::to(main),
             threads: Vec::new(),
             clock: Instant::now(),
-            running: 0,
+            running: BTreeSet::new(),
         })
     }
 
     fn entry(&mut self, briefing: &Briefing, event: &Event) -> Entry {
         match event {
             Event::Started { task, worker, at } => {
-                self.running += 1;
+                self.running.insert(*task);
                 let base = base(&name(briefing, *task), Some(*worker));
                 Entry {
                     worker: Some(*worker),
@@ -79,8 +80,7 @@ impl Log {
                 }
             }
             Event::Finished(finished) => {
-                let ran = finished.worker.is_some();
-                self.running = self.running.saturating_sub(ran.into());
+                self.running.remove(&finished.task);
                 finished_entry(briefing, finished)
             }
             Event::Logged { source, record } => Entry {
@@ -96,7 +96,9 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
-            Event::Stopping(stop) => Entry::main(Level::Warn, stopping_line(*stop, self.running)),
+            Event::Stopping(stop) => {
+                Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
+            }
             Event::Warning(message) => Entry::main(Level::Warn, escape(message)),
         }
     }
@@ -127,7 +129,7 @@ fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
         (None, outcome) => format!("{base}: {outcome}"),
     };
     if finished.worker.is_some() {
-        let _ = write!(text, " after {:.3}s", finished.took.as_secs_f64());
+        let _ = write!(text, " ({:.3}s)", finished.took.as_secs_f64());
     }
     let level = match finished.outcome {
         Outcome::Passed | Outcome::Skipped | Outcome::NotRun => Level::Info,
@@ -223,12 +225,12 @@ mod tests {
         assert_eq!(
             read("tdrun_thread_0.log"),
             "2026-11-21T09:01:01.133Z INFO [thread_0] a: started\n\
-             2026-11-21T09:01:01.153Z ERROR [thread_0] a: failed, boom (a.rs:4) after 0.020s\n"
+             2026-11-21T09:01:01.153Z ERROR [thread_0] a: failed, boom (a.rs:4) (0.020s)\n"
         );
         assert_eq!(
             read("tdrun_thread_1.log"),
             "2026-11-21T09:01:01.133Z INFO [thread_1] c: started\n\
-             2026-11-21T09:01:01.153Z INFO [thread_1] c: passed after 0.020s\n"
+             2026-11-21T09:01:01.153Z INFO [thread_1] c: passed (0.020s)\n"
         );
         let main = read("tdrun_main.log");
         let texts: Vec<&str> = main.lines().map(|line| &line[25..]).collect();
@@ -238,7 +240,7 @@ mod tests {
                 "INFO run of 3 tasks on 2 workers",
                 "INFO setup: started",
                 "INFO b: skipped: `a` did not pass",
-                "WARN stopping: SIGINT; waiting for 1 running task, press Ctrl-C again to leave",
+                "WARN stopping: SIGINT; waiting for `c`, press Ctrl-C again to leave",
                 "ERROR setup: failed, late",
                 "INFO ==== 1 passed, 1 failed, 1 skipped in 2.31s ====",
             ]

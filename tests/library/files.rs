@@ -174,7 +174,7 @@ fn section_headers_may_be_stripped() {
 #[test]
 fn a_missing_file_comes_with_what_was_probably_meant() {
     let directory = scratch("missing");
-    for name in ["libfetch_user.so", "plain.so"] {
+    for name in ["libfetch_user.so", "plain.so", "libshop.rlib"] {
         fs::write(directory.join(name), "").expect("written");
     }
     for (name, hint) in [
@@ -182,6 +182,11 @@ fn a_missing_file_comes_with_what_was_probably_meant() {
         ("fetch-user.so", "did you mean `libfetch_user.so`?"),
         ("libfetch_usr.so", "did you mean `libfetch_user.so`?"),
         ("plain", "did you mean `plain.so`?"),
+        ("plain.so:task", "did you mean `plain.so::task`?"),
+        (
+            "libshop.so",
+            "`libshop.rlib` is there: does its Cargo.toml say `crate-type = [\"cdylib\"]` under `[lib]`?",
+        ),
         ("quite_different", "did you build"),
     ] {
         let error = refusal(&directory.join(name));
