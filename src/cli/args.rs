@@ -41,7 +41,7 @@ Exit status:
   1      something asked for did not succeed: a task, a library, the graph, a state file; or nothing matched
   2      the command line is wrong; nothing was run
   70     a bug in tdrun
-  74     all passed, but an output could not be written
+  74     an output could not be written; all tasks passed, or none was started
   128+n  stopped by signal n (130: Ctrl-C)"
 )]
 pub(super) struct Args {
@@ -88,9 +88,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", help_heading = STATE)]
     pub(super) state_file: Option<PathBuf>,
 
-    /// Give the result of a task instead of running it
+    /// Give the result of a task that does not run
     ///
-    /// Dependents of NAME find VALUE where they look for its result. A task that runs itself replaces it.
+    /// Dependents of NAME find VALUE where they look for its result. Where NAME is selected too, it runs, and what it
+    /// returns replaces VALUE.
     // Only for the help, as --KEY is.
     #[arg(long = "result-NAME", value_name = "VALUE", require_equals = true, help_heading = STATE)]
     pub(super) result: Option<String>,
