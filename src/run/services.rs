@@ -51,10 +51,12 @@ impl Services {
             library,
             owner: self.calls.fetch_add(1, Ordering::Relaxed),
             has_locked: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         });
         let host: Arc<dyn Host> = Arc::clone(&call) as _;
         let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&host)));
-        if call.has_locked.load(Ordering::Acquire) {
+        call.ended.store(true, Ordering::SeqCst);
+        if call.has_locked.load(Ordering::SeqCst) {
             self.locks.release(call.owner);
         }
         ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)))
@@ -75,6 +77,8 @@ struct Call {
     /// Unlike all other calls: who holds a lock.
     owner: u64,
     has_locked: AtomicBool,
+    /// A thread that the task has left behind gets no lock any more: nobody would release it.
+    ended: AtomicBool,
 }
 
 impl Host for Call {
@@ -117,8 +121,13 @@ impl Host for Call {
     }
 
     fn lock(&self, name: &str) -> Result<(), Refused> {
-        self.has_locked.store(true, Ordering::Release);
-        self.services.locks.lock(self.owner, name)
+        self.has_locked.store(true, Ordering::SeqCst);
+        self.services.locks.lock(self.owner, name)?;
+        if self.ended.load(Ordering::SeqCst) {
+            self.services.locks.release(self.owner);
+            return Err(Refused::Cancelled);
+        }
+        Ok(())
     }
 
     fn unlock(&self, name: &str) -> Result<(), Refused> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::{Mutex, mpsc};
 
 use crossbeam::channel;
 use proptest::prelude::*;
@@ -25,6 +25,19 @@ struct Case {
     max_fail: usize,
     /// The task that sends SIGINT while it runs.
     interrupt: Option<usize>,
+}
+
+impl Case {
+    /// For tests that make their own tasks.
+    fn with_workers(workers: usize) -> Self {
+        Self {
+            tasks: Vec::new(),
+            workers,
+            skip_deps: true,
+            max_fail: 0,
+            interrupt: None,
+        }
+    }
 }
 
 prop_compose! {
@@ -156,9 +169,27 @@ fn run(case: &Case) -> Told {
 }
 
 fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event>, Summary) {
+    let events = Arc::default();
+    let mut recorder = Recorder(Arc::clone(&events));
+    let summary = execute_with(run_of(catalog, case), &mut recorder, signals, |_| ());
+    let events = std::mem::take(&mut *events.lock().unwrap());
+    (events, summary)
+}
+
+fn execute_with(
+    run: Run,
+    reporter: &mut dyn Reporter,
+    stop: &Receiver<i32>,
+    armed: impl FnOnce(Alarm),
+) -> Summary {
+    let tell = &channel::never();
+    run.execute(reporter, Wishes { stop, tell }, armed)
+}
+
+fn run_of(catalog: Catalog, case: &Case) -> Run {
     let links = Links::resolve(&catalog).unwrap();
     let graph = Graph::new(&catalog, &links, catalog.ids().collect()).unwrap();
-    let run = Run {
+    Run {
         last_words: Box::new(Vec::new),
         catalog: Arc::new(catalog),
         links: Arc::new(links),
@@ -171,17 +202,7 @@ fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event
         },
         workers: NonZeroUsize::new(case.workers),
         state_arguments: Vec::new(),
-    };
-    let events = Arc::default();
-    let mut recorder = Recorder(Arc::clone(&events));
-    let tell = channel::never();
-    let wishes = Wishes {
-        stop: signals,
-        tell: &tell,
-    };
-    let summary = run.execute(&mut recorder, wishes, |_| ());
-    let events = std::mem::take(&mut *events.lock().unwrap());
-    (events, summary)
+    }
 }
 
 /// The reference: one task at a time, by the rules as they are written, with maps and loops over everything.
@@ -356,13 +377,7 @@ fn a_panic_of_a_closure_is_a_failure() {
         ..sketch::task(0, "a", &[])
     };
     catalog.add(sketch::library("x"), [task]);
-    let case = Case {
-        tasks: Vec::new(),
-        workers: 1,
-        skip_deps: true,
-        max_fail: 0,
-        interrupt: None,
-    };
+    let case = Case::with_workers(1);
     let (events, summary) = execute(catalog, &case, &channel::never());
     let finished = finished(&events)[&0].clone();
     assert_eq!(finished.outcome, Outcome::Failed);
@@ -401,13 +416,7 @@ fn hooked(setup: Ending, calls: &Arc<Mutex<Vec<&'static str>>>) -> Catalog {
 
 #[test]
 fn hooks_run_before_the_first_and_after_the_last_task() {
-    let case = Case {
-        tasks: Vec::new(),
-        workers: 1,
-        skip_deps: true,
-        max_fail: 0,
-        interrupt: None,
-    };
+    let case = Case::with_workers(1);
     for (setup, expected) in [
         (Ending::Passed(None), &["setup", "task", "teardown"] as &[_]),
         (Ending::failed("no"), &["setup", "teardown"]),
@@ -446,13 +455,7 @@ fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
         sketch::library("x"),
         [stuck, sketch::task(0, "next", &["stuck"])],
     );
-    let case = Case {
-        tasks: Vec::new(),
-        workers: 1,
-        skip_deps: true,
-        max_fail: 0,
-        interrupt: None,
-    };
+    let case = Case::with_workers(1);
     let (events, summary) = execute(catalog, &case, &signals);
     let outcomes: Vec<_> = finished(&events).values().map(|f| f.outcome).collect();
     assert_eq!(outcomes, [Outcome::Cancelled, Outcome::NotRun]);
@@ -468,15 +471,55 @@ fn ten_thousand_tasks_in_a_chain_run_in_order() {
     });
     let mut catalog = Catalog::default();
     catalog.add(sketch::library("x"), tasks);
-    let case = Case {
-        tasks: Vec::new(),
-        workers: 3,
-        skip_deps: true,
-        max_fail: 0,
-        interrupt: None,
-    };
+    let case = Case::with_workers(3);
     let (events, summary) = execute(catalog, &case, &channel::never());
     assert!(started(&events).is_sorted());
     assert_eq!(summary.counts.get(Outcome::Passed), 10_000);
     assert_eq!(TaskId::new(9_999).index(), started(&events)[9_999]);
+}
+
+/// A task of one library that does `action`.
+fn acting(
+    name: &str,
+    after: &[&str],
+    action: impl Fn(&Arc<dyn Host>) -> Ending + Send + Sync + 'static,
+) -> Task {
+    Task {
+        action: Box::new(action),
+        ..sketch::task(0, name, after)
+    }
+}
+
+#[test]
+fn a_lock_that_comes_after_the_end_of_its_task_is_not_kept() {
+    let (waits, holder_may_go) = mpsc::channel();
+    let (late, holds) = (Mutex::new(waits), mpsc::channel());
+    let (held, holder_has_it) = (Mutex::new(holds.0), Mutex::new(holds.1));
+    let holder_may_go = Mutex::new(holder_may_go);
+    let holder = move |host: &Arc<dyn Host>| {
+        host.lock("x").unwrap();
+        held.lock().unwrap().send(()).unwrap();
+        holder_may_go.lock().unwrap().recv().unwrap();
+        Ending::Passed(None)
+    };
+    // Its thread asks for the lock when the task has ended, or waits for it beyond that end.
+    let leaver = move |host: &Arc<dyn Host>| {
+        holder_has_it.lock().unwrap().recv().unwrap();
+        let (host, late) = (Arc::clone(host), late.lock().unwrap().clone());
+        std::thread::spawn(move || {
+            late.send(()).unwrap();
+            let _ = host.lock("x");
+        });
+        Ending::Passed(None)
+    };
+    let next = |host: &Arc<dyn Host>| match host.lock("x") {
+        Ok(()) => Ending::Passed(None),
+        Err(why) => Ending::failed(format!("{why:?}")),
+    };
+    let mut catalog = Catalog::default();
+    let mut tasks = vec![acting("holder", &[], holder), acting("leaver", &[], leaver)];
+    tasks.extend((0..50).map(|i| acting(&format!("next{i}"), &["holder", "leaver"], next)));
+    catalog.add(sketch::library("x"), tasks);
+    let (_, summary) = execute(catalog, &Case::with_workers(2), &channel::never());
+    assert_eq!(summary.counts.get(Outcome::Passed), 52);
 }
