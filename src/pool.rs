@@ -25,8 +25,8 @@ pub trait Crew: Send + Sync + 'static {
     fn started(&self, worker: usize, task: TaskId);
     /// Runs the task to its end, on the calling thread.
     fn perform(&self, worker: usize, task: TaskId) -> (Outcome, Self::Report);
-    /// The task has its outcome.
-    fn finished(&self, worker: usize, task: TaskId, end: (Outcome, Self::Report));
+    /// A task that was running has its outcome.
+    fn finished(&self, task: TaskId, end: (Outcome, Self::Report));
     /// Something followed from that, or from a stop.
     fn changed(&self, change: Change);
     /// Every task has its outcome; called once.
@@ -65,11 +65,11 @@ struct Desk {
 }
 
 thread_local! {
-    static CURRENT: Cell<Option<(usize, TaskId)>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<TaskId>> = const { Cell::new(None) };
 }
 
-/// The worker and the task that the calling thread is performing.
-pub fn current() -> Option<(usize, TaskId)> {
+/// The task that the calling thread is performing.
+pub fn current() -> Option<TaskId> {
     CURRENT.get()
 }
 
@@ -139,9 +139,9 @@ impl<C: Crew> Control<C> {
     }
 
     /// Gives a running task an outcome although it has not come back and will not.
-    pub fn lose(&self, (worker, task): (usize, TaskId), end: (Outcome, C::Report)) {
+    pub fn lose(&self, task: TaskId, end: (Outcome, C::Report)) {
         let mut desk = self.shared.locked();
-        self.shared.finish(&mut desk, worker, task, end);
+        self.shared.finish(&mut desk, task, end);
     }
 
     /// Looks at the plan.
@@ -168,11 +168,11 @@ impl<C: Crew> Shared<C> {
             self.crew.started(worker, task);
             self.wake(&desk);
             drop(desk);
-            CURRENT.set(Some((worker, task)));
+            CURRENT.set(Some(task));
             let end = self.crew.perform(worker, task);
             CURRENT.set(None);
             desk = self.locked();
-            self.finish(&mut desk, worker, task, end);
+            self.finish(&mut desk, task, end);
         }
     }
 
@@ -191,12 +191,12 @@ impl<C: Crew> Shared<C> {
         }
     }
 
-    fn finish(&self, desk: &mut Desk, worker: usize, task: TaskId, end: (Outcome, C::Report)) {
+    fn finish(&self, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
         if desk.plan.phase(task) != Phase::Running {
             return; // given up before: it comes too late
         }
         let changes = desk.plan.finish(task, end.0);
-        self.crew.finished(worker, task, end);
+        self.crew.finished(task, end);
         self.tell(desk, changes);
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::crew::Crew;
+use super::crew::{Crew, Report};
 use super::messages::Message;
 use super::services::Services;
-use crate::event::Stop;
+use crate::event::{Cause, Stop};
 use crate::pool::{self, Control};
 use crate::task::{Failure, Outcome};
 
@@ -14,25 +14,24 @@ use crate::task::{Failure, Outcome};
 pub struct Alarm {
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
-    pub(super) crew: Arc<Crew>,
 }
 
 impl Alarm {
-    /// Called on the thread that called `exit`, with that call. The task that it runs has crashed, the other running ones are given up,
-    /// nothing else is started; the reporting thread then writes the reports and ends the process. Does not return.
+    /// Called on the thread that called `exit`, with that call. The task that it runs has crashed, the other running ones
+    /// are given up, nothing else is started; the reporting thread then writes the reports and ends the process. Does not return.
     pub fn ring(&self, call: &str) -> ! {
-        let message = format!("called `{call}`, which ends the whole process");
-        if let Some(who) = pool::current() {
-            self.control
-                .lose(who, (Outcome::Crashed, self.crew.lost(&message)));
+        let failure = Failure {
+            message: format!("called `{call}`, which ends the whole process").into(),
+            place: None,
+        };
+        // First of all: what follows may be the last thing that the reporting thread waits for.
+        self.services.exiting.store(true, Ordering::Release);
+        if let Some(task) = pool::current() {
+            let report = Report::of(Cause::Failure(failure));
+            self.control.lose(task, (Outcome::Crashed, report));
         } else if self.services.hook_runs.swap(false, Ordering::AcqRel) {
-            let failure = Failure {
-                message: message.into(),
-                place: None,
-            };
             self.services.outbox.send(Message::HookDone(Err(failure)));
         }
-        self.services.exiting.store(true, Ordering::Release);
         self.control.abandon(Stop::Exit);
         self.services.locks.close();
         loop {

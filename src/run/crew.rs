@@ -2,8 +2,9 @@
 //!
 //! Knows nothing of which task comes next.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
@@ -11,20 +12,37 @@ use super::services::Services;
 use crate::event::{Cause, Event, Finished, Source};
 use crate::plan::Change;
 use crate::pool;
-use crate::task::{Ending, Failure, Json, Outcome, TaskId};
+use crate::task::{Ending, Json, Outcome, TaskId};
 
 /// The link between pool and reporters.
 pub(super) struct Crew {
     pub(super) services: Arc<Services>,
-    /// How many tasks have ended; only touched under the lock of the plan.
-    pub(super) done: AtomicUsize,
+    /// Only touched under the lock of the plan.
+    pub(super) ledger: Mutex<Ledger>,
 }
 
-/// What is told about a task that ran, besides its outcome.
+/// What has to be known of all tasks together.
+#[derive(Default)]
+pub(super) struct Ledger {
+    /// On which worker, and since when.
+    running: HashMap<TaskId, (usize, Duration)>,
+    /// How many have ended.
+    done: usize,
+}
+
+/// What is told about a task besides its outcome.
 pub(super) struct Report {
-    began: Duration,
-    cause: Option<Box<Cause>>,
+    cause: Option<Cause>,
     result: Option<Json>,
+}
+
+impl Report {
+    pub(super) fn of(cause: Cause) -> Self {
+        Self {
+            cause: Some(cause),
+            result: None,
+        }
+    }
 }
 
 impl Crew {
@@ -32,22 +50,25 @@ impl Crew {
         self.services.outbox.send(Message::Event(event));
     }
 
-    fn count(&self) -> usize {
-        self.done.fetch_add(1, Ordering::Relaxed) + 1
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A report for a task that will not come back.
-    pub(super) fn lost(&self, message: &str) -> Report {
-        let failure = Failure {
-            message: message.into(),
-            place: None,
-        };
-        let cause = Some(Box::new(Cause::Failure(failure)));
-        Report {
-            began: self.services.now(),
-            cause,
-            result: None,
-        }
+    fn ended(&self, task: TaskId, outcome: Outcome, report: Report) {
+        let at = self.services.now();
+        let mut ledger = self.ledger();
+        ledger.done += 1;
+        let ran = ledger.running.remove(&task);
+        self.send(Event::Finished(Finished {
+            task,
+            outcome,
+            worker: ran.map(|(worker, _)| worker),
+            at,
+            took: ran.map_or(Duration::ZERO, |(_, began)| at.saturating_sub(began)),
+            done: ledger.done,
+            cause: report.cause.map(Box::new),
+            result: report.result,
+        }));
     }
 }
 
@@ -56,29 +77,24 @@ impl pool::Crew for Crew {
 
     fn started(&self, worker: usize, task: TaskId) {
         let at = self.services.now();
+        self.ledger().running.insert(task, (worker, at));
         self.send(Event::Started { task, worker, at });
     }
 
     fn perform(&self, worker: usize, task: TaskId) -> (Outcome, Report) {
         let services = &self.services;
         let definition = services.catalog.task(task);
-        let began = services.now();
         services.results.clear(task);
         let source = Source::Task(task, worker);
-        let ending = services.call(&definition.action, source, definition.library);
-        let report = |cause: Option<Cause>, result| Report {
-            began,
-            cause: cause.map(Box::new),
-            result,
-        };
-        match ending {
+        match services.call(&definition.action, source, definition.library) {
             Ending::Passed(result) => {
-                if let Some(result) = &result {
-                    services.results.set(task, Arc::clone(result));
-                }
-                (Outcome::Passed, report(None, result))
+                let report = Report {
+                    cause: None,
+                    result,
+                };
+                (Outcome::Passed, report)
             }
-            Ending::Skipped(why) => (Outcome::Skipped, report(Some(Cause::Skip(why)), None)),
+            Ending::Skipped(why) => (Outcome::Skipped, Report::of(Cause::Skip(why))),
             Ending::Failed(failure) => {
                 let cancelled = services.cancelled.load(Ordering::Acquire);
                 let outcome = if cancelled {
@@ -86,39 +102,24 @@ impl pool::Crew for Crew {
                 } else {
                     Outcome::Failed
                 };
-                (outcome, report(Some(Cause::Failure(failure)), None))
+                (outcome, Report::of(Cause::Failure(failure)))
             }
         }
     }
 
-    fn finished(&self, worker: usize, task: TaskId, (outcome, report): (Outcome, Report)) {
-        let at = self.services.now();
-        self.send(Event::Finished(Finished {
-            task,
-            outcome,
-            worker: Some(worker),
-            at,
-            took: at.saturating_sub(report.began),
-            done: self.count(),
-            cause: report.cause,
-            result: report.result,
-        }));
+    /// The result is there for others when the outcome is, and not before.
+    fn finished(&self, task: TaskId, (outcome, report): (Outcome, Report)) {
+        if let Some(result) = &report.result {
+            self.services.results.set(task, Arc::clone(result));
+        }
+        self.ended(task, outcome, report);
     }
 
     fn changed(&self, change: Change) {
-        self.send(match change {
-            Change::Stopped(why) => Event::Stopping(why),
-            Change::Settled(task, outcome, cause) => Event::Finished(Finished {
-                task,
-                outcome,
-                worker: None,
-                at: self.services.now(),
-                took: Duration::ZERO,
-                done: self.count(),
-                cause: Some(Box::new(cause)),
-                result: None,
-            }),
-        });
+        match change {
+            Change::Stopped(why) => self.send(Event::Stopping(why)),
+            Change::Settled(task, outcome, cause) => self.ended(task, outcome, Report::of(cause)),
+        }
     }
 
     fn over(&self) {

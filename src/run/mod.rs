@@ -13,8 +13,8 @@ mod services;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use crossbeam::channel::Receiver;
@@ -94,14 +94,13 @@ impl Run {
         });
         let crew = Arc::new(Crew {
             services: Arc::clone(&services),
-            done: AtomicUsize::new(0),
+            ledger: Mutex::default(),
         });
-        let mut pool = Pool::new(Plan::new(&self.graph, self.rules), Arc::clone(&crew));
+        let mut pool = Pool::new(Plan::new(&self.graph, self.rules), crew);
         let control = pool.control().clone();
         armed(Alarm {
             control: control.clone(),
             services: Arc::clone(&services),
-            crew,
         });
 
         let _ = reporters.begin(&briefing);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use crossbeam::channel;
 use proptest::prelude::*;
@@ -457,8 +458,13 @@ fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
     );
     let case = Case::with_workers(1);
     let (events, summary) = execute(catalog, &case, &signals);
-    let outcomes: Vec<_> = finished(&events).values().map(|f| f.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Cancelled, Outcome::NotRun]);
+    let ended = finished(&events);
+    let told = [0, 1].map(|task| (ended[&task].outcome, ended[&task].worker));
+    assert_eq!(
+        told,
+        [(Outcome::Cancelled, Some(0)), (Outcome::NotRun, None)]
+    );
+    assert!(ended[&0].took > Duration::ZERO, "it did run");
     assert_eq!((summary.abandoned, summary.exit()), (1, Exit::Signal(15)));
 }
 
