@@ -187,6 +187,7 @@ impl Summary {
             self.counts.get(Outcome::Passed) + self.counts.get(Outcome::Skipped) - self.blocked;
         match self.stopped {
             Some(Stop::Signal(signal)) => Exit::Signal(signal),
+            Some(Stop::Exit) => Exit::Failed,
             _ if fine < self.planned || !self.errors.is_empty() => Exit::Failed,
             _ => Exit::Passed,
         }

@@ -65,6 +65,7 @@ pub struct Plan {
     /// Ranks of the ready tasks, lowest first.
     ready: BinaryHeap<Reverse<u32>>,
     running: usize,
+    abandoned: usize,
     counts: Counts,
     blocked_count: usize,
     stopped: Option<Stop>,
@@ -86,6 +87,7 @@ impl Plan {
             blocked: vec![None; graph.ids()],
             ready: BinaryHeap::new(),
             running: 0,
+            abandoned: 0,
             counts: Counts::default(),
             blocked_count: 0,
             stopped: None,
@@ -148,6 +150,7 @@ impl Plan {
     /// Gives up the running tasks: they are cancelled, and whatever they still come to is ignored.
     pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.stop(why);
+        self.abandoned += self.running;
         self.settle_all(
             |phase| phase == Phase::Running,
             (Outcome::Cancelled, why),
@@ -176,12 +179,9 @@ impl Plan {
         self.running
     }
 
-    /// The running tasks, in declaration order.
-    pub fn running_tasks(&self) -> Vec<TaskId> {
-        let planned = self.graph.planned().iter().copied();
-        planned
-            .filter(|task| self.phase(*task) == Phase::Running)
-            .collect()
+    /// How many tasks were given up while they ran.
+    pub fn abandoned(&self) -> usize {
+        self.abandoned
     }
 
     /// How the ended tasks ended.

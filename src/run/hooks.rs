@@ -16,12 +16,13 @@ use crate::task::{Ending, Failure, LibraryId};
 pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
     let mut begun = Vec::new();
     for library in libraries(pump) {
-        if pump.stopped.is_some() {
+        if pump.stopped.is_some() || pump.is_leaving() {
             break;
         }
         begun.push(library);
         if !call(pump, Hook::Setup, library) {
             pump.control.stop(Stop::Setup);
+            break;
         }
     }
     begun
@@ -31,7 +32,7 @@ pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
 pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
     pump.services.cancelled.store(false, Ordering::Release);
     for &library in libraries.iter().rev() {
-        if pump.left || pump.services.exiting.load(Ordering::Acquire) {
+        if pump.is_leaving() {
             break;
         }
         call(pump, Hook::Teardown, library);
@@ -87,7 +88,9 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
         };
         let Some(action) = action else { return };
         let ending = services.call(action, Source::Hook(hook, library), library);
-        services.hook_runs.store(false, Ordering::Release);
+        if !services.hook_runs.swap(false, Ordering::AcqRel) {
+            return; // the alarm has told how it ended
+        }
         let end = match ending {
             Ending::Failed(failure) => Err(failure),
             Ending::Passed(_) | Ending::Skipped(_) => Ok(()),

@@ -108,6 +108,7 @@ impl Run {
         let prepared = hooks::set_up(&mut pump);
         run_tasks(&mut pump, &mut pool, briefing.workers);
         hooks::tear_down(&mut pump, &prepared);
+        pump.drain();
         warn_of_unread_keys(&mut pump);
         for warning in (self.last_words)() {
             pump.report(&Event::Warning(warning));

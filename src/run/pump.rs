@@ -12,7 +12,6 @@ use super::now::Now;
 use super::services::Services;
 use crate::error::Error;
 use crate::event::{Briefing, Event, Stop, Summary};
-use crate::plan::Plan;
 use crate::pool::Control;
 use crate::report::Reporter;
 use crate::task::Failure;
@@ -32,7 +31,7 @@ pub(super) struct Pump<'a> {
     over: bool,
     /// A second signal came: nothing is waited for any more.
     pub(super) left: bool,
-    /// Calls that were not waited for.
+    /// Hooks that were not waited for.
     abandoned: usize,
     /// What went wrong besides the tasks.
     pub(super) errors: Vec<Error>,
@@ -71,9 +70,9 @@ impl<'a> Pump<'a> {
             counts: plan.counts(),
             blocked: plan.blocked(),
             took: self.services.now(),
-            stopped: self.stopped,
+            stopped: self.stopped.or(exiting.then_some(Stop::Exit)),
             errors: self.errors,
-            abandoned: self.abandoned + usize::from(exiting),
+            abandoned: plan.abandoned() + self.abandoned + usize::from(exiting),
         })
     }
 
@@ -104,8 +103,23 @@ impl<'a> Pump<'a> {
         let _ = self.reporters.event(self.briefing, event);
     }
 
+    /// Nothing of the libraries may be called any more.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.left || self.services.exiting.load(Ordering::Acquire)
+    }
+
+    /// Reports what has come and was not waited for. Not more than that: a task that was given up may go on logging.
+    pub(super) fn drain(&mut self) {
+        for _ in 0..self.inbox.receiver.len() {
+            let Ok(message) = self.inbox.receiver.try_recv() else {
+                break;
+            };
+            self.handle(&message);
+        }
+    }
+
     /// Takes messages, signals and ticks as they come until `done` finds what it waits for. None where a second signal
-    /// came and it will not be found.
+    /// came and it is not waited for.
     fn run<T>(&mut self, mut done: impl FnMut(&mut Message) -> Option<T>) -> Option<T> {
         let tick = self
             .reporters
@@ -136,7 +150,6 @@ impl<'a> Pump<'a> {
                     };
                     self.on_signal(signal);
                     if self.left {
-                        self.drain(&mut done);
                         return None;
                     }
                     continue;
@@ -164,31 +177,20 @@ impl<'a> Pump<'a> {
     /// The first signal stops in order: what runs is asked to end, and waited for. The second gives up what still runs.
     fn on_signal(&mut self, signal: i32) {
         let why = Stop::Signal(signal);
-        self.services.cancelled.store(true, Ordering::Release);
         if matches!(self.stopped, Some(Stop::Signal(_))) {
             self.left = true;
-            self.give_up(why);
+            self.control.abandon(why);
+            self.services.locks.close();
         } else {
             self.stopped = Some(why);
             self.control.stop(why);
             if self.control.look(|plan| plan.stopped() != Some(why)) {
-                self.report(&Event::Stopping(why));
+                // Behind what the plan has told before: tasks may have started.
+                let outbox = &self.services.outbox;
+                outbox.send(Message::Event(Event::Stopping(why)));
             }
-        }
-    }
-
-    /// Leaves running tasks to themselves.
-    fn give_up(&mut self, why: Stop) {
-        self.abandoned += self.control.look(Plan::running);
-        self.control.abandon(why);
-        self.services.locks.close();
-    }
-
-    /// Reports what is there already: the outcomes that giving up has just brought.
-    fn drain<T>(&mut self, done: &mut impl FnMut(&mut Message) -> Option<T>) {
-        while let Ok(mut message) = self.inbox.receiver.try_recv() {
-            let _ = done(&mut message);
-            self.handle(&message);
+            // Only now: a task that ends by this must find the plan stopped.
+            self.services.cancelled.store(true, Ordering::Release);
         }
     }
 }

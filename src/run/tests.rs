@@ -292,9 +292,12 @@ fn check_promises(case: &Case, told: &Told) {
         "planned is the sum of all outcomes"
     );
     let (mut ended, mut done, mut running) = (Vec::new(), 0, 0);
+    let mut stopped = false;
     for event in &told.events {
         match event {
+            Event::Stopping(_) => stopped = true,
             Event::Started { task, .. } => {
+                assert!(!stopped, "started after the stop");
                 running += 1;
                 assert!(running <= case.workers);
                 let after = &case.tasks[task.index()].0;
@@ -306,6 +309,11 @@ fn check_promises(case: &Case, told: &Told) {
             Event::Finished(finished) => {
                 done += 1;
                 assert_eq!(finished.done, done);
+                assert!(
+                    stopped || !matches!(finished.outcome, Outcome::Cancelled | Outcome::NotRun),
+                    "{} before the stop",
+                    finished.outcome
+                );
                 running -= usize::from(finished.worker.is_some());
                 ended.push(finished.task.index());
             }
@@ -497,6 +505,71 @@ fn acting(
 }
 
 #[test]
+fn a_setup_that_fails_is_the_last_one_called() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let hook = |name: &'static str, ending: Ending| -> Option<crate::task::Action> {
+        let calls = Arc::clone(&calls);
+        Some(Box::new(move |_| {
+            calls.lock().unwrap().push(name);
+            ending.clone()
+        }))
+    };
+    let mut catalog = Catalog::default();
+    for (index, name, setup, teardown, ending) in [
+        (0, "x", "setup x", "teardown x", Ending::failed("no")),
+        (1, "y", "setup y", "teardown y", Ending::Passed(None)),
+    ] {
+        let library = Library {
+            setup: hook(setup, ending),
+            teardown: hook(teardown, Ending::Passed(None)),
+            ..sketch::library(name)
+        };
+        catalog.add(library, [sketch::task(index, name, &[])]);
+    }
+    let (_, summary) = execute(catalog, &Case::with_workers(1), &channel::never());
+    assert_eq!(*calls.lock().unwrap(), ["setup x", "teardown x"]);
+    assert_eq!(summary.counts.get(Outcome::NotRun), 2);
+}
+
+#[test]
+fn a_task_that_never_stops_logging_does_not_keep_a_run_that_is_left() {
+    let (interrupt, signals) = channel::unbounded();
+    let record = crate::task::Record {
+        level: crate::task::Level::Info,
+        target: "".into(),
+        message: "again".into(),
+        place: None,
+    };
+    let chatter = move |host: &Arc<dyn Host>| {
+        interrupt.send(2).unwrap();
+        interrupt.send(2).unwrap();
+        loop {
+            host.log(record.clone());
+        }
+    };
+    let mut catalog = Catalog::default();
+    catalog.add(sketch::library("x"), [acting("chatter", &[], chatter)]);
+    let (events, summary) = execute(catalog, &Case::with_workers(1), &signals);
+    assert_eq!(summary.counts.get(Outcome::Cancelled), 1);
+    let ended = |event: &Event| matches!(event, Event::Finished(_));
+    let after = events.len() - events.iter().position(ended).unwrap();
+    assert!(after <= 10_001, "{after} events after the last outcome");
+}
+
+#[test]
+fn a_run_that_no_signal_can_reach_any_more_goes_on() {
+    let (interrupt, signals) = channel::unbounded();
+    drop(interrupt);
+    let mut catalog = sketch::catalog("a b<a");
+    catalog.tasks[0].action = Box::new(|_| {
+        std::thread::yield_now();
+        Ending::Passed(None)
+    });
+    let (_, summary) = execute(catalog, &Case::with_workers(1), &signals);
+    assert_eq!(summary.counts.get(Outcome::Passed), 2);
+}
+
+#[test]
 fn a_lock_that_comes_after_the_end_of_its_task_is_not_kept() {
     let (waits, holder_may_go) = mpsc::channel();
     let (late, holds) = (Mutex::new(waits), mpsc::channel());
@@ -528,4 +601,44 @@ fn a_lock_that_comes_after_the_end_of_its_task_is_not_kept() {
     catalog.add(sketch::library("x"), tasks);
     let (_, summary) = execute(catalog, &Case::with_workers(2), &channel::never());
     assert_eq!(summary.counts.get(Outcome::Passed), 52);
+}
+
+/// Rings the alarm from a thread of its own when the last task has ended.
+struct Ringer {
+    alarm: Arc<Mutex<Option<Alarm>>>,
+    left: usize,
+}
+
+impl Reporter for Ringer {
+    fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
+        self.left -= usize::from(matches!(event, Event::Finished(_)));
+        if let Some(alarm) = self.alarm.lock().unwrap().take_if(|_| self.left == 0) {
+            let services = Arc::clone(&alarm.services);
+            std::thread::spawn(move || alarm.ring("exit(0)"));
+            while !services.exiting.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Briefing, _: &Summary) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_exit_behind_the_last_task_is_no_success() {
+    let catalog = hooked(Ending::Passed(None), &Arc::default());
+    let alarm = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&alarm);
+    let mut catalog = catalog;
+    catalog.tasks[0].action = Box::new(|_| Ending::Passed(None));
+    let mut ringer = Ringer { alarm, left: 1 };
+    let run = run_of(catalog, &Case::with_workers(1));
+    let summary = execute_with(run, &mut ringer, &channel::never(), |alarm| {
+        *slot.lock().unwrap() = Some(alarm);
+    });
+    assert_eq!(summary.counts.get(Outcome::Passed), 1);
+    assert_eq!(summary.exit(), Exit::Failed, "its teardown was not called");
 }
