@@ -108,10 +108,14 @@ fn on_signal(signal: i32, senders: &Senders) {
         0 => drop(senders.stop.send(signal)),
         1 => {
             let _ = senders.stop.send(signal);
-            thread::spawn(move || {
+            let wait = move || {
                 thread::sleep(LAST_WORDS);
                 end(signal);
-            });
+            };
+            // Where there is no thread to be had, nothing is waited for.
+            if thread::Builder::new().spawn(wait).is_err() {
+                end(signal);
+            }
         }
         _ => end(signal),
     }
