@@ -11,7 +11,7 @@ use tdrun::graph::{Graph, Links};
 use tdrun::interrupt::{self, Requests};
 use tdrun::library::{self, exit};
 use tdrun::report::Reporters;
-use tdrun::run::{Run, Wishes};
+use tdrun::run::{Alarm, Run, Wishes};
 use tdrun::stream::{self, Stream};
 use tdrun::task::{Catalog, TaskId};
 use tdrun::{look, select, start};
@@ -74,16 +74,12 @@ fn story() -> anyhow::Result<End> {
         state_arguments: options.typed,
         last_words: Box::new(move || files.changed()),
     };
-    let summary = run.execute(
-        &mut reporters,
-        Wishes {
-            stop: &stop,
-            tell: &tell,
-        },
-        |alarm| {
-            exit::guard(move |call| alarm.ring(&call.to_string()));
-        },
-    );
+    let wishes = Wishes {
+        stop: &stop,
+        tell: &tell,
+    };
+    let summary = run.execute(&mut reporters, wishes, connect);
+    library::listen(None);
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
         exit => exit,
@@ -92,6 +88,14 @@ fn story() -> anyhow::Result<End> {
         exit,
         abandoned: summary.abandoned > 0,
     })
+}
+
+/// Leads what libraries do outside of tasks and hooks into the run.
+fn connect(alarm: Alarm) {
+    let alarm = Arc::new(alarm);
+    let bell = Arc::clone(&alarm);
+    exit::guard(move |call| bell.ring(&call.to_string()));
+    library::listen(Some(Arc::new(move |record| alarm.hear(record))));
 }
 
 /// How the process ends.

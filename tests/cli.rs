@@ -21,6 +21,28 @@ const USAGE: &str = "
   `tdrun -h` shows the options";
 
 #[test]
+fn what_a_library_says_outside_of_tasks_is_reported() {
+    let source = r#"
+static void *speak(void *host) { TD_INFO((const td_host *)host, 0, "from a thread"); return NULL; }
+TASK(a) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, speak, (void *)host);
+    return pthread_join(thread, NULL);
+}
+static const td_task tasks[] = { TD_TASK(a) };
+static const td_table table = { .magic = TD_MAGIC, .major = TD_MAJOR, .size = sizeof table,
+                                .task_stride = sizeof(td_task), .task_count = 1, .tasks = tasks };
+TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) { TD_INFO(host, 0, "from the entry"); return &table; }
+"#;
+    let outcome = tdrun("libx.so").library("x", source).run();
+    let done = done("[thread_0] a", "PASSED", 100);
+    assert_eq!(
+        outcome.stderr,
+        format!("INFO from the entry\nINFO from a thread\n{done}")
+    );
+}
+
+#[test]
 fn a_wrong_command_line_is_one_error_and_status_2() {
     for (args, error) in [
         ("", format!("error[usage.target]: no library to run{USAGE}")),

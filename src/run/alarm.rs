@@ -1,4 +1,6 @@
-//! Rings when something in a library calls `exit` in the middle of a run: the process must not end as if all were well.
+//! What comes into a run from outside of its tasks and hooks: a library speaks, or something in it calls `exit`.
+//!
+//! Knows nothing of how that is noticed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,19 +8,27 @@ use std::sync::atomic::Ordering;
 use super::crew::{Crew, Report};
 use super::messages::Message;
 use super::services::Services;
-use crate::event::{Cause, Stop};
+use crate::event::{Cause, Event, Source, Stop};
 use crate::pool::{self, Control};
-use crate::task::{Failure, Outcome};
+use crate::task::{Failure, Outcome, Record};
 
-/// A way into the run for who learns that the process is about to end.
+/// A way into the run, from any thread.
 pub struct Alarm {
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
 }
 
 impl Alarm {
-    /// Called on the thread that called `exit`, with that call. The task that it runs has crashed, the other running ones
-    /// are given up, nothing else is started; the reporting thread then writes the reports and ends the process. Does not return.
+    /// Tells the reporters what a library says outside of tasks and hooks. Waits where that is more than they can write.
+    pub fn hear(&self, record: Record) {
+        let source = Source::Library;
+        let outbox = &self.services.outbox;
+        outbox.send_log(Event::Logged { source, record });
+    }
+
+    /// The process must not end as if all were well. Called on the thread that called `exit`, with that call. The task that
+    /// it runs has crashed, the other running ones are given up, nothing else is started; the reporting thread then writes
+    /// the reports and ends the process. Does not return.
     pub fn ring(&self, call: &str) -> ! {
         let failure = Failure {
             message: format!("called `{call}`, which ends the whole process").into(),
