@@ -14,7 +14,7 @@ use crate::event::{Cause, Finished};
 use crate::exit::Exit;
 use crate::graph::sketch;
 use crate::report::Reporter;
-use crate::task::{Ending, Host, Library, Outcome, Task, TaskId};
+use crate::task::{Action, Ending, Host, Level, Library, Outcome, Record, Task, TaskId};
 
 /// A library as it is made up for a test.
 #[derive(Clone, Debug)]
@@ -504,10 +504,19 @@ fn acting(
     }
 }
 
+fn record() -> Record {
+    Record {
+        level: Level::Info,
+        target: "".into(),
+        message: "again".into(),
+        place: None,
+    }
+}
+
 #[test]
 fn a_setup_that_fails_is_the_last_one_called() {
     let calls = Arc::new(Mutex::new(Vec::new()));
-    let hook = |name: &'static str, ending: Ending| -> Option<crate::task::Action> {
+    let hook = |name: &'static str, ending: Ending| -> Option<Action> {
         let calls = Arc::clone(&calls);
         Some(Box::new(move |_| {
             calls.lock().unwrap().push(name);
@@ -532,19 +541,25 @@ fn a_setup_that_fails_is_the_last_one_called() {
 }
 
 #[test]
+fn a_task_may_log_more_than_can_be_under_way() {
+    let chatter = |host: &Arc<dyn Host>| {
+        (0..30_000).for_each(|_| host.log(record()));
+        Ending::Passed(None)
+    };
+    let mut catalog = Catalog::default();
+    catalog.add(sketch::library("x"), [acting("chatter", &[], chatter)]);
+    let (events, _) = execute(catalog, &Case::with_workers(1), &channel::never());
+    assert_eq!(events.len(), 30_002);
+}
+
+#[test]
 fn a_task_that_never_stops_logging_does_not_keep_a_run_that_is_left() {
     let (interrupt, signals) = channel::unbounded();
-    let record = crate::task::Record {
-        level: crate::task::Level::Info,
-        target: "".into(),
-        message: "again".into(),
-        place: None,
-    };
     let chatter = move |host: &Arc<dyn Host>| {
         interrupt.send(2).unwrap();
         interrupt.send(2).unwrap();
         loop {
-            host.log(record.clone());
+            host.log(record());
         }
     };
     let mut catalog = Catalog::default();
