@@ -141,11 +141,11 @@ fn sources() -> Vec<(String, String)> {
             .to_owned();
         (room, code)
     };
-    let is_test = |path: &&PathBuf| {
+    let is_code = |path: &&PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
         !matches!(name, "tests.rs" | "fixture.rs" | "sketch.rs")
     };
-    let sources: Vec<_> = files.iter().filter(is_test).map(read).collect();
+    let sources: Vec<_> = files.iter().filter(is_code).map(read).collect();
     assert!(sources.len() > 20, "the source was not found");
     sources
 }

@@ -28,14 +28,13 @@ pub(super) fn topological_order(
     }
     match toposort(&graph, None) {
         Ok(order) => Ok(order.into_iter().map(|node| graph[node]).collect()),
-        Err(_) => Err(find_cycle(planned, dependencies)),
+        Err(_) => Err(find_cycle(planned, dependencies, dependents)),
     }
 }
 
 /// Takes away tasks whose dependencies are gone until none is left to take; from any of the rest, walking to a dependency
 /// that is left too must come round.
-fn find_cycle(planned: &[TaskId], dependencies: &Adjacency) -> Vec<TaskId> {
-    let dependents = dependencies.reversed();
+fn find_cycle(planned: &[TaskId], dependencies: &Adjacency, dependents: &Adjacency) -> Vec<TaskId> {
     let mut left: Vec<usize> = (0..dependencies.ids())
         .map(|index| dependencies.of(TaskId::new(index)).len())
         .collect();

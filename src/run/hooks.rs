@@ -9,7 +9,7 @@ use super::pump::Pump;
 use crate::error::Error;
 use crate::event::{Event, Hook, Source, Stop};
 use crate::pool::STACK;
-use crate::task::{Ending, Failure, LibraryId};
+use crate::task::{Action, Ending, Failure, Library, LibraryId};
 
 /// Calls the setup of each library that has selected tasks, until one does not pass. Gives the libraries whose setup was
 /// begun: theirs is the teardown.
@@ -51,11 +51,7 @@ fn libraries(pump: &Pump<'_>) -> Vec<LibraryId> {
 /// Calls a hook and waits for it; whether it passed.
 fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     let definition = &pump.briefing.catalog.libraries[library.index()];
-    let action = match hook {
-        Hook::Setup => &definition.setup,
-        Hook::Teardown => &definition.teardown,
-    };
-    if action.is_none() {
+    if action(definition, hook).is_none() {
         return true;
     }
     pump.report(&Event::HookStarted(hook, library));
@@ -82,11 +78,9 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
     services.hook_runs.store(true, Ordering::Release);
     let call = move || {
         let definition = &services.catalog.libraries[library.index()];
-        let action = match hook {
-            Hook::Setup => &definition.setup,
-            Hook::Teardown => &definition.teardown,
+        let Some(action) = action(definition, hook) else {
+            return;
         };
-        let Some(action) = action else { return };
         let ending = services.call(action, Source::Hook(hook, library), library);
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
@@ -101,6 +95,13 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
         .name(hook.as_str().into())
         .stack_size(STACK);
     thread.spawn(call).map(drop)
+}
+
+fn action(library: &Library, hook: Hook) -> Option<&Action> {
+    match hook {
+        Hook::Setup => library.setup.as_ref(),
+        Hook::Teardown => library.teardown.as_ref(),
+    }
 }
 
 fn error(hook: Hook, path: &str, failure: &Failure) -> Error {
