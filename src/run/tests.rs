@@ -572,6 +572,30 @@ fn a_task_that_never_stops_logging_does_not_keep_a_run_that_is_left() {
 }
 
 #[test]
+fn who_obeys_a_signal_is_cancelled_and_nothing_follows_from_it() {
+    let (interrupt, signals) = channel::unbounded();
+    let obeys = move |host: &Arc<dyn Host>| {
+        interrupt.send(2).unwrap();
+        while !host.cancelled() {
+            std::thread::yield_now();
+        }
+        Ending::failed("asked to stop")
+    };
+    let mut catalog = Catalog::default();
+    let others = [sketch::task(0, "b", &["a"]), sketch::task(0, "c", &[])];
+    let tasks = std::iter::once(acting("a", &[], obeys)).chain(others);
+    catalog.add(sketch::library("x"), tasks);
+    let (events, summary) = execute(catalog, &Case::with_workers(1), &signals);
+    let outcomes: Vec<_> = finished(&events).values().map(|f| f.outcome).collect();
+    assert_eq!(
+        outcomes,
+        [Outcome::Cancelled, Outcome::NotRun, Outcome::NotRun]
+    );
+    assert!(matches!(events[1], Event::Stopping(Stop::Signal(2))));
+    assert_eq!((summary.abandoned, summary.exit()), (0, Exit::Signal(2)));
+}
+
+#[test]
 fn a_run_that_no_signal_can_reach_any_more_goes_on() {
     let (interrupt, signals) = channel::unbounded();
     drop(interrupt);

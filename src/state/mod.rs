@@ -208,7 +208,10 @@ mod tests {
         state.give("env", json("\"dev\""));
         state.give("evn", json("\"dev\""));
         state.give("speed", json("\"9\""));
+        state.give("swapped", json("1"));
+        state.set("file", Some(json("1"))).unwrap();
         state.get("env");
+        let _ = state.swap("swapped", None, None);
         state.get("sped");
         let unread = |key: &str, meant: Option<&str>| Unread {
             key: key.into(),
