@@ -38,7 +38,8 @@ pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec
     let tagged = tagged(catalog, request)?;
     let mut chosen = vec![false; catalog.tasks.len()];
     for (library, selector) in &request.targets {
-        choose(catalog, &tagged, *library, selector.as_deref(), &mut chosen)?;
+        let target = (*library, selector.as_deref());
+        choose(catalog, links, &tagged, target, &mut chosen)?;
     }
     let excluded = excluded(catalog, &request.exclude)?;
     exclude(&mut chosen, &excluded);
@@ -100,36 +101,47 @@ fn tags_of<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a str> {
 /// Marks what one target names.
 fn choose(
     catalog: &Catalog,
+    links: &Links,
     tagged: &[bool],
-    library: LibraryId,
-    selector: Option<&str>,
+    (library, selector): (LibraryId, Option<&str>),
     chosen: &mut [bool],
 ) -> Result<()> {
-    let pattern = selector.map(Pattern::new).transpose()?;
-    let mut named = Vec::new();
-    let mut matched_tagged = 0;
-    for id in catalog
-        .ids()
-        .filter(|id| catalog.task(*id).library == library)
-    {
-        if pattern
-            .as_ref()
-            .is_none_or(|pattern| pattern.matches(catalog, id))
-        {
-            named.push(id);
-            matched_tagged += usize::from(tagged[id.index()]);
-            chosen[id.index()] |= tagged[id.index()];
-        }
+    let named = named(catalog, links, library, selector)?;
+    let mut some_tagged = false;
+    for id in &named {
+        some_tagged |= tagged[id.index()];
+        chosen[id.index()] |= tagged[id.index()];
     }
     match selector {
         Some(selector) if named.is_empty() => Err(no_match(catalog, library, selector)),
-        Some(selector) if matched_tagged == 0 => {
+        Some(selector) if !some_tagged => {
             let message = format!("`{selector}` is there, but does not carry the tags asked for");
             let error = Error::new("select.empty", message);
             Err(list(error, &tags_of(catalog, &named), "it carries"))
         }
         _ => Ok(()),
     }
+}
+
+/// The tasks of a library that a selector names; all of them where there is none. A plain name is looked up, so that a
+/// thousand targets do not cost a thousand walks.
+fn named(
+    catalog: &Catalog,
+    links: &Links,
+    library: LibraryId,
+    selector: Option<&str>,
+) -> Result<Vec<TaskId>> {
+    let is_own = |id: &TaskId| catalog.task(*id).library == library;
+    let own = catalog.ids().filter(is_own);
+    let pattern = selector.map(Pattern::new).transpose()?;
+    Ok(match pattern {
+        None => own.collect(),
+        Some(Pattern { word, glob: None }) => {
+            let found = links.find(catalog, library, &word);
+            found.filter(is_own).into_iter().collect()
+        }
+        Some(pattern) => own.filter(|id| pattern.matches(catalog, *id)).collect(),
+    })
 }
 
 fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
@@ -416,6 +428,28 @@ mod tests {
         ] {
             let error = selected(&request(selectors, tags, exclude, false)).unwrap_err();
             assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_selects_in_its_own_library_only() {
+        let mut catalog = sketch::catalog("a b");
+        catalog.add(sketch::library("y"), [sketch::task(1, "a", &[])]);
+        let links = Links::resolve(&catalog).unwrap();
+        for (selector, expected) in [
+            ("a", Some("y::a")),
+            ("y::a", Some("y::a")),
+            ("y::*", Some("y::a")),
+            ("x::a", None),
+            ("b", None),
+        ] {
+            let request = Request {
+                targets: vec![(LibraryId(1), Some(selector.to_owned()))],
+                ..Request::default()
+            };
+            let tasks = select(&catalog, &links, &request).ok();
+            let name = tasks.map(|tasks| catalog.name(tasks[0]).into_owned());
+            assert_eq!(name.as_deref(), expected, "{selector}");
         }
     }
 
