@@ -163,7 +163,8 @@ fn a_key_like_an_option_is_state_with_a_warning_and_unread_keys_are_named() {
         done("[thread_0] a", "PASSED", 100),
         "tdrun: warning: `--tag=…` was given, but no task asked for it\n"
     );
-    tdrun("libx.so::a --tag=io").library("x", THREE).expect(
+    let tdrun = tdrun("libx.so::a --tag=io --state-file=s.json").library("x", THREE);
+    tdrun.file("s.json", r#"{"nobody": "asks"}"#).expect(
         0,
         "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
         &expected,

@@ -596,6 +596,34 @@ fn who_obeys_a_signal_is_cancelled_and_nothing_follows_from_it() {
 }
 
 #[test]
+fn a_given_result_is_there_until_its_task_runs() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let look = |name: &str, after: &[&str], ending: Ending| {
+        let seen = Arc::clone(&seen);
+        acting(name, after, move |host| {
+            seen.lock().unwrap().push(host.result("a"));
+            ending.clone()
+        })
+    };
+    let mut catalog = Catalog::default();
+    let tasks = [
+        look("before", &[], Ending::Passed(None)),
+        look("a", &["before"], Ending::failed("no")),
+        look("behind", &["a"], Ending::Passed(None)),
+    ];
+    catalog.add(sketch::library("x"), tasks);
+    let case = Case {
+        skip_deps: false,
+        ..Case::with_workers(1)
+    };
+    let run = run_of(catalog, &case);
+    run.results.set(TaskId::new(1), "1".into());
+    let mut recorder = Recorder(Arc::default());
+    let _ = execute_with(run, &mut recorder, &channel::never(), |_| ());
+    assert_eq!(*seen.lock().unwrap(), [Some("1".into()), None, None]);
+}
+
+#[test]
 fn a_run_that_no_signal_can_reach_any_more_goes_on() {
     let (interrupt, signals) = channel::unbounded();
     drop(interrupt);
