@@ -204,6 +204,15 @@ mod tests {
     }
 
     #[test]
+    fn a_free_lock_goes_to_who_came_first() {
+        let mut table = Table::default();
+        let (first, second) = (table.enqueue(1, "a"), table.enqueue(2, "a"));
+        assert!(!table.try_take(3, "a", u64::MAX), "it does not wait at all");
+        assert!(!table.try_take(2, "a", second));
+        assert!(table.try_take(1, "a", first));
+    }
+
+    #[test]
     fn closing_ends_every_wait() {
         let locks = Locks::default();
         locks.lock(1, "a").unwrap();
