@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
-use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::{self, emulate_default_handler};
 
 use crate::error::{Error, Result};
 use crate::stream;
@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_millis(900);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// What signals ask for, as it comes.
+/// What signals ask for, as it comes. Tests make their own.
 pub struct Requests {
     /// To stop: the number of the signal.
     pub stop: Receiver<i32>,
@@ -121,10 +121,11 @@ fn on_signal(signal: i32, senders: &Senders) {
     }
 }
 
-/// Ends the process by the signal, so that the parent sees why.
+/// Ends the process by the signal, so that the parent sees why; or, where that does not end the first process of a
+/// container, with its status.
 fn end(signal: i32) -> ! {
     let _ = emulate_default_handler(signal);
-    std::process::abort()
+    low_level::exit(128 + signal)
 }
 
 /// The signals that were ignored when the process started, a bit each. Nothing was changed by then but SIGPIPE.

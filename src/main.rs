@@ -8,13 +8,12 @@ use tdrun::cli::{self, Command};
 use tdrun::error::Error;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
-use tdrun::interrupt::{self, Requests};
 use tdrun::library::{self, exit};
 use tdrun::report::Reporters;
-use tdrun::run::{Alarm, Run, Wishes};
+use tdrun::run::{Alarm, Run};
 use tdrun::stream::{self, Stream};
 use tdrun::task::{Catalog, TaskId};
-use tdrun::{look, select, start};
+use tdrun::{interrupt, look, select, start};
 
 /// Where `say` speaks: taken before a library can close or move it.
 static STDERR: LazyLock<Stream> = LazyLock::new(Stream::stderr);
@@ -60,9 +59,10 @@ fn story() -> anyhow::Result<End> {
         return print(out, |out| look::look(out, &catalog, &graph, what));
     }
 
-    let results = start::results(&options, &catalog)?;
+    let (results, replaced) = start::results(&options, &catalog, graph.planned())?;
+    warn(&replaced);
     let mut reporters = Reporters::open(&options.view, &out, &err)?;
-    let Requests { stop, tell } = interrupt::listen()?;
+    let requests = interrupt::listen()?;
     let run = Run {
         catalog: Arc::new(catalog),
         links: Arc::new(links),
@@ -74,11 +74,7 @@ fn story() -> anyhow::Result<End> {
         state_arguments: options.typed,
         last_words: Box::new(move || files.changed()),
     };
-    let wishes = Wishes {
-        stop: &stop,
-        tell: &tell,
-    };
-    let summary = run.execute(&mut reporters, wishes, connect);
+    let summary = run.execute(&mut reporters, &requests, connect);
     library::listen(None);
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,

@@ -39,22 +39,32 @@ pub fn state(options: &Options) -> Result<State> {
     Ok(state)
 }
 
-/// The results given with `--result-NAME=VALUE`.
+/// The results given with `--result-NAME=VALUE`, and warnings of those that will be replaced because the task itself runs.
 ///
 /// Errors: `usage.result` for a name that no loaded library has, or several have.
-pub fn results(options: &Options, catalog: &Catalog) -> Result<Results> {
-    let results = Results::default();
+pub fn results(
+    options: &Options,
+    catalog: &Catalog,
+    planned: &[TaskId],
+) -> Result<(Results, Vec<String>)> {
+    let (results, mut warnings) = (Results::default(), Vec::new());
     if options.results.is_empty() {
-        return Ok(results);
+        return Ok((results, warnings));
     }
     let mut by_name: HashMap<&str, Vec<TaskId>> = HashMap::new();
     for id in catalog.ids() {
         by_name.entry(&catalog.task(id).name).or_default().push(id);
     }
     for (name, value) in &options.results {
-        results.set(find(catalog, &by_name, name)?, string(value));
+        let task = find(catalog, &by_name, name)?;
+        results.set(task, string(value));
+        if planned.contains(&task) {
+            let warning =
+                format!("`{name}` runs itself: its result replaces that of `--result-{name}`");
+            warnings.push(warning);
+        }
     }
-    Ok(results)
+    Ok((results, warnings))
 }
 
 fn find(catalog: &Catalog, by_name: &HashMap<&str, Vec<TaskId>>, name: &str) -> Result<TaskId> {

@@ -101,7 +101,7 @@ fn other_numbers_than_the_three_are_failures_that_are_shown() {
         let outcome = tdrun("libx.so -q").library("x", &source).run();
         assert_eq!(outcome.status, 1);
         assert!(
-            outcome.stderr.contains(&format!("    {message}\n")),
+            outcome.stderr.contains(&format!("    {message} (x.c:1)\n")),
             "{}",
             outcome.stderr
         );

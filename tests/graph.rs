@@ -342,6 +342,12 @@ TD_LIBRARY(tasks)
             outcome.stderr
         );
     }
+    let replaced = tdrun("libx.so --result-a=x")
+        .library("x", source)
+        .run()
+        .stderr;
+    let warning = "tdrun: warning: `a` runs itself: its result replaces that of `--result-a`\n";
+    assert!(replaced.starts_with(warning), "{replaced}");
     let unknown = "error[usage.result]: `--result-aa` names no task\n  did you mean `a`?";
     tdrun("libx.so --result-aa=1")
         .library("x", source)

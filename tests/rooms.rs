@@ -23,7 +23,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "error", "event", "exit", "graph", "plan", "pool", "report", "state", "task",
+            "error",
+            "event",
+            "exit",
+            "graph",
+            "interrupt",
+            "plan",
+            "pool",
+            "report",
+            "state",
+            "task",
         ],
     ),
     (

@@ -75,7 +75,8 @@ impl Recap {
             let reason = stop.map_or_else(|| "the run ended".to_owned(), stop_reason);
             let _ = writeln!(rest, "not run, {reason}: {}", group.names(briefing));
         }
-        if summary.abandoned > 0 {
+        // Whoever called `exit` is told of already.
+        if summary.abandoned > 0 && summary.stopped != Some(Stop::Exit) {
             let tasks = plural(summary.abandoned, "task");
             let _ = writeln!(rest, "{tasks} did not come back and may still be running");
         }

@@ -95,7 +95,8 @@ impl pool::Crew for Crew {
                 (Outcome::Passed, report)
             }
             Ending::Skipped(why) => (Outcome::Skipped, Report::of(Cause::Skip(why))),
-            Ending::Failed(failure) => {
+            Ending::Failed(mut failure) => {
+                failure.place = failure.place.or_else(|| definition.place.clone());
                 let cancelled = services.cancelled.load(Ordering::Acquire);
                 let outcome = if cancelled {
                     Outcome::Cancelled

@@ -17,8 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use crossbeam::channel::Receiver;
-
 pub use alarm::Alarm;
 use crew::Crew;
 use pump::Pump;
@@ -27,6 +25,7 @@ use services::Services;
 use crate::error::{Error, escape};
 use crate::event::{Briefing, Event, Stop, Summary};
 use crate::graph::{Graph, Links};
+use crate::interrupt::Requests;
 use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
 use crate::report::Reporter;
@@ -55,26 +54,17 @@ pub struct Run {
     pub last_words: Box<dyn FnOnce() -> Vec<String>>,
 }
 
-/// What people want of a run while it goes on.
-#[derive(Clone, Copy)]
-pub struct Wishes<'a> {
-    /// That it stops, with the number of the signal that asks for it: the first stops in order, the second gives up what
-    /// still runs.
-    pub stop: &'a Receiver<i32>,
-    /// That it tells what runs.
-    pub tell: &'a Receiver<()>,
-}
-
 /// More threads than this are not started unless asked for.
 const WORKERS_MAX: usize = 8;
 
 impl Run {
-    /// Runs to the end. `armed` gets the alarm before anything of a library is called. What the reporter cannot write is
-    /// its own to remember; it never changes an outcome.
+    /// Runs to the end. Of the requests to stop the first stops in order, the second gives up what still runs. `armed` gets
+    /// the alarm before anything of a library is called. What the reporter cannot write is its own to remember; it never
+    /// changes an outcome.
     pub fn execute(
         self,
         reporters: &mut dyn Reporter,
-        wishes: Wishes<'_>,
+        requests: &Requests,
         armed: impl FnOnce(Alarm),
     ) -> Summary {
         let briefing = self.briefing();
@@ -104,7 +94,7 @@ impl Run {
         });
 
         let _ = reporters.begin(&briefing);
-        let mut pump = Pump::new(&briefing, reporters, inbox, wishes, control, services);
+        let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         let prepared = hooks::set_up(&mut pump);
         run_tasks(&mut pump, &mut pool, briefing.workers);
         hooks::tear_down(&mut pump, &prepared);

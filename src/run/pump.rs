@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 
 use crossbeam::channel::{self, select};
 
-use super::Wishes;
 use super::crew::Crew;
 use super::messages::{Inbox, Message};
 use super::now::Now;
 use super::services::Services;
 use crate::error::Error;
 use crate::event::{Briefing, Event, Stop, Summary};
+use crate::interrupt::Requests;
 use crate::pool::Control;
 use crate::report::Reporter;
 use crate::task::Failure;
@@ -21,7 +21,7 @@ pub(super) struct Pump<'a> {
     pub(super) briefing: &'a Briefing,
     reporters: &'a mut dyn Reporter,
     inbox: Inbox,
-    wishes: Wishes<'a>,
+    requests: &'a Requests,
     now: Now,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
@@ -42,7 +42,7 @@ impl<'a> Pump<'a> {
         briefing: &'a Briefing,
         reporters: &'a mut dyn Reporter,
         inbox: Inbox,
-        wishes: Wishes<'a>,
+        requests: &'a Requests,
         control: Control<Crew>,
         services: Arc<Services>,
     ) -> Self {
@@ -50,7 +50,7 @@ impl<'a> Pump<'a> {
             briefing,
             reporters,
             inbox,
-            wishes,
+            requests,
             now: Now::default(),
             control,
             services,
@@ -125,8 +125,8 @@ impl<'a> Pump<'a> {
             .reporters
             .tick_every()
             .map_or_else(channel::never, channel::tick);
-        // Where nobody can wish anything any more, nothing is waited for on that side.
-        let (mut stop, mut tell) = (self.wishes.stop.clone(), self.wishes.tell.clone());
+        // Where nobody can ask for anything any more, nothing is waited for on that side.
+        let (mut stop, mut tell) = (self.requests.stop.clone(), self.requests.tell.clone());
         loop {
             let mut message = select! {
                 recv(self.inbox.receiver) -> message => message.ok()?,
@@ -134,8 +134,8 @@ impl<'a> Pump<'a> {
                     let _ = self.reporters.tick();
                     continue;
                 }
-                recv(tell) -> wish => {
-                    if wish.is_err() {
+                recv(tell) -> request => {
+                    if request.is_err() {
                         tell = channel::never();
                         continue;
                     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use crossbeam::channel;
+use crossbeam::channel::{self, Receiver};
 use proptest::prelude::*;
 
 use super::*;
@@ -183,8 +183,9 @@ fn execute_with(
     stop: &Receiver<i32>,
     armed: impl FnOnce(Alarm),
 ) -> Summary {
-    let tell = &channel::never();
-    run.execute(reporter, Wishes { stop, tell }, armed)
+    let tell = channel::never();
+    let stop = stop.clone();
+    run.execute(reporter, &Requests { stop, tell }, armed)
 }
 
 fn run_of(catalog: Catalog, case: &Case) -> Run {
