@@ -79,7 +79,7 @@ fn the_second_signal_leaves_what_does_not_end() {
     running.wait_for("runs");
     running.wait_for("runs");
     running.signal("INT");
-    running.wait_for("obeys");
+    running.wait_for("obeys ..");
     running.signal("INT");
     let outcome = running.end();
     assert_eq!(outcome.status, 130);
