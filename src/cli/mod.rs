@@ -38,7 +38,7 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// And what they come after.
     pub with_deps: bool,
-    /// State keys of the command line, the later ones winning.
+    /// State keys of the command line, those of `--set` last; the later ones win.
     pub state: Vec<(String, String)>,
     /// A file with more.
     pub state_file: Option<PathBuf>,

@@ -55,6 +55,8 @@ impl Locks {
             }
             if table.try_take(owner, name, ticket) {
                 table.dequeue(ticket);
+                // Another thread of this owner may wait behind somebody else: it may come in now.
+                self.released.notify_all();
                 return Ok(());
             }
             table = self
@@ -210,6 +212,30 @@ mod tests {
         assert!(!table.try_take(3, "a", u64::MAX), "it does not wait at all");
         assert!(!table.try_take(2, "a", second));
         assert!(table.try_take(1, "a", first));
+    }
+
+    #[test]
+    fn both_threads_of_an_owner_come_in_although_another_waits_between_them() {
+        let locks = Locks::default();
+        let waits = |count| {
+            while locks.locked().waiting.len() < count {
+                std::thread::yield_now();
+            }
+        };
+        locks.lock(1, "a").unwrap();
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| locks.lock(2, "a"));
+            waits(1);
+            let between = scope.spawn(|| locks.lock(3, "a"));
+            waits(2);
+            let second = scope.spawn(|| locks.lock(2, "a"));
+            waits(3);
+            locks.release(1);
+            assert_eq!(first.join().unwrap(), Ok(()));
+            assert_eq!(second.join().unwrap(), Ok(()));
+            locks.release(2);
+            assert_eq!(between.join().unwrap(), Ok(()));
+        });
     }
 
     #[test]
