@@ -272,7 +272,8 @@ fn a_missing_result_is_none_or_unit_or_a_message_that_says_what_to_type() {
     let ended = library.run("takes_user");
     assert_eq!(
         ended.message(),
-        "no result of `fetch_user`; give one with `--result-fetch_user=VALUE` or add `--with-deps`"
+        "no result of `fetch_user` (it did not run, did not pass, or returned nothing); \
+         give one with `--result-fetch_user=VALUE`, or run it too: `--with-deps`"
     );
     assert_eq!(ended.place(), place("fn takes_user"));
 }

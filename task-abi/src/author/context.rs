@@ -91,13 +91,15 @@ impl Context {
             Error::new(
                 ErrorKind::NotFound,
                 format!(
-                    "no result of `{task}`; give one with `--result-{task}=VALUE` or add `--with-deps`"
+                    "no result of `{task}` (it did not run, did not pass, or returned nothing); \
+                     give one with `--result-{task}=VALUE`, or run it too: `--with-deps`"
                 ),
             )
         })
     }
 
-    /// Waits for the named lock, shared by all tasks of the run, and takes it until the guard is dropped.
+    /// Waits for the named lock, shared by all tasks of the run, and takes it until the guard is dropped: keep it in a
+    /// variable, `let _guard = ctx.lock("printer")?;`. `let _ = …` releases the lock at once.
     ///
     /// It belongs to the task, not to the thread: the task may take it again, from any of its threads. Where waiting would
     /// never end, because the holder waits for a lock of this task, it is an error of kind [`ErrorKind::Deadlock`].
@@ -272,9 +274,9 @@ fn read<T: DeserializeOwned>(
     wanted: Option<&str>,
     json: &str,
 ) -> Result<T, Error> {
-    value::read(json).map_err(|reason| {
+    value::read(json).map_err(|misfit| {
         let inferred = value::short_type_name::<T>();
-        value::misfit(&what(), wanted.unwrap_or(&inferred), json, &reason)
+        misfit.of(&what(), wanted.unwrap_or(&inferred))
     })
 }
 

@@ -10,20 +10,57 @@ use super::error::{Error, ErrorKind};
 /// How much of a value a message shows.
 const SHOWN: usize = 80;
 
+/// Why a value does not fit, and the value as it was understood.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Misfit {
+    reason: String,
+    shown: String,
+}
+
 /// Reads a value as a `T`. What comes from the command line is a string: where the string itself does not fit, the JSON
 /// inside it may.
-pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Misfit> {
     let outer = match serde_json::from_str(json) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     let Ok(inside) = serde_json::from_str::<String>(json) else {
-        return Err(reason(&outer));
+        return Err(Misfit::new(reason(&outer), json));
     };
     serde_json::from_str(&inside).map_err(|inner| {
-        // Text that is no JSON at all was meant as the string that it is.
-        reason(if inner.is_data() { &inner } else { &outer })
+        if inner.is_data() {
+            Misfit::new(reason(&inner), &inside)
+        } else if meant_as_json(&inside) && wants_no_string(&outer) {
+            Misfit::new(format!("it is not JSON: {inner}"), &inside)
+        } else {
+            Misfit::new(reason(&outer), json)
+        }
     })
+}
+
+/// Text that is no JSON at all was meant as the string that it is, unless it begins as an object or a list does.
+fn meant_as_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+}
+
+/// Whether a string was refused for being one. Types that are written as strings refuse one for what is in it, and are
+/// then right about it: `[::1` is a mistaken address.
+fn wants_no_string(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("invalid type: string")
+}
+
+impl Misfit {
+    fn new(reason: String, value: &str) -> Self {
+        let shown = shorten(value);
+        Self { reason, shown }
+    }
+
+    /// The error of a value `what` that does not fit `wanted`.
+    pub(crate) fn of(&self, what: &str, wanted: &str) -> Error {
+        let Self { reason, shown } = self;
+        let message = format!("{what} does not fit `{wanted}`: {reason}; the value is {shown}");
+        Error::new(ErrorKind::Value, message)
+    }
 }
 
 /// Reads a value that may be missing: `()`, `Option` and whatever else can be made from `null` can be.
@@ -33,15 +70,6 @@ pub(crate) fn absent<T: DeserializeOwned>() -> Option<T> {
 
 pub(crate) fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
     serde_json::to_string(value).map_err(|error| error.to_string())
-}
-
-/// The error of a value `what` that does not fit `wanted`.
-pub(crate) fn misfit(what: &str, wanted: &str, json: &str, reason: &str) -> Error {
-    let shown = shorten(json);
-    Error::new(
-        ErrorKind::Value,
-        format!("{what} does not fit `{wanted}`: {reason}; the value is {shown}"),
-    )
 }
 
 /// The error of a value `what` that cannot be written.
@@ -69,11 +97,24 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-fn shorten(json: &str) -> String {
-    match json.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes)", &json[..end], json.len()),
-        None => json.to_owned(),
+fn shorten(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}… ({} bytes)", on_a_line(&value[..end]), value.len()),
+        None => on_a_line(value),
     }
+}
+
+/// Line breaks and other control characters as escapes.
+fn on_a_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -93,13 +134,48 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_that_of_the_closest_reading() {
-        let error = read::<u32>(r#""five""#).unwrap_err();
-        assert_eq!(error, "invalid type: string \"five\", expected u32");
-        let error = read::<u8>(r#""300""#).unwrap_err();
-        assert_eq!(error, "invalid value: integer `300`, expected u8");
-        let error = read::<u32>("[]").unwrap_err();
-        assert_eq!(error, "invalid type: sequence, expected u32");
+    fn the_reason_is_that_of_the_closest_reading_and_the_value_is_quoted_as_that() {
+        assert_eq!(
+            misfit::<u32>(r#""five""#),
+            "x does not fit `T`: invalid type: string \"five\", expected u32; the value is \"five\""
+        );
+        assert_eq!(
+            misfit::<u8>(r#""300""#),
+            "x does not fit `T`: invalid value: integer `300`, expected u8; the value is 300"
+        );
+        assert_eq!(
+            misfit::<Vec<u8>>(r#""7""#),
+            "x does not fit `T`: invalid type: integer `7`, expected a sequence; the value is 7"
+        );
+        assert_eq!(
+            misfit::<u32>("[]"),
+            "x does not fit `T`: invalid type: sequence, expected u32; the value is []"
+        );
+    }
+
+    #[test]
+    fn what_begins_as_json_and_is_none_says_where_it_goes_wrong() {
+        assert_eq!(
+            misfit::<std::collections::BTreeMap<String, u8>>(r#""{id:7}""#),
+            "x does not fit `T`: it is not JSON: key must be a string at line 1 column 2; \
+             the value is {id:7}"
+        );
+        assert_eq!(
+            misfit::<Vec<u8>>(r#"" [1,\n2""#),
+            "x does not fit `T`: it is not JSON: EOF while parsing a list at line 2 column 1; \
+             the value is  [1,\\n2"
+        );
+    }
+
+    #[test]
+    fn a_string_that_only_looks_like_json_is_judged_by_the_type_it_is_for() {
+        let error = misfit::<std::net::SocketAddr>(r#""[::1""#);
+        assert!(!error.contains("JSON"), "{error}");
+        assert_eq!(read::<String>(r#""{id:7}""#), Ok("{id:7}".to_owned()));
+    }
+
+    fn misfit<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
+        read::<T>(json).unwrap_err().of("x", "T").to_string()
     }
 
     #[test]
