@@ -17,7 +17,7 @@ use task_abi::{Context, Result, State, setup, task};
 /// Values of the command line are there already; what is missing gets its default here.
 #[setup]
 fn defaults(state: &State) -> Result {
-    state.set("counter", &0)?;
+    state.set("counter", 0)?;
     state.swap("x", None, Some(&15))?;
     Ok(())
 }
@@ -60,6 +60,6 @@ fn count(ctx: &Context) -> Result {
     if state.get::<String>("fast")?.is_none() {
         sleep(Duration::from_millis(100));
     }
-    state.set("counter", &(counter + 1))?;
+    state.set("counter", counter + 1)?;
     Ok(())
 }

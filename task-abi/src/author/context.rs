@@ -141,6 +141,7 @@ impl fmt::Debug for Context {
 /// #[task]
 /// fn count(state: &State) -> Result {
 ///     state.set("greeting", "hello")?;
+///     state.set("limit", 10)?;
 ///     let visits = state.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1)?;
 ///     log::info!("visit {visits}");
 ///     Ok(())
@@ -179,9 +180,10 @@ impl State {
         })
     }
 
-    /// Sets a key. Other tasks see the new value at once; of two that set a key at the same time, one wins.
-    pub fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), Error> {
-        self.handle.set_state(key, &write(key, value)?)
+    /// Sets a key, to a value or to what a reference points to. Other tasks see the new value at once; of two that set a
+    /// key at the same time, one wins.
+    pub fn set(&self, key: &str, value: impl Serialize) -> Result<(), Error> {
+        self.handle.set_state(key, &write(key, &value)?)
     }
 
     /// Removes a key. False where it was not there.
@@ -250,7 +252,7 @@ impl fmt::Debug for State {
 
 /// A lock that is held; dropping it releases the lock. May be moved to and dropped on any thread; what is still held when
 /// the task ends is released then.
-#[must_use = "the lock is released when the guard is dropped"]
+#[must_use = "the lock is released at once, unless a variable keeps the guard: `let _guard = …`"]
 pub struct LockGuard {
     handle: Handle,
     name: Box<str>,
