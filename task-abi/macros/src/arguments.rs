@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of the function below it.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, TokenStream};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Error, Expr, ExprArray, Ident, LitStr, Path, Result, Token};
@@ -33,7 +33,7 @@ impl Parse for Argument {
         let value = match input.parse::<Option<Token![=]>>()? {
             Some(_) => Some(plain(input.parse()?)),
             None if input.is_empty() || input.peek(Token![,]) => None,
-            None => return Err(input.error(format!("write `{key} = …`"))),
+            None => return Err(without_sign(&key, input)),
         };
         Ok(Self { key, value })
     }
@@ -85,6 +85,23 @@ impl Arguments {
         }
         Ok(())
     }
+}
+
+/// The error of `key(value)`, or of anything else that stands where `=` should.
+fn without_sign(key: &Ident, input: ParseStream<'_>) -> Error {
+    let name = key.to_string();
+    if !KEYS.contains(&&*name) {
+        return unknown(key);
+    }
+    let Ok(group) = input.parse::<Group>() else {
+        return input.error(format!("write `{name} = …`"));
+    };
+    let written = tidy(&group.stream());
+    let value = match &*name {
+        "name" => written,
+        _ => format!("[{written}]"),
+    };
+    Error::new_spanned(group, format!("write `{name} = {value}`"))
 }
 
 fn unknown(key: &Ident) -> Error {

@@ -35,7 +35,7 @@ pub(crate) fn task(arguments: TokenStream, item: &mut ItemFn) -> TokenStream {
         }
     }
     if !errors.is_empty() {
-        return report(&errors);
+        return report(&errors, item);
     }
     let name = match &arguments.name {
         Some(name) => name.value(),
@@ -80,7 +80,7 @@ pub(crate) fn hook(attribute: &str, arguments: TokenStream, item: &mut ItemFn) -
         }
     }
     if !errors.is_empty() {
-        return report(&errors);
+        return report(&errors, item);
     }
     let name = item.sig.ident.unraw().to_string();
     let site = site(&item.sig.ident);
@@ -105,7 +105,9 @@ fn read(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Parameter> {
     parameters
 }
 
-fn report(errors: &[Error]) -> TokenStream {
+/// The errors alone: that nothing calls the function is no fault of its author.
+fn report(errors: &[Error], item: &mut ItemFn) -> TokenStream {
+    item.attrs.push(parse_quote!(#[allow(unused)]));
     errors.iter().map(Error::to_compile_error).collect()
 }
 

@@ -8,7 +8,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Error, Expr, ExprLit, FnArg, GenericParam, Ident, ItemFn, Lit, LitStr, Meta, Pat,
-    PatType, Result, Safety, Signature, Type, TypeReference,
+    PatType, Result, Safety, Signature, Type, TypePath, TypeReference,
 };
 
 use crate::arguments::tidy;
@@ -113,12 +113,34 @@ fn parameter(typed: &mut PatType) -> Result<Parameter> {
             "a parameter needs a type with a name, such as `String`",
         ));
     }
+    if let (Some(lent), None) = (lent(ty), &state) {
+        return Err(Error::new_spanned(
+            ty,
+            format!(
+                "take `&{lent}`: it is lent to the task; \
+                 a type of your own with that name needs its path, as `crate::{lent}`"
+            ),
+        ));
+    }
     let ty = ty.clone();
     let name = name(&typed.pat)?;
     match state {
         Some(attribute) => key(&attribute, &name, ty),
         None => result(name, ty),
     }
+}
+
+/// The name of a type that a task only gets as a reference, where it is written without one.
+fn lent(ty: &Type) -> Option<&Ident> {
+    let Type::Path(TypePath {
+        qself: None, path, ..
+    }) = ty
+    else {
+        return None;
+    };
+    let ours = path.segments.len() == 1 || path.segments[0].ident == "task_abi";
+    let last = &path.segments.last()?.ident;
+    (ours && (last == "Context" || last == "State")).then_some(last)
 }
 
 /// Only two references are known; everything else is a value that the task owns.

@@ -149,7 +149,7 @@ pub trait DisplayKind {
 
 impl<E: Display> DisplayKind for &Wrap<'_, E> {}
 
-/// Last level of the error.
+/// Last level of the error, for all that are left.
 pub trait DebugKind {
     /// Says so.
     fn __td_kind(&self) -> IsDebug {
@@ -157,7 +157,25 @@ pub trait DebugKind {
     }
 }
 
-impl<E: Debug> DebugKind for Wrap<'_, E> {}
+impl<E> DebugKind for Wrap<'_, E> {}
+
+/// An error that can be put into words in one way at least; only here to say what to do where there is none.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` says nothing, and the error of a task has to say why the task failed",
+    label = "the error `{Self}` has no words",
+    note = "add `#[derive(Debug)]` to `{Self}`, or implement `Display` or `std::error::Error` for it"
+)]
+pub trait Words {
+    /// All that it says.
+    fn words(self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Debug> Words for E {
+    fn words(self) -> String {
+        format!("{self:?}")
+    }
+}
 
 /// The three ways to write an error in a box.
 pub trait AsError {
@@ -213,7 +231,7 @@ impl IsDisplay {
 
 impl IsDebug {
     /// As a programmer sees it.
-    pub fn failure<E: Debug>(self, error: E) -> Failure {
-        Failure::without_place(format!("{error:?}"))
+    pub fn failure<E: Words>(self, error: E) -> Failure {
+        Failure::without_place(error.words())
     }
 }

@@ -44,6 +44,15 @@ fn tags_that_are_no_strings() {}
 #[task(after = empty_name)]
 fn after_without_list() {}
 
+#[task(after(empty_name, "other"))]
+fn after_in_parentheses() {}
+
+#[task(name("x"))]
+fn name_in_parentheses() {}
+
+#[task(colour("red"))]
+fn unknown_key_in_parentheses() {}
+
 #[task(after = [5, ""])]
 fn after_that_are_no_tasks() {}
 

@@ -15,6 +15,12 @@ fn borrowed_value(user: &Vec<u8>) {}
 fn mutable_context(ctx: &mut Context) {}
 
 #[task]
+fn owned_context(ctx: Context) {}
+
+#[task]
+fn owned_state(state: task_abi::State) {}
+
+#[task]
 fn pattern((a, b): (u8, u8)) {}
 
 #[task]
