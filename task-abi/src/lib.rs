@@ -1,16 +1,16 @@
-//! What a task library for tdrun compiles against: the C contract in [`raw`], and everything else for authors in Rust.
-//! Knows nothing of how tdrun selects, orders or shows tasks; a library may be older or newer than the tdrun that runs it.
+//! Makes tasks for tdrun of functions: put [`#[task]`](macro@task) on them, build the library, and `tdrun libmine.so` runs
+//! them in parallel, each after those that it depends on. Knows nothing of how tdrun selects, orders or shows them.
 //!
 //! # A library
 //!
-//! A task library is a `cdylib`. Its `Cargo.toml` needs
+//! `cargo new --lib mine`, beside a clone of tdrun. Its `Cargo.toml` needs
 //!
 //! ```toml
 //! [lib]
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! task-abi = "0.1"
+//! task-abi = { path = "../tdrun/task-abi" }
 //! serde = { version = "1", features = ["derive"] }   # for results of your own types
 //! log = "0.4"                                        # for what the tasks have to tell
 //! ```
@@ -105,8 +105,12 @@
 //! | a panic, `assert!` | fails, with message and place; nothing is printed |
 //! | [`skip("why")`](skip), `Err(Skip::new("why"))?` | skips itself, which counts as passed for its dependents |
 //!
-//! `?` works on every error with [`Result`], which is that of [`Failure`]; `anyhow::Result`, `Result<T, Box<dyn Error>>`,
-//! `Result<T, String>` and aliases of any of them do as well.
+//! [`skip`] ends the task where it stands and never returns: its type is `!`, so it needs no `return`, and fits where a
+//! value is expected.
+//!
+//! `?` works on every error with [`Result`], which is that of [`Failure`], and the place of the failure is then the line of
+//! the `?`. `anyhow::Result`, `Result<T, Box<dyn Error>>`, `Result<T, String>` and aliases of any of them do as well; their
+//! errors carry no place, so the failure has that of the task.
 //!
 //! ```
 //! use std::error::Error;
@@ -121,14 +125,14 @@
 //!
 //! #[task]
 //! fn listen() -> Result<u16, Box<dyn Error>> {
-//!     let listener = std::net::TcpListener::bind("localhost:0")?;
+//!     let listener = std::net::TcpListener::bind("localhost:0")?; // fails with the place of `listen`
 //!     Ok(listener.local_addr()?.port())
 //! }
 //!
 //! #[task]
 //! fn render() {
 //!     if std::env::var_os("DISPLAY").is_none() {
-//!         skip("needs a display");
+//!         skip("needs a display"); // never returns
 //!     }
 //! }
 //! ```
@@ -150,6 +154,7 @@
 //!         _ => "http://localhost",
 //!     };
 //!     state.set("url", url)?;
+//!     state.set("attempts", 3)?; // anything that is `Serialize`, by value or by reference
 //!     Ok(())
 //! }
 //!
@@ -160,7 +165,7 @@
 //!         calls.push(url.clone());
 //!         calls
 //!     })?;
-//!     let _alone = ctx.lock("printer")?; // no other task holds it at the same time
+//!     let _guard = ctx.lock("printer")?; // no other task holds it at the same time
 //!     Ok(())
 //! }
 //!
@@ -170,6 +175,9 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! A lock is held as long as the variable is there that its guard is kept in. One that is kept in none, as by
+//! `let _ = ctx.lock("printer")?;`, is released at once.
 //!
 //! # Threads
 //!
@@ -196,7 +204,8 @@
 //!
 //! # Without the `author` feature
 //!
-//! `default-features = false` leaves only [`raw`]: for hosts, and for libraries that write their table by hand and export
+//! Below all this is a C contract, [`raw`], by which a library may be older or newer than the tdrun that runs it.
+//! `default-features = false` leaves only that: for hosts, and for libraries that write their table by hand and export
 //! `tdrun_entry_v1` themselves.
 
 pub mod raw;
