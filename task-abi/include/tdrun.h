@@ -1,7 +1,8 @@
 /* tdrun.h: the contract between tdrun and a task library.
  *
  * A task library is a shared object that exports one function, tdrun_entry_v1. It returns a table of tasks; tdrun checks
- * the table, copies it, and runs the tasks as a dependency graph on a pool of threads. A whole library:
+ * the table, copies it, and runs the tasks as a dependency graph on a pool of threads. Needs C99 or newer; C++ has
+ * tdrun.hpp. A whole library, beside a clone of tdrun:
  *
  *     #include "tdrun.h"
  *
@@ -25,7 +26,7 @@
  *
  *     TD_LIBRARY(tasks)
  *
- *     cc -shared -fPIC -o libgreet.so greet.c && tdrun libgreet.so
+ *     cc -shared -fPIC -I../tdrun/task-abi/include -o libgreet.so greet.c && tdrun libgreet.so
  *
  * VERSION. Magic, major and minor stand first in the table and never move. A host refuses a table of another major
  * version. Minor versions only append.
@@ -45,11 +46,11 @@
  * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it
  * points to, must stay valid and unchanged until the process ends; libraries are never unloaded.
  *
- * THREADS. The entry function is called once, before anything else of the library. setup, the tasks and teardown are
- * called on threads of the host: setup before the first task and teardown after the last, each alone; tasks at the same
- * time as other tasks, but no task at the same time as itself. Host functions may be called from any thread, also from
- * threads that the task has made, for as long as the context is live: from the call of a task (or hook) until that call
- * returns. Later calls do nothing and return TD_E_STALE; they are safe.
+ * THREADS. The entry function is called once, before anything else of the library but its constructors. setup, the tasks
+ * and teardown are called on threads of the host: setup before the first task and teardown after the last, each alone;
+ * tasks at the same time as other tasks, but no task at the same time as itself. Host functions may be called from any
+ * thread, also from threads that the task has made, for as long as the context is live: from the call of a task (or hook)
+ * until that call returns. Later calls do nothing and return TD_E_STALE; they are safe.
  *
  * ERRORS. A function of the library never lets an exception, a panic or a longjmp cross into the host: that ends the
  * process. C++ libraries wrap their tasks with tdrun.hpp; the Rust crate task-abi does it by itself.
@@ -90,7 +91,7 @@ extern "C" {
 #define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
 #define TD_E_DEADLOCK (-8) /* waiting for this lock would never end */
 #define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
-#define TD_E_CANCELLED (-10) /* the run was stopped while the call waited */
+#define TD_E_CANCELLED (-10) /* the run was stopped by force while the call waited */
 
 /* ---- Strings --------------------------------------------------------------------------------------------------- */
 
@@ -182,7 +183,7 @@ typedef struct td_host {
     /* Waits for the named lock and takes it for the task. Re-entrant: a task may take a lock it holds again, from any of
      * its threads, and has to release it as often. Whatever is still held when the task ends is released then.
      * TD_E_DEADLOCK: the holder waits, itself or over others, for a lock of this task. TD_E_CANCELLED: the run was
-     * stopped by force while waiting. [any thread] */
+     * stopped by force while waiting, as by a second Ctrl-C; the first one wakes nobody. [any thread] */
     int32_t (*lock)(td_ctx ctx, td_str name);
 
     /* Releases the named lock. TD_E_NOTFOUND: the task does not hold it. [any thread] */
@@ -246,8 +247,9 @@ typedef struct td_table {
     /* The library's name in `library::task`; empty: its file name without `lib` and the ending. */
     td_str name;
 
-    /* setup runs before the first task; where it does not return TD_OK, no task runs. teardown runs after the last, also
-     * where tasks or setup failed or the run was stopped. Either may be null. */
+    /* setup runs before the first task; where it does not return TD_OK, no task runs: TD_SKIP skips them all. teardown
+     * runs after the last, also where tasks or setup failed or the run was stopped, but not after a second Ctrl-C. Either
+     * may be null. */
     td_run_fn setup;
     td_run_fn teardown;
     void *user; /* handed to both as it is */
@@ -265,15 +267,17 @@ typedef struct td_table {
 #define TD_EXPORT
 #endif
 
-/* The one function that a library exports. `host` is valid until the process ends. Called once, before anything else; it
- * should only hand out the table: looking at a library (tdrun --list) calls it too. Null refuses to be loaded. */
+/* The one function that a library exports. `host` is valid until the process ends. Called once, before anything else but
+ * the constructors of the library; it should only hand out the table: looking at a library (tdrun --list) calls it too.
+ * Null refuses to be loaded. */
 TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host);
 
 /* ---- Writing a table in C -------------------------------------------------------------------------------------- */
 
-#ifndef __cplusplus /* C++ has tdrun.hpp */
+#ifndef __cplusplus /* in C++: TD_FN and TD_CPP_LIBRARY of tdrun.hpp */
 
-/* TD_TASK(function, .doc = TD_STR("…"), TD_AFTER(TD_STR("a"), TD_STR("b")), …): a task named as its function. */
+/* TD_TASK(function, .doc = TD_STR("…"), TD_AFTER(TD_STR("a"), TD_STR("b")), …): a task named as its function.
+ * C++: use tdrun.hpp. */
 #define TD_TASK(...) TD_TASK_(__VA_ARGS__, .reserved = 0)
 #define TD_TASK_(function, ...)                                                                                        \
     {.size = sizeof(td_task),                                                                                          \
@@ -287,9 +291,11 @@ TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host);
 #define TD_AFTER(...) .after = TD_LIST_(__VA_ARGS__), .after_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
 #define TD_TAGS(...) .tags = TD_LIST_(__VA_ARGS__), .tag_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
 
-/* TD_LIBRARY(tasks), TD_LIBRARY(tasks, .setup = f, …): exports the array `tasks` of td_task. */
+/* TD_LIBRARY(tasks), TD_LIBRARY(tasks, .setup = f, …): exports the array `tasks` of td_task. It has to be the array,
+ * whose size is known, and not a pointer to it. */
 #define TD_LIBRARY(...) TD_LIBRARY_(__VA_ARGS__, .magic = TD_MAGIC)
 #define TD_LIBRARY_(array, ...)                                                                                        \
+    typedef char td_library_takes_an_array_of_td_task[sizeof(array) % sizeof(td_task) == 0 ? 1 : -1];                  \
     TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {                                                    \
         static const td_table table = {.major = TD_MAJOR,                                                              \
                                        .minor = TD_MINOR,                                                              \
@@ -318,7 +324,10 @@ TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host);
         if (!(condition)) return TD_FAILED(host, ctx, "check failed: " #condition);                                    \
     } while (0)
 
-#define TD_INFO(host, ctx, text) ((host)->log((ctx), TD_LOG_INFO, td_s(""), td_s(text), td_s(__FILE__), __LINE__))
+/* Sends a text to the log of the run with the place of this line; `level` is one of TD_LOG_ERROR to TD_LOG_TRACE. */
+#define TD_LOG(host, ctx, level, text)                                                                                 \
+    ((host)->log((ctx), (level), td_s(""), td_s(text), td_s(__FILE__), __LINE__))
+#define TD_INFO(host, ctx, text) TD_LOG(host, ctx, TD_LOG_INFO, text)
 
 /* Sets a result that is a string, or any JSON text. Both return TD_OK or an error, so a task can end with them. */
 static inline int32_t td_result_text(const td_host *host, td_ctx ctx, const char *text) {

@@ -1,6 +1,6 @@
 /* tdrun.hpp: task libraries in C++11 and later. Read tdrun.h first; it is the contract, and all of it can be used as well.
  *
- * A whole library:
+ * A whole library, beside a clone of tdrun:
  *
  *     #include "tdrun.hpp"
  *
@@ -17,12 +17,13 @@
  *         library.task(TD_FN(check)).after("greet").tag("smoke");
  *     }
  *
- *     c++ -shared -fPIC -o libgreet.so greet.cpp && tdrun libgreet.so
+ *     c++ -shared -fPIC -I../tdrun/task-abi/include -o libgreet.so greet.cpp && tdrun libgreet.so
  *
  * EXCEPTIONS never reach the host: every task that is declared with TD_FN runs inside of td::guard, which turns an
  * exception into the failure of the task. Its what(), and those of nested exceptions (std::throw_with_nested), are the
- * message; an exception that is no std::exception is an "unknown exception". td::failure carries file and line, too;
- * td::skipped skips the task. A thread that a task makes has to catch by itself, as everywhere in C++.
+ * message; an exception that is no std::exception is an "unknown exception". td::failure carries file and line, too, and
+ * any other failure has the place where the task is declared; td::skipped skips the task. A thread that a task makes has
+ * to catch by itself, as everywhere in C++.
  *
  * STRINGS go in and out as std::string, UTF-8. A value is text unless a name says _json; text stands for itself, JSON is
  * JSON text, as in tdrun.h.
@@ -134,8 +135,12 @@ inline const char *reason(int32_t code) noexcept {
     }
 }
 
+inline void check(int32_t code, const std::string &what) {
+    if (code != TD_OK) throw error(code, what + ": " + reason(code));
+}
+
 inline void check(int32_t code, const char *what, const std::string &name) {
-    if (code != TD_OK) throw error(code, std::string(what) + " `" + name + "`: " + reason(code));
+    if (code != TD_OK) check(code, std::string(what) + " `" + name + "`");
 }
 
 /* The chain of nested exceptions, a line each. */
@@ -190,9 +195,10 @@ class context {
     /* The task should stop soon, or has ended. */
     bool cancelled() const noexcept { return host_->cancelled(ctx_) != 0; }
 
-    /* The log of the run. */
-    void log(uint32_t level, const std::string &message) const noexcept {
-        if (level <= host_->log_level()) host_->log(ctx_, level, td_s(""), detail::str(message), td_s(""), 0);
+    /* The log of the run. TD_LOG_HERE(ctx, TD_LOG_INFO, message) tells the place, too. */
+    void log(uint32_t level, const std::string &message, const char *file = nullptr, uint32_t line = 0) const noexcept {
+        if (level <= host_->log_level())
+            host_->log(ctx_, level, td_s(nullptr), detail::str(message), td_s(file), line);
     }
     void debug(const std::string &message) const noexcept { log(TD_LOG_DEBUG, message); }
     void info(const std::string &message) const noexcept { log(TD_LOG_INFO, message); }
@@ -201,10 +207,10 @@ class context {
 
     /* What the task returns to its dependents; a task may as well return a std::string. */
     void set_result(const std::string &text) const {
-        detail::check(host_->result_set(ctx_, TD_TEXT, detail::str(text)), "result", text);
+        detail::check(host_->result_set(ctx_, TD_TEXT, detail::str(text)), "the result");
     }
     void set_result_json(const std::string &json) const {
-        detail::check(host_->result_set(ctx_, TD_JSON, detail::str(json)), "result", json);
+        detail::check(host_->result_set(ctx_, TD_JSON, detail::str(json)), "the result");
     }
 
     /* The result of a task; name the task in after(). The first throws where there is none, the second returns false. */
@@ -275,6 +281,9 @@ class context {
     td_ctx ctx_;
 };
 
+/* Sends a message to the log of the run with the place of this line; `level` is one of TD_LOG_ERROR to TD_LOG_TRACE. */
+#define TD_LOG_HERE(ctx, level, message) ((ctx).log((level), (message), __FILE__, static_cast<uint32_t>(__LINE__)))
+
 /* ---- The guard ---------------------------------------------------------------------------------------------------------- */
 
 namespace detail {
@@ -310,7 +319,7 @@ inline int32_t failed(const td_host *host, td_ctx ctx, const std::string &messag
 inline int32_t failed_by_exception(const td_host *host, td_ctx ctx) noexcept {
     try {
         std::string message;
-        const char *file = "";
+        const char *file = nullptr; /* the host then takes the place where the task is declared */
         uint32_t line = 0;
         try {
             throw;
@@ -328,7 +337,7 @@ inline int32_t failed_by_exception(const td_host *host, td_ctx ctx) noexcept {
         }
         return failed(host, ctx, message, file, line);
     } catch (...) {
-        host->fail(ctx, td_s("out of memory"), td_s(""), 0);
+        host->fail(ctx, td_s("out of memory"), td_s(nullptr), 0);
         return TD_FAIL;
     }
 }
@@ -450,9 +459,9 @@ class library {
         tasks_.emplace_back(f);
         return tasks_.back();
     }
-    /* Runs before the first task; where it does not pass, no task runs. */
+    /* Runs before the first task; where it does not pass, or skips itself, no task runs. */
     void setup(const function &f) { table_.setup = f.run; }
-    /* Runs after the last task, whatever became of it. */
+    /* Runs after the last task, whatever became of it, but not after a second Ctrl-C. */
     void teardown(const function &f) { table_.teardown = f.run; }
     /* The library's name in `library::task`; else from its file name. */
     void name(std::string text) { name_ = std::move(text); }

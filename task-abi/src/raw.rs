@@ -39,7 +39,7 @@ pub const E_CHANGED: i32 = -7;
 pub const E_DEADLOCK: i32 = -8;
 /// `TD_E_SPACE`: the caller's buffer is too small.
 pub const E_SPACE: i32 = -9;
-/// `TD_E_CANCELLED`: the run was stopped while the call waited.
+/// `TD_E_CANCELLED`: the run was stopped by force while the call waited.
 pub const E_CANCELLED: i32 = -10;
 
 /// `TD_LOG_OFF` to `TD_LOG_TRACE`.

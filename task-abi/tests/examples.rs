@@ -218,4 +218,24 @@ fn whatever_a_cpp_task_throws_stops_at_the_guard() {
     assert_eq!(library.run("a_skip"), Ended::Skipped("no paper".to_owned()));
     assert_eq!(library.run("a_status"), Ended::Odd(17));
     assert_eq!(library.run("renamed"), Ended::passed(json!("null or none")));
+
+    library.limit_results(4);
+    let refused = library.run("a_result");
+    assert_eq!(refused.message(), "the result: larger than 64 MiB");
+}
+
+#[test]
+fn a_cpp_task_logs_with_the_place_of_the_line() {
+    if cpp::is_missing() {
+        return;
+    }
+    let (_dir, path) = build_c("c++", "task-abi/tests/fixtures/throws.cpp");
+    let library = Library::load(&path);
+    assert_eq!(library.run("a_record"), Ended::Passed(None));
+    let source = include_str!("fixtures/throws.cpp");
+    let index = source.lines().position(|line| line.contains("TD_LOG_HERE"));
+    let line = index.expect("the fixture has the line") + 1;
+    assert_eq!(library.log_place(), format!("throws.cpp:{line}"));
+    let log: Vec<_> = library.take_log().into_iter().map(|r| r.message).collect();
+    assert_eq!(log, ["low on paper"]);
 }

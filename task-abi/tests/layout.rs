@@ -301,6 +301,34 @@ fn a_c_library_compiles_without_a_warning() {
 }
 
 #[test]
+fn a_pointer_where_td_library_takes_an_array_does_not_compile() {
+    let array = r#"
+        #include "tdrun.h"
+        static int32_t run(const td_host *host, td_ctx ctx, void *user) {
+            (void)user;
+            TD_LOG(host, ctx, TD_LOG_WARN, "a pointer has no size");
+            return TD_OK;
+        }
+        static const td_task array[] = {TD_TASK(run)};
+        #define TASKS array
+        TD_LIBRARY(TASKS)
+    "#;
+    let arguments = ["-std=c99", "-shared", "-fPIC"];
+    compile_text("cc", "array.c", array, &arguments);
+    let pointer = array.replace("#define TASKS array", "#define TASKS (&array[0])");
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("pointer.c");
+    fs::write(&source, pointer).unwrap();
+    let Output { status, stderr, .. } = run("cc", &arguments, &source, &dir.path().join("out"));
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(!status.success());
+    assert!(
+        stderr.contains("td_library_takes_an_array_of_td_task"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_cpp_library_compiles_without_a_warning() {
     if cpp::is_missing() {
         return;
@@ -384,10 +412,14 @@ fn compile_text(compiler: &str, name: &str, text: &str, arguments: &[&str]) {
 }
 
 fn compile(compiler: &str, arguments: &[&str], source: &Path, out: &Path) {
+    let Output { status, stderr, .. } = run(compiler, arguments, source, out);
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{compiler} {arguments:?}:\n{stderr}");
+}
+
+fn run(compiler: &str, arguments: &[&str], source: &Path, out: &Path) -> Output {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     let mut command = Command::new(compiler);
     command.args(arguments).arg("-I").arg(include);
-    let Output { status, stderr, .. } = command.arg("-o").args([out, source]).output().unwrap();
-    let stderr = String::from_utf8_lossy(&stderr);
-    assert!(status.success(), "{compiler} {arguments:?}:\n{stderr}");
+    command.arg("-o").args([out, source]).output().unwrap()
 }

@@ -54,6 +54,8 @@ struct World {
     /// How often locks were taken and released.
     lock_calls: Vec<String>,
     log: Vec<Record>,
+    /// `file:line` of the last record.
+    log_place: String,
     max_result: usize,
 }
 
@@ -244,6 +246,12 @@ impl Library {
         world(|world| std::mem::take(&mut world.log))
     }
 
+    /// `file:line` of the last record, without the directories.
+    #[expect(clippy::unused_self, reason = "there is one host")]
+    pub(crate) fn log_place(&self) -> String {
+        world(|world| world.log_place.clone())
+    }
+
     #[expect(clippy::unused_self, reason = "there is one host")]
     pub(crate) fn lock_calls(&self) -> Vec<String> {
         world(|world| world.lock_calls.clone())
@@ -268,11 +276,8 @@ fn call(run: raw::RunFn, user: *mut c_void) -> Ended {
         raw::OK => Ended::Passed(told.result),
         raw::FAIL => {
             let (message, file, line) = told.failure.unwrap_or_default();
-            let file = Path::new(&file).file_name().unwrap_or_default().display();
-            Ended::Failed {
-                message,
-                place: format!("{file}:{line}"),
-            }
+            let place = place(&file, line);
+            Ended::Failed { message, place }
         }
         raw::SKIP => Ended::Skipped(told.skip.unwrap_or_default()),
         other => Ended::Odd(other),
@@ -296,6 +301,12 @@ fn task(raw: &raw::Task) -> Task {
         run: raw.run.expect("the task has a function"),
         user: raw.user,
     }
+}
+
+/// `file:line`, without the directories.
+fn place(file: &str, line: u32) -> String {
+    let file = Path::new(file).file_name().unwrap_or_default().display();
+    format!("{file}:{line}")
 }
 
 fn text(s: Str) -> String {
@@ -334,11 +345,13 @@ unsafe extern "C" fn log(
     level: u32,
     target: Str,
     message: Str,
-    _file: Str,
-    _line: u32,
+    file: Str,
+    line: u32,
 ) -> i32 {
     let (target, message) = (text(target), text(message));
+    let place = place(&text(file), line);
     world(|world| {
+        world.log_place = place;
         world.log.push(Record {
             of_task: world.live == Some(ctx),
             level,
