@@ -3,21 +3,21 @@
 //! Knows owners only as numbers. A wait that would close a circle is refused, so no set of owners can wait for good.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::task::Refused;
 
-/// Who holds and who waits. Fair: a lock goes to those who wait for it in the order in which they came.
+/// Who holds and who waits. Fair: a lock is handed to those who wait for it in the order in which they came, and only who
+/// gets it is woken.
 #[derive(Default)]
 pub struct Locks {
     table: Mutex<Table>,
-    released: Condvar,
 }
 
 #[derive(Default)]
 struct Table {
     held: HashMap<Box<str>, Held>,
-    /// Which lock an owner waits for. An owner with several threads may wait for several.
+    /// In the order in which they came. An owner with several threads may wait for several locks.
     waiting: Vec<Waiting>,
     next_ticket: u64,
     closed: bool,
@@ -32,6 +32,7 @@ struct Waiting {
     ticket: u64,
     owner: u64,
     name: Box<str>,
+    turn: Arc<Condvar>,
 }
 
 impl Locks {
@@ -41,41 +42,34 @@ impl Locks {
     /// [`Refused::Cancelled`] once [`Locks::close`] was called.
     pub fn lock(&self, owner: u64, name: &str) -> Result<(), Refused> {
         let mut table = self.locked();
-        if table.try_take(owner, name, u64::MAX) {
+        if table.try_take(owner, name) {
             return Ok(());
         }
         if table.would_deadlock(owner, name) {
             return Err(Refused::Deadlock);
         }
-        let ticket = table.enqueue(owner, name);
-        loop {
+        let (ticket, turn) = table.enqueue(owner, name);
+        while table.is_waiting(ticket) {
             if table.closed {
-                table.dequeue(ticket);
+                table.waiting.retain(|waiting| waiting.ticket != ticket);
                 return Err(Refused::Cancelled);
             }
-            if table.try_take(owner, name, ticket) {
-                table.dequeue(ticket);
-                // Another thread of this owner may wait behind somebody else: it may come in now.
-                self.released.notify_all();
-                return Ok(());
-            }
-            table = self
-                .released
-                .wait(table)
-                .unwrap_or_else(PoisonError::into_inner);
+            table = turn.wait(table).unwrap_or_else(PoisonError::into_inner);
         }
+        Ok(())
     }
 
     /// Releases the lock once.
     pub fn unlock(&self, owner: u64, name: &str) -> Result<(), Refused> {
         let mut table = self.locked();
-        match table.held.get_mut(name) {
-            Some(held) if held.owner == owner => held.depth -= 1,
-            _ => return Err(Refused::NotFound),
-        }
-        if table.held[name].depth == 0 {
+        let held = table.held.get_mut(name);
+        let Some(held) = held.filter(|held| held.owner == owner) else {
+            return Err(Refused::NotFound);
+        };
+        held.depth -= 1;
+        if held.depth == 0 {
             table.held.remove(name);
-            self.released.notify_all();
+            table.hand_on(name);
         }
         Ok(())
     }
@@ -83,17 +77,20 @@ impl Locks {
     /// Releases all that `owner` still holds, however often it took it.
     pub fn release(&self, owner: u64) {
         let mut table = self.locked();
-        let before = table.held.len();
-        table.held.retain(|_, held| held.owner != owner);
-        if table.held.len() < before {
-            self.released.notify_all();
+        let released = table.held.extract_if(|_, held| held.owner == owner);
+        let released: Vec<_> = released.map(|(name, _)| name).collect();
+        for name in released {
+            table.hand_on(&name);
         }
     }
 
     /// Ends all waiting, for good: the run is being left.
     pub fn close(&self) {
-        self.locked().closed = true;
-        self.released.notify_all();
+        let mut table = self.locked();
+        table.closed = true;
+        for waiting in &table.waiting {
+            waiting.turn.notify_one();
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, Table> {
@@ -102,37 +99,50 @@ impl Locks {
 }
 
 impl Table {
-    /// Takes the lock if `owner` holds it already, or if it is free and nobody waits who came before `ticket`.
-    fn try_take(&mut self, owner: u64, name: &str, ticket: u64) -> bool {
+    /// Takes the lock if it is free or `owner` holds it already. Nobody waits for a free lock: it is handed on at once.
+    fn try_take(&mut self, owner: u64, name: &str) -> bool {
         if let Some(held) = self.held.get_mut(name) {
             let mine = held.owner == owner;
             held.depth += usize::from(mine);
             return mine;
         }
-        let first_in_line = !self
-            .waiting
-            .iter()
-            .any(|w| *w.name == *name && w.ticket < ticket);
-        if first_in_line {
-            self.held.insert(name.into(), Held { owner, depth: 1 });
-        }
-        first_in_line
+        self.held.insert(name.into(), Held { owner, depth: 1 });
+        true
     }
 
-    fn enqueue(&mut self, owner: u64, name: &str) -> u64 {
-        let ticket = self.next_ticket;
+    /// Gives a lock that has become free to who came first, and to all threads of that owner that wait for it.
+    fn hand_on(&mut self, name: &str) {
+        let first = self.waiting.iter().find(|waiting| *waiting.name == *name);
+        let Some(owner) = first.map(|waiting| waiting.owner) else {
+            return;
+        };
+        let mut depth = 0;
+        self.waiting.retain(|waiting| {
+            let gets_it = waiting.owner == owner && *waiting.name == *name;
+            if gets_it {
+                depth += 1;
+                waiting.turn.notify_one();
+            }
+            !gets_it
+        });
+        self.held.insert(name.into(), Held { owner, depth });
+    }
+
+    fn enqueue(&mut self, owner: u64, name: &str) -> (u64, Arc<Condvar>) {
+        let (ticket, name, turn) = (self.next_ticket, name.into(), Arc::default());
         self.next_ticket += 1;
-        let name = name.into();
-        self.waiting.push(Waiting {
+        let waiting = Waiting {
             ticket,
             owner,
             name,
-        });
-        ticket
+            turn: Arc::clone(&turn),
+        };
+        self.waiting.push(waiting);
+        (ticket, turn)
     }
 
-    fn dequeue(&mut self, ticket: u64) {
-        self.waiting.retain(|waiting| waiting.ticket != ticket);
+    fn is_waiting(&self, ticket: u64) -> bool {
+        self.waiting.iter().any(|waiting| waiting.ticket == ticket)
     }
 
     /// Follows holder → what it waits for → its holder …; meeting `owner` again means that nobody would ever move.
@@ -206,12 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn a_free_lock_goes_to_who_came_first() {
+    fn a_lock_is_handed_to_who_came_first() {
         let mut table = Table::default();
-        let (first, second) = (table.enqueue(1, "a"), table.enqueue(2, "a"));
-        assert!(!table.try_take(3, "a", u64::MAX), "it does not wait at all");
-        assert!(!table.try_take(2, "a", second));
-        assert!(table.try_take(1, "a", first));
+        assert!(table.try_take(0, "a"));
+        let ((first, _), (second, _)) = (table.enqueue(1, "a"), table.enqueue(2, "a"));
+        table.held.remove("a");
+        table.hand_on("a");
+        assert!(!table.is_waiting(first) && table.is_waiting(second));
+        assert!(!table.try_take(3, "a"), "it is never free in between");
+        assert!(table.try_take(1, "a"));
     }
 
     #[test]
