@@ -199,7 +199,10 @@ impl TermLike for Screen {
         self.0.print("\r\x1b[2K")
     }
 
+    /// The cursor then waits at the left: a terminal echoes `^C` where it stands, and at the right end of the line that would
+    /// wrap, and the next drawing would miss its first line.
     fn flush(&self) -> io::Result<()> {
+        self.0.print("\r")?;
         self.0.flush()
     }
 }
@@ -327,5 +330,14 @@ mod tests {
         live.drawn = Instant::now().checked_sub(INTERVAL);
         live.tick().unwrap();
         assert_ne!(term.contents(), before);
+    }
+
+    #[test]
+    fn between_drawings_the_cursor_waits_at_the_left() {
+        let captured = Captured::new();
+        let screen = Screen(captured.stream.clone());
+        screen.write_str("2/6").unwrap();
+        screen.flush().unwrap();
+        assert_eq!(captured.text(), "2/6\r");
     }
 }
