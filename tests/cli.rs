@@ -390,6 +390,19 @@ TD_LIBRARY(tasks, .setup = setup)
 }
 
 #[test]
+fn the_command_that_repeats_a_failure_has_all_that_gave_state() {
+    let source = "FAIL(a, \"no\") static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
+    let outcome = tdrun("libx.so -j1 --set log=1 --state-file=s.json --who=me")
+        .arg("--name=two words")
+        .library("x", source)
+        .file("s.json", "{}")
+        .run();
+    let rerun =
+        "    rerun: tdrun libx.so::a --who=me '--name=two words' --set=log=1 --state-file=s.json\n";
+    assert!(outcome.stderr.contains(rerun), "{}", outcome.stderr);
+}
+
+#[test]
 fn standard_input_is_empty_for_tasks() {
     let source = "TASK(reads) { return getchar() == EOF ? TD_OK : TD_FAIL; }
         static const td_task tasks[] = { TD_TASK(reads) }; TD_LIBRARY(tasks)";

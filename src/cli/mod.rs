@@ -44,7 +44,7 @@ pub struct Options {
     pub state_file: Option<PathBuf>,
     /// Tasks with the results given for them.
     pub results: Vec<(String, String)>,
-    /// State keys and results as typed, for commands to type again.
+    /// What gives state and results, as typed, for commands to type again.
     pub typed: Vec<String>,
     /// How many threads; none means as many as are useful.
     pub workers: Option<NonZeroUsize>,
@@ -85,6 +85,11 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
     };
     for word in &args.set {
         assignments.take_set(word)?;
+    }
+    if let Some(path) = &args.state_file {
+        assignments
+            .typed
+            .push(format!("--state-file={}", path.display()));
     }
     let targets = args
         .targets
