@@ -320,19 +320,25 @@ fn a_result_can_be_made_up() {
     let source = r#"
 TASK(a) { return td_result_text(host, ctx, "real"); }
 TASK(b) {
-    char text[64];
-    int32_t status = td_result_copy(host, ctx, "a", text, sizeof text);
-    if (status != TD_OK) return TD_FAILED(host, ctx, "no result of a");
+    char text[8];
+    TD_REQUIRE_RESULT(host, ctx, "a", text, sizeof text);
     return TD_FAILED(host, ctx, text);
 }
 static const td_task tasks[] = { TD_TASK(a), TD_TASK(b, TD_AFTER(TD_STR("a"))) };
 TD_LIBRARY(tasks)
 "#;
     for (args, message) in [
-        ("libx.so::b", "no result of a (x.c:6)"),
-        ("libx.so::b --result-a=x", "x (x.c:7)"),
-        ("libx.so --result-a=x", "real (x.c:7)"),
-        ("libx.so --result-x::a=y --tags=", "real (x.c:7)"),
+        (
+            "libx.so::b",
+            "no result of `a` (it did not run, did not pass, or returned nothing); give one with `--result-a=VALUE`, or run it too: `--with-deps` (x.c:5)",
+        ),
+        (
+            "libx.so::b --result-a=12345678",
+            "the result of `a` is longer than the buffer for it (x.c:5)",
+        ),
+        ("libx.so::b --result-a=x", "x (x.c:6)"),
+        ("libx.so --result-a=x", "real (x.c:6)"),
+        ("libx.so --result-x::a=y --tags=", "real (x.c:6)"),
     ] {
         let outcome = tdrun(args).library("x", source).run();
         assert_eq!(outcome.status, 1);

@@ -27,7 +27,7 @@ static int32_t greet(const td_host *host, td_ctx ctx, void *user) {
 static int32_t be_polite(const td_host *host, td_ctx ctx, void *user) {
     char greeting[80];
     (void)user;
-    TD_CHECK(host, ctx, td_result_copy(host, ctx, "greet", greeting, sizeof greeting) == TD_OK);
+    TD_REQUIRE_RESULT(host, ctx, "greet", greeting, sizeof greeting);
     TD_CHECK(host, ctx, strncmp(greeting, "hello, ", 7) == 0);
     return TD_OK;
 }

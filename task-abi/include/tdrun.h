@@ -14,7 +14,7 @@
  *     static int32_t check(const td_host *host, td_ctx ctx, void *user) {
  *         char text[64];
  *         (void)user;
- *         TD_CHECK(host, ctx, td_result_copy(host, ctx, "greet", text, sizeof text) == TD_OK);
+ *         TD_REQUIRE_RESULT(host, ctx, "greet", text, sizeof text);
  *         TD_CHECK(host, ctx, strcmp(text, "hello") == 0);
  *         return TD_OK;
  *     }
@@ -60,6 +60,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -372,6 +373,31 @@ static inline int32_t td_state_copy(const td_host *host, td_ctx ctx, const char 
     int32_t status = host->state_get(ctx, td_s(key), TD_TEXT, td_copy_to_buffer, &buffer);
     return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
 }
+
+/* As td_result_copy, but a missing result becomes the failure of this task, with what to do about it. */
+static inline int32_t td_require_result(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity,
+                                        const char *file, uint32_t line) {
+    char why[512];
+    int32_t status = td_result_copy(host, ctx, task, out, capacity);
+    if (status == TD_OK) return TD_OK;
+    if (status == TD_E_NOTFOUND)
+        snprintf(why, sizeof why,
+                 "no result of `%.128s` (it did not run, did not pass, or returned nothing); give one with "
+                 "`--result-%.128s=VALUE`, or run it too: `--with-deps`",
+                 task, task);
+    else if (status == TD_E_SPACE)
+        snprintf(why, sizeof why, "the result of `%.128s` is longer than the buffer for it", task);
+    else
+        snprintf(why, sizeof why, "the result of `%.128s` cannot be read: error %d", task, (int)status);
+    (void)host->fail(ctx, td_s(why), td_s(file), line);
+    return TD_FAIL;
+}
+
+/* Copies the result of a task that this one comes after, or returns from this one as failed. */
+#define TD_REQUIRE_RESULT(host, ctx, task, out, capacity)                                                              \
+    do {                                                                                                               \
+        if (td_require_result(host, ctx, task, out, capacity, __FILE__, __LINE__) != TD_OK) return TD_FAIL;            \
+    } while (0)
 
 #ifdef __cplusplus
 }
