@@ -288,7 +288,8 @@ pub trait Host: Send + Sync {
         expected: Option<Json>,
         value: Option<Json>,
     ) -> Result<(), Refused>;
-    /// Waits for a named lock and takes it, re-entrantly; released at the end of the call of the action at the latest.
+    /// Waits for a named lock and takes it, re-entrantly; released at the end of the call of the action at the latest; what is granted to
+    /// a thread that the action has left behind is taken back.
     fn lock(&self, name: &str) -> Result<(), Refused>;
     /// Releases a named lock once.
     fn unlock(&self, name: &str) -> Result<(), Refused>;

@@ -60,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("object", &["library"]),
     ("petgraph", &["graph"]),
     ("quick_junit", &["report"]),
-    ("rustix", &["report", "stream"]),
+    ("rustix", &["library", "report", "stream"]),
     ("shlex", &["report"]),
     ("signal_hook", &["interrupt"]),
     ("strsim", &["cli", "error"]),

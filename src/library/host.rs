@@ -288,13 +288,10 @@ unsafe extern "C" fn lock(ctx: Ctx, name_of_lock: Str) -> i32 {
         let host = context::host(ctx)?;
         // SAFETY: by the contract the text is readable during the call.
         let name = unsafe { name(name_of_lock)? };
-        host.lock(name)?;
-        // The task may have ended while a thread of it waited here, and its locks have been released without this one.
-        if let Err(stale) = context::host(ctx) {
-            let _ = host.unlock(name);
-            return Err(stale.into());
-        }
-        Ok(())
+        let granted = host.lock(name);
+        // The task may have ended while a thread of it waited here; then nothing is held, whatever was granted.
+        context::host(ctx)?;
+        Ok(granted?)
     })
 }
 

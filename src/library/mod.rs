@@ -41,9 +41,7 @@ pub struct Loaded {
     pub tasks: Vec<Task>,
     /// What the user should know although it is no error.
     pub warnings: Vec<String>,
-    /// The file that was opened.
-    pub identity: FileId,
-    /// That file as it was then.
+    /// The file as it was when it was opened.
     pub file: Stamp,
 }
 
@@ -82,6 +80,11 @@ impl Stamp {
         }
     }
 
+    /// Which file it is.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Whether the path still leads to that file, unchanged.
     fn is_current(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|now| Self::of(&self.path, &now) == *self)
@@ -118,7 +121,6 @@ pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Re
         library,
         tasks: table.tasks,
         warnings,
-        identity: report.stamp.id,
         file: report.stamp,
     })
 }

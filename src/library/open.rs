@@ -3,12 +3,11 @@
 //! Knows nothing of what the entry function returns.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::unix::ffi::OsStrExt;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use rustix::fs::StatVfsMountFlags;
 use task_abi::raw;
 
 use super::memory::Memory;
@@ -79,17 +78,8 @@ fn reason(error: &libloading::Error) -> String {
 }
 
 fn is_noexec(path: &Path) -> bool {
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
-    let mut info = MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: the path ends with a NUL, and `info` has room for what is written.
-    if unsafe { libc::statvfs(path.as_ptr(), info.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: zero is a valid value for each of its fields, which are integers.
-    let info = unsafe { info.assume_init() };
-    info.f_flag & libc::ST_NOEXEC != 0
+    let system = rustix::fs::statvfs(path);
+    system.is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 /// A library that the dynamic linker does not load.

@@ -63,7 +63,7 @@ impl Shelf {
         let id = LibraryId::new(self.catalog.libraries.len());
         let mut loaded = load(&target.path, &shown, id, level)?;
         self.make_unique(&mut loaded);
-        self.loaded.insert(loaded.identity, id);
+        self.loaded.insert(loaded.file.id(), id);
         self.files.0.push((shown.into_owned(), loaded.file));
         self.warnings.extend(loaded.warnings);
         self.catalog.add(loaded.library, loaded.tasks);

@@ -45,7 +45,7 @@ fn a_library_is_loaded_and_named_after_its_file() {
     let path = empty_library();
     let loaded = load(&path).expect("fine");
     assert_eq!(loaded.library.name, "empty");
-    assert_eq!(Some(loaded.identity), library::identity(&path));
+    assert_eq!(Some(loaded.file.id()), library::identity(&path));
 }
 
 #[test]
