@@ -403,6 +403,27 @@ fn the_command_that_repeats_a_failure_has_all_that_gave_state() {
 }
 
 #[test]
+fn there_are_as_many_workers_as_asked_for_but_not_more_than_are_useful() {
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    for (library, args, workers) in [
+        ("libx.so", "-j2", 2),
+        ("libx.so", "--jobs=1000", 3),
+        ("libx.so", "", cpus.min(3)),
+        ("libx.so::a", "", 1),
+        ("libbig.so", "", cpus.min(8)),
+    ] {
+        let tdrun = tdrun(args)
+            .arg(library)
+            .args("--quiet --events=events.jsonl");
+        let tdrun = tdrun.library("x", THREE).library("big", common::BIG);
+        assert_eq!(tdrun.run().status, 0);
+        let events = tdrun.read("events.jsonl");
+        let first = events.lines().next().unwrap();
+        assert!(first.contains(&format!("\"workers\":{workers},")), "{args}");
+    }
+}
+
+#[test]
 fn standard_input_is_empty_for_tasks() {
     let source = "TASK(reads) { return getchar() == EOF ? TD_OK : TD_FAIL; }
         static const td_task tasks[] = { TD_TASK(reads) }; TD_LIBRARY(tasks)";

@@ -379,3 +379,35 @@ fn a_library_of_100_000_tasks_loads_and_runs() {
     );
     assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn teardowns_run_in_the_opposite_order_of_setups() {
+    let source = |name: &str| {
+        format!(
+            "TASK(up) {{ TD_INFO(host, ctx, \"up {name}\"); return TD_OK; }}
+             TASK(down) {{ TD_INFO(host, ctx, \"down {name}\"); return TD_OK; }}
+             PASS({name}_task)
+             static const td_task tasks[] = {{ TD_TASK({name}_task) }};
+             TD_LIBRARY(tasks, .setup = up, .teardown = down)"
+        )
+    };
+    let outcome = tdrun("libx.so liby.so")
+        .library("x", &source("x"))
+        .library("y", &source("y"))
+        .run();
+    let told = outcome
+        .stderr
+        .lines()
+        .filter_map(|line| line.split("INFO ").nth(1));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, ["up x", "up y", "down y", "down x"]);
+}
+
+#[test]
+fn two_libraries_of_one_name_stay_apart() {
+    let source = "PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)";
+    let tdrun = tdrun("libx.so copy/libx.so --dry-run").library("x", source);
+    std::fs::create_dir(tdrun.dir.join("copy")).unwrap();
+    std::fs::copy(tdrun.dir.join("libx.so"), tdrun.dir.join("copy/libx.so")).unwrap();
+    tdrun.expect(0, "1  x::a\n2  x-2::a\n", "");
+}
