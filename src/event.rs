@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::task::{Catalog, Failure, Json, LibraryId, Outcome, Record, TaskId};
+use crate::task::{Catalog, Failure, Json, LibraryId, Outcome, Progress, Record, TaskId};
 
 /// What is known before the first event, and does not change.
 pub struct Briefing {
     /// All tasks and libraries, selected or not.
     pub catalog: Arc<Catalog>,
-    /// The selected tasks, in declaration order.
+    /// The selected tasks, in declaration order. More may come: [`Event::Planned`].
     pub planned: Vec<TaskId>,
     /// How many threads run tasks.
     pub workers: usize,
@@ -30,14 +30,65 @@ pub enum Event {
     HookStarted(Hook, LibraryId),
     /// It ended; an error where it did not pass.
     HookFinished(Hook, LibraryId, Result<(), Failure>),
-    /// A worker begins a task.
+    /// Tasks have been added by a running one; in declaration order.
+    Planned(Vec<TaskId>),
+    /// A worker begins a task, or tries it again.
     Started {
         /// Which.
         task: TaskId,
         /// On which worker.
         worker: usize,
+        /// From 1.
+        attempt: u32,
         /// When.
         at: Duration,
+    },
+    /// An attempt did not pass, and there will be another one.
+    Retrying {
+        /// Which.
+        task: TaskId,
+        /// On which worker it was.
+        worker: usize,
+        /// How it ended.
+        attempt: Attempt,
+        /// When.
+        at: Duration,
+    },
+    /// A task waits for others and has given up its place.
+    Paused {
+        /// Which.
+        task: TaskId,
+        /// Its worker, which is free now.
+        worker: usize,
+        /// When.
+        at: Duration,
+    },
+    /// It goes on, maybe on another worker.
+    Resumed {
+        /// Which.
+        task: TaskId,
+        /// Its worker from now on.
+        worker: usize,
+        /// When.
+        at: Duration,
+    },
+    /// A task tells how far it is. Not every word of a task that talks fast.
+    Progress {
+        /// Which.
+        task: TaskId,
+        /// Its worker.
+        worker: usize,
+        /// How far.
+        progress: Progress,
+    },
+    /// A task runs for long already; told again every so often.
+    Slow {
+        /// Which.
+        task: TaskId,
+        /// Its worker.
+        worker: usize,
+        /// For how long.
+        running: Duration,
     },
     /// A task has its outcome; each planned task gets exactly one.
     Finished(Finished),
@@ -99,10 +150,32 @@ pub struct Finished {
     pub took: Duration,
     /// How many tasks have ended, with this one.
     pub done: usize,
+    /// Of how many that are planned so far.
+    pub planned: usize,
     /// Why it did not pass.
     pub cause: Option<Box<Cause>>,
     /// What it returned.
     pub result: Option<Json>,
+    /// The attempts that came before the last one. A task that passed after some is flaky.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Finished {
+    /// It passed, but not at once.
+    pub fn is_flaky(&self) -> bool {
+        self.outcome == Outcome::Passed && !self.attempts.is_empty()
+    }
+}
+
+/// An attempt that did not pass and was not the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// How it ended: failed, timed out or crashed.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+    /// How long it ran.
+    pub took: Duration,
 }
 
 /// Why a task did not pass.
@@ -115,6 +188,24 @@ pub enum Cause {
     /// A dependency did not pass: the chain from the direct dependency down to the one that broke it, which is the last.
     /// At most [`Cause::CHAIN`] long; where more lie between, they are left out before the last.
     Blocked(Box<[TaskId]>),
+    /// It runs only if nothing failed, and this task did not pass: the first one declared.
+    Failures(TaskId),
+    /// It did not end within its time.
+    TimedOut {
+        /// Its time.
+        limit: Duration,
+        /// It has not come back; its thread may still run, and its locks stay held.
+        still_running: bool,
+        /// What it said when it ended too late.
+        failure: Option<Failure>,
+    },
+    /// It needs a lock that a task holds which timed out and has not come back.
+    Locked {
+        /// The lock.
+        lock: Box<str>,
+        /// Who holds it.
+        holder: TaskId,
+    },
     /// The run was stopped.
     Stopped(Stop),
 }
@@ -131,6 +222,8 @@ pub enum Stop {
     MaxFail(usize),
     /// A signal came.
     Signal(i32),
+    /// The run took longer than it may.
+    Timeout(Duration),
     /// Setup did not pass.
     Setup,
     /// A task, or something else in a library, called `exit`: the process is about to end.
@@ -164,12 +257,16 @@ impl Counts {
 #[derive(Clone, Debug)]
 #[must_use = "the summary knows the exit status"]
 pub struct Summary {
-    /// How many tasks were planned: the sum of `counts`.
+    /// How many tasks were planned, with those that tasks added: the sum of `counts`.
     pub planned: usize,
     /// How they ended.
     pub counts: Counts,
     /// Tasks that were skipped because a dependency did not pass; part of the skipped ones.
     pub blocked: usize,
+    /// Tasks that passed after a retry; part of the passed ones.
+    pub flaky: usize,
+    /// Flaky tasks are not good enough.
+    pub flaky_fails: bool,
     /// How long it all took, setup and teardown included.
     pub took: Duration,
     /// What stopped the run early.
@@ -189,6 +286,7 @@ impl Summary {
             Some(Stop::Signal(signal)) => Exit::Signal(signal),
             Some(Stop::Exit) => Exit::Failed,
             _ if fine < self.planned || !self.errors.is_empty() => Exit::Failed,
+            _ if self.flaky_fails && self.flaky > 0 => Exit::Failed,
             _ => Exit::Passed,
         }
     }

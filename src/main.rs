@@ -71,6 +71,7 @@ fn story() -> anyhow::Result<End> {
         results: Arc::new(results),
         rules: options.rules,
         workers: options.workers,
+        limits: options.limits,
         state_arguments: options.typed,
         last_words: Box::new(move || files.changed()),
     };

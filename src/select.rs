@@ -26,7 +26,7 @@ pub struct Request {
 /// Errors: `select.syntax` for a malformed glob; `select.empty` for a selector or an `exclude` that matches nothing, for
 /// tags that no task carries together, and where there are no tasks or none is left.
 pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec<TaskId>> {
-    if catalog.tasks.is_empty() {
+    if catalog.is_empty() {
         let paths: Vec<_> = catalog
             .libraries
             .iter()
@@ -36,7 +36,7 @@ pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec
         return Err(Error::new("select.empty", message));
     }
     let tagged = tagged(catalog, request)?;
-    let mut chosen = vec![false; catalog.tasks.len()];
+    let mut chosen = vec![false; catalog.len()];
     for (library, selector) in &request.targets {
         let target = (*library, selector.as_deref());
         choose(catalog, links, &tagged, target, &mut chosen)?;
@@ -150,7 +150,7 @@ fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
         "select.empty",
         format!("no task of `{path}` matches `{selector}`"),
     );
-    let own = catalog.tasks.iter().filter(|task| task.library == library);
+    let own = catalog.tasks().filter(|task| task.library == library);
     let names: Vec<_> = own.map(|task| &*task.name).collect();
     suggest_or_list(error, selector, &names, "its tasks are")
 }
@@ -183,7 +183,7 @@ fn list(error: Error, known: &[&str], intro: &str) -> Error {
 
 /// Which tasks match one of the patterns, in any library.
 fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
-    let mut excluded = vec![false; catalog.tasks.len()];
+    let mut excluded = vec![false; catalog.len()];
     for word in patterns {
         let pattern = Pattern::new(word)?;
         let mut matched = false;
@@ -193,7 +193,7 @@ fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
         }
         if !matched {
             let message = format!("`--exclude={word}` matches no task");
-            let names: Vec<_> = catalog.tasks.iter().map(|task| &*task.name).collect();
+            let names: Vec<_> = catalog.tasks().map(|task| &*task.name).collect();
             let error = Error::new("select.empty", message);
             return Err(suggest_or_list(error, word, &names, "the tasks are"));
         }
@@ -320,8 +320,8 @@ mod tests {
     /// Tasks a ← b ← c ← d, and other; b and c tagged io, c also slow.
     fn catalog() -> Catalog {
         let mut catalog = sketch::catalog("a b<a c<b d<c other");
-        catalog.tasks[1].tags = ["io".into()].into();
-        catalog.tasks[2].tags = ["io".into(), "slow".into()].into();
+        catalog.task_mut(TaskId::new(1)).tags = ["io".into()].into();
+        catalog.task_mut(TaskId::new(2)).tags = ["io".into(), "slow".into()].into();
         catalog
     }
 

@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "error", "graph", "plan", "report", "state", "stream", "target",
+            "error", "graph", "plan", "report", "run", "state", "stream", "target",
         ],
     ),
     ("start", &["cli", "error", "select", "state", "task"]),
@@ -49,6 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("anstyle", &["report"]),
     ("anyhow", &["main"]),
+    ("boxcar", &["task"]),
     ("clap", &["cli"]),
     ("crossbeam", &["interrupt", "run"]),
     ("ctrlc", &["interrupt"]),

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::graph::{GraphFormat, ListFormat};
 use crate::plan::Rules;
 use crate::report::{Display, View};
+use crate::run::Limits;
 use crate::stream::ColorChoice;
 use crate::target::Target;
 
@@ -50,6 +51,8 @@ pub struct Options {
     pub workers: Option<NonZeroUsize>,
     /// When to skip and when to stop.
     pub rules: Rules,
+    /// How long things may take, and how often they are tried.
+    pub limits: Limits,
     /// What to look at instead of running.
     pub look: Option<Look>,
     /// What to show of the run.
@@ -103,6 +106,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
         exclude: words_of(&args.exclude),
         with_deps: args.with_deps,
         workers: args.workers.as_deref().map(workers).transpose()?,
+        limits: Limits::default(),
         rules: Rules {
             skip_deps: !args.no_skip_deps,
             max_fail: if args.fail_fast {

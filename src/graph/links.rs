@@ -107,7 +107,7 @@ impl Links {
 
 fn unknown(catalog: &Catalog, id: TaskId, name: &str) -> Error {
     let task = catalog.task(id);
-    let known = || catalog.tasks.iter().filter(|t| t.library == task.library);
+    let known = || catalog.tasks().filter(|t| t.library == task.library);
     let error = Error::new(
         "graph.unknown",
         format!(

@@ -2,7 +2,9 @@
 
 use super::{Graph, Links};
 use crate::error::Result;
-use crate::task::{Catalog, Ending, Library, LibraryId, Task};
+use std::sync::Arc;
+
+use crate::task::{Arguments, Catalog, Ending, Library, LibraryId, Task};
 
 pub(crate) fn library(name: &str) -> Library {
     Library {
@@ -21,7 +23,9 @@ pub(crate) fn task(library: u32, name: &str, after: &[&str]) -> Task {
         tags: [].into(),
         doc: "".into(),
         place: None,
-        action: Box::new(|_| Ending::Passed(None)),
+        action: Arc::new(|_| Ending::Passed(None)),
+        options: None,
+        arguments: Arguments::default(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Function {
 /// `run` must be a function as the header describes, in a library that is never unloaded.
 pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
     let function = Function { run, user };
-    Box::new(move |host| function.call(host))
+    Arc::new(move |host| function.call(host))
 }
 
 /// What a call comes to, by its status and by what it said on the way.
@@ -72,6 +72,8 @@ fn status_name(status: i32) -> Option<&'static str> {
         raw::E_DEADLOCK => "TD_E_DEADLOCK",
         raw::E_SPACE => "TD_E_SPACE",
         raw::E_CANCELLED => "TD_E_CANCELLED",
+        raw::E_FAILED => "TD_E_FAILED",
+        raw::E_LIMIT => "TD_E_LIMIT",
         _ => return None,
     })
 }

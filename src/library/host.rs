@@ -24,7 +24,7 @@ const REASON_MAX: usize = 1 << 20;
 const FILE_MAX: usize = 4096;
 
 static TABLE: raw::Host = raw::Host {
-    #[expect(clippy::cast_possible_truncation, reason = "asserted to be 104")]
+    #[expect(clippy::cast_possible_truncation, reason = "asserted to be 152")]
     size: size_of::<raw::Host>() as u32,
     major: raw::MAJOR,
     minor: raw::MINOR,
@@ -40,6 +40,12 @@ static TABLE: raw::Host = raw::Host {
     state_swap,
     lock,
     unlock,
+    task_name,
+    param,
+    attempt,
+    progress,
+    start,
+    wait,
 };
 
 static LOG_LEVEL: AtomicU32 = AtomicU32::new(raw::LOG_OFF);
@@ -96,6 +102,10 @@ impl From<Refused> for Code {
             Refused::Changed => raw::E_CHANGED,
             Refused::Deadlock => raw::E_DEADLOCK,
             Refused::Cancelled => raw::E_CANCELLED,
+            Refused::Stale => raw::E_STALE,
+            Refused::Argument => raw::E_ARG,
+            Refused::Failed => raw::E_FAILED,
+            Refused::Limit => raw::E_LIMIT,
         })
     }
 }
@@ -242,6 +252,30 @@ unsafe extern "C" fn state_get(
         // SAFETY: by the contract `visit` takes `user`.
         unsafe { hand_over(ctx, |host| host.state(key), form, visit, user) }
     })
+}
+
+unsafe extern "C" fn task_name(_: Ctx, _: VisitFn, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
+}
+
+unsafe extern "C" fn param(_: Ctx, _: Str, _: VisitFn, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
+}
+
+unsafe extern "C" fn attempt(_: Ctx) -> i32 {
+    1
+}
+
+unsafe extern "C" fn progress(_: Ctx, _: u64, _: u64, _: Str) -> i32 {
+    raw::OK
+}
+
+unsafe extern "C" fn start(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
+}
+
+unsafe extern "C" fn wait(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
 }
 
 /// Shows a value to the library. Nothing is locked meanwhile: the visitor may call host functions.

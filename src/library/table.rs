@@ -16,7 +16,7 @@ use super::fault::{Checked, Fault};
 use super::memory::Memory;
 use super::name;
 use crate::error::{Error, Result};
-use crate::task::{Action, LibraryId, Place, Task};
+use crate::task::{Action, Arguments, LibraryId, Place, Task};
 
 /// Tasks that a table may have.
 const TASKS_MAX: usize = 1 << 26;
@@ -219,6 +219,8 @@ impl<'a> Reader<'a> {
                 raw.line,
             ),
             action: self.action(raw)?,
+            options: None,
+            arguments: Arguments::default(),
         })
     }
 

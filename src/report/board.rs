@@ -38,7 +38,9 @@ impl Board {
 
     pub(super) fn note(&mut self, briefing: &Briefing, event: &Event) {
         match event {
-            Event::Started { task, worker, at } => {
+            Event::Started {
+                task, worker, at, ..
+            } => {
                 if let Some(place) = self.workers.get_mut(*worker) {
                     *place = Some(Running {
                         task: *task,

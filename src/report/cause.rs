@@ -20,6 +20,14 @@ pub(super) fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
         Cause::Skip(reason) if reason.trim().is_empty() => "skipped itself".to_owned(),
         Cause::Skip(reason) => format!("skipped: {}", first_line(reason)),
         Cause::Blocked(chain) => format!("skipped: {}", chain_text(briefing, chain)),
+        Cause::Failures(task) => {
+            format!("skipped: `{}` did not pass", name(briefing, *task))
+        }
+        Cause::TimedOut { limit, .. } => format!("not done after {limit:?}"),
+        Cause::Locked { lock, holder } => {
+            let holder = name(briefing, *holder);
+            format!("`{holder}` timed out and holds the lock `{}`", escape(lock))
+        }
         Cause::Stopped(stop) => stop_reason(*stop),
     }
 }
@@ -62,6 +70,7 @@ pub(super) fn stop_reason(stop: Stop) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopped after {}", plural(failures, "failure")),
         Stop::Signal(signal) => format!("stopped by {}", signal_name(signal)),
+        Stop::Timeout(limit) => format!("stopped after {limit:?}"),
         Stop::Setup => "setup did not pass".to_owned(),
         Stop::Exit => "stopped because a library called `exit`".to_owned(),
         Stop::Threads => "stopped because the system gave no thread".to_owned(),
@@ -75,6 +84,7 @@ const NAMED: usize = 3;
 pub(super) fn stopping_line(briefing: &Briefing, stop: Stop, running: &BTreeSet<TaskId>) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopping after {}", plural(failures, "failure")),
+        Stop::Timeout(limit) => format!("stopping after {limit:?}"),
         Stop::Setup => "stopping: setup did not pass".to_owned(),
         Stop::Exit => "stopping: a library called `exit`".to_owned(),
         Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),

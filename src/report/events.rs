@@ -89,7 +89,9 @@ impl Reporter for Events {
 /// The line for an event; `now` is for those that do not say when.
 fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
     match event {
-        Event::Started { task, worker, at } => Line::new("task_started", *at)
+        Event::Started {
+            task, worker, at, ..
+        } => Line::new("task_started", *at)
             .with("task", name(briefing, *task))
             .with("worker", *worker),
         Event::Finished(finished) => finished_line(briefing, finished),
@@ -109,6 +111,20 @@ fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
             }
         }
         Event::Stopping(stop) => Line::new("stopping", now).stop(*stop),
+        Event::Planned(_) => Line::new("planned", now),
+        Event::Retrying { task, .. } => {
+            Line::new("task_retrying", now).with("task", name(briefing, *task))
+        }
+        Event::Paused { task, .. } => {
+            Line::new("task_paused", now).with("task", name(briefing, *task))
+        }
+        Event::Resumed { task, .. } => {
+            Line::new("task_resumed", now).with("task", name(briefing, *task))
+        }
+        Event::Progress { task, .. } => {
+            Line::new("task_progress", now).with("task", name(briefing, *task))
+        }
+        Event::Slow { task, .. } => Line::new("task_slow", now).with("task", name(briefing, *task)),
         Event::Warning(message) => Line::new("warning", now).with("message", &**message),
     }
 }
@@ -142,6 +158,11 @@ fn cause_object(briefing: &Briefing, cause: &Cause) -> String {
                 .with("by", name(chain.first()))
                 .with("root", name(chain.last()))
         }
+        Cause::Failures(task) => kind("failures").with("task", name(briefing, *task)),
+        Cause::TimedOut { limit, .. } => kind("timed_out").with("limit_ms", millis(*limit)),
+        Cause::Locked { lock, holder } => kind("locked")
+            .with("lock", &**lock)
+            .with("holder", name(briefing, *holder)),
         Cause::Stopped(stop) => kind("stopped").stop(*stop),
     };
     object.0 + "}"
@@ -189,6 +210,7 @@ fn library(briefing: &Briefing, id: LibraryId) -> Option<&str> {
 
 fn key(outcome: Outcome) -> &'static str {
     match outcome {
+        Outcome::TimedOut => "timed_out",
         Outcome::NotRun => "not_run",
         other => other.as_str(),
     }
@@ -241,6 +263,9 @@ impl Line {
         match stop {
             Stop::MaxFail(failures) => self.with("reason", "max_fail").with("failures", failures),
             Stop::Signal(signal) => self.with("reason", "signal").with("signal", signal),
+            Stop::Timeout(limit) => self
+                .with("reason", "timeout")
+                .with("limit_ms", millis(limit)),
             Stop::Setup => self.with("reason", "setup"),
             Stop::Exit => self.with("reason", "exit"),
             Stop::Threads => self.with("reason", "threads"),
@@ -326,7 +351,7 @@ mod tests {
         );
         assert_eq!(
             lines[11],
-            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"took_ms":2314,"exit":130,"errors":[]}"#
+            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"timed_out":0,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"took_ms":2314,"exit":130,"errors":[]}"#
         );
     }
 

@@ -11,7 +11,8 @@ use super::Reporter;
 use crate::event::{Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
 use crate::stream::Stream;
 use crate::task::{
-    Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Record, Task, TaskId,
+    Arguments, Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Record, Task,
+    TaskId,
 };
 
 /// A task that is declared on a line of its own; `name < x y` comes after `x` and `y`.
@@ -24,7 +25,9 @@ fn task(declaration: &str, library: u32, line: u32) -> Task {
         tags: Box::default(),
         doc: Box::default(),
         place: Some(place(("lib.rs", line))),
-        action: Box::new(|_| Ending::Passed(None)),
+        action: Arc::new(|_| Ending::Passed(None)),
+        options: None,
+        arguments: Arguments::default(),
     }
 }
 
@@ -74,6 +77,7 @@ pub(super) fn failure(message: &str, at: Option<(&str, u32)>) -> Failure {
 pub(super) fn started(task: usize, worker: usize) -> Event {
     Event::Started {
         task: TaskId::new(task),
+        attempt: 1,
         worker,
         at: Duration::from_millis(10),
     }
@@ -163,6 +167,8 @@ impl End {
             at: Duration::from_millis(30),
             took: Duration::from_millis(if ran { 20 } else { 0 }),
             done: self.done,
+            planned: 5,
+            attempts: Vec::new(),
             cause: self.cause.map(Box::new),
             result: self.result.map(Arc::from),
         })
@@ -205,6 +211,8 @@ impl Finish {
             planned: self.counts.total(),
             counts: self.counts,
             blocked: self.blocked,
+            flaky: 0,
+            flaky_fails: false,
             took: self.took,
             stopped: self.stopped,
             errors: self.errors,

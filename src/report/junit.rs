@@ -158,7 +158,7 @@ fn case_status(briefing: &Briefing, ended: &Ended) -> TestCaseStatus {
             return status;
         }
         Outcome::Failed => NonSuccessKind::Failure,
-        Outcome::Crashed | Outcome::Cancelled => NonSuccessKind::Error,
+        Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => NonSuccessKind::Error,
     };
     let cause = ended.cause.as_ref();
     match cause {
@@ -196,6 +196,7 @@ fn skip_message(briefing: &Briefing, ended: &Ended) -> String {
         }
         Some(Cause::Stopped(stop)) => format!("not run: {}", stop_reason(*stop)),
         Some(Cause::Failure(failure)) => first_line(&failure.message),
+        Some(cause) => cause_line(briefing, cause),
         None => ended.outcome.to_string(),
     }
 }

@@ -74,6 +74,12 @@ impl Teller {
             Event::HookFinished(hook, library, ending) => {
                 self.hook_finished(briefing, *hook, *library, ending)
             }
+            Event::Planned(_)
+            | Event::Retrying { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Progress { .. }
+            | Event::Slow { .. } => String::new(),
             Event::Stopping(stop) => self.when(Detail::Live, || {
                 format!("{}\n", stopping_line(briefing, *stop, &self.running))
             }),
@@ -104,7 +110,7 @@ impl Teller {
             Outcome::Passed | Outcome::Skipped => {
                 self.when(Detail::Normal, || self.done(briefing, finished))
             }
-            Outcome::Failed | Outcome::Crashed | Outcome::Cancelled => {
+            Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => {
                 self.done(briefing, finished)
             }
         }

@@ -69,7 +69,9 @@ impl Log {
 
     fn entry(&mut self, briefing: &Briefing, event: &Event) -> Entry {
         match event {
-            Event::Started { task, worker, at } => {
+            Event::Started {
+                task, worker, at, ..
+            } => {
                 self.running.insert(*task);
                 let base = base(&name(briefing, *task), Some(*worker));
                 Entry {
@@ -96,6 +98,12 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
+            Event::Planned(_)
+            | Event::Retrying { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Progress { .. }
+            | Event::Slow { .. } => Entry::main(Level::Debug, String::new()),
             Event::Stopping(stop) => {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
             }
@@ -133,7 +141,7 @@ fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
     }
     let level = match finished.outcome {
         Outcome::Passed | Outcome::Skipped | Outcome::NotRun => Level::Info,
-        Outcome::Failed | Outcome::Crashed | Outcome::Cancelled => Level::Error,
+        Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => Level::Error,
     };
     Entry {
         worker: finished.worker,

@@ -32,7 +32,10 @@ impl Recap {
         }
         let cause = finished.cause.as_deref();
         match (finished.outcome, cause) {
-            (Outcome::Failed | Outcome::Crashed | Outcome::Cancelled, cause) => {
+            (
+                Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled,
+                cause,
+            ) => {
                 let cause = cause.map(shortened);
                 self.failures.push((finished.task, finished.outcome, cause));
             }

@@ -169,7 +169,7 @@ mod tests {
         for (index, result) in results.iter().enumerate() {
             kept.keep(TaskId::new(index), &Json::from(*result));
         }
-        let last = TaskId::new(briefing.catalog.tasks.len() - 1);
+        let last = TaskId::new(briefing.catalog.len() - 1);
         Reruns::new(briefing, &kept).command(last)
     }
 

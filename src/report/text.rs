@@ -28,7 +28,7 @@ impl Paint {
         self.wrap(
             match outcome {
                 Outcome::Passed => AnsiColor::Green,
-                Outcome::Failed | Outcome::Crashed => AnsiColor::Red,
+                Outcome::Failed | Outcome::TimedOut | Outcome::Crashed => AnsiColor::Red,
                 Outcome::Skipped | Outcome::Cancelled | Outcome::NotRun => AnsiColor::Yellow,
             },
             text,
@@ -63,6 +63,7 @@ pub(super) fn status(outcome: Outcome) -> &'static str {
         Outcome::Passed => "PASSED",
         Outcome::Failed => "FAILED",
         Outcome::Skipped => "SKIPPED",
+        Outcome::TimedOut => "TIMED OUT",
         Outcome::Crashed => "CRASHED",
         Outcome::Cancelled => "CANCELLED",
         Outcome::NotRun => "NOT RUN",
@@ -303,7 +304,7 @@ mod tests {
         );
         assert_eq!(
             summary(&Outcome::ALL),
-            "==== 1 passed, 1 failed, 1 skipped, 1 crashed, 1 cancelled, 1 not run in 2.31s ===="
+            "==== 1 passed, 1 failed, 1 skipped, 1 timed out, 1 crashed, 1 cancelled, 1 not run in 2.31s ===="
         );
         assert_eq!(
             summary(&[Outcome::Passed, Outcome::NotRun, Outcome::NotRun]),

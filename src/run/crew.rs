@@ -68,6 +68,8 @@ impl Crew {
             done: ledger.done,
             cause: report.cause.map(Box::new),
             result: report.result,
+            planned: self.services.catalog.len(),
+            attempts: Vec::new(),
         }));
     }
 }
@@ -78,7 +80,12 @@ impl pool::Crew for Crew {
     fn started(&self, worker: usize, task: TaskId) {
         let at = self.services.now();
         self.ledger().running.insert(task, (worker, at));
-        self.send(Event::Started { task, worker, at });
+        self.send(Event::Started {
+            task,
+            worker,
+            attempt: 1,
+            at,
+        });
     }
 
     fn perform(&self, worker: usize, task: TaskId) -> (Outcome, Report) {
@@ -93,6 +100,22 @@ impl pool::Crew for Crew {
                     result,
                 };
                 (Outcome::Passed, report)
+            }
+            Ending::Exited {
+                crashed,
+                failure,
+                result,
+            } => {
+                let outcome = if crashed {
+                    Outcome::Crashed
+                } else {
+                    Outcome::Failed
+                };
+                let report = Report {
+                    cause: Some(Cause::Failure(failure)),
+                    result: Some(result),
+                };
+                (outcome, report)
             }
             Ending::Skipped(why) => (Outcome::Skipped, Report::of(Cause::Skip(why))),
             Ending::Failed(mut failure) => {

@@ -86,7 +86,7 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
             return; // the alarm has told how it ended
         }
         let end = match ending {
-            Ending::Failed(failure) => Err(failure),
+            Ending::Failed(failure) | Ending::Exited { failure, .. } => Err(failure),
             Ending::Passed(_) | Ending::Skipped(_) => Ok(()),
         };
         services.outbox.send(Message::HookDone(end));

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use alarm::Alarm;
 use crew::Crew;
@@ -48,10 +48,42 @@ pub struct Run {
     pub rules: Rules,
     /// How many threads; none means as many as are useful.
     pub workers: Option<NonZeroUsize>,
+    /// How long things may take, and how often they are tried.
+    pub limits: Limits,
     /// The state arguments as typed, for the briefing.
     pub state_arguments: Vec<String>,
     /// Asked when nothing of a library is called any more: what people should know besides.
     pub last_words: Box<dyn FnOnce() -> Vec<String>>,
+}
+
+/// How long things may take, and how often they are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How often each task is tried again, whatever it declares; none: as it declares.
+    pub retries: Option<u32>,
+    /// A task that passed only after a retry makes the run fail.
+    pub flaky_fails: bool,
+    /// After so long a task that declares no timeout is asked to stop.
+    pub timeout: Option<Duration>,
+    /// After so long the run is stopped.
+    pub run_timeout: Option<Duration>,
+    /// How long a task has to end after it was asked to.
+    pub grace: Duration,
+    /// A task that runs for so long is named, and again after each further such time.
+    pub slow: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            retries: None,
+            flaky_fails: false,
+            timeout: None,
+            run_timeout: None,
+            grace: Duration::from_secs(10),
+            slow: Some(Duration::from_mins(1)),
+        }
+    }
 }
 
 /// More threads than this are not started unless asked for.

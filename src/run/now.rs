@@ -24,7 +24,9 @@ impl Now {
         match event {
             Event::HookStarted(hook, library) => self.hook = Some((*hook, *library, now())),
             Event::HookFinished(..) => self.hook = None,
-            Event::Started { task, worker, at } => {
+            Event::Started {
+                task, worker, at, ..
+            } => {
                 self.tasks.insert(*worker, (*task, *at));
             }
             Event::Finished(finished) => {

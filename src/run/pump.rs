@@ -69,6 +69,8 @@ impl<'a> Pump<'a> {
             planned: self.briefing.planned.len(),
             counts: plan.counts(),
             blocked: plan.blocked(),
+            flaky: 0,
+            flaky_fails: false,
             took: self.services.now(),
             stopped: self.stopped.or(exiting.then_some(Stop::Exit)),
             errors: self.errors,

@@ -4,15 +4,18 @@
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::messages::Outbox;
 use crate::event::{Event, Source};
 use crate::graph::Links;
 use crate::state::{Locks, Results, State};
-use crate::task::{Action, Catalog, Ending, Host, Json, LibraryId, Record, Refused};
+use crate::task::{
+    Action, Arguments, Cancel, Catalog, Declined, Ending, Host, Json, LibraryId, Progress, Record,
+    Refused,
+};
 
 /// Shared by all calls of a run.
 pub(super) struct Services {
@@ -82,6 +85,47 @@ struct Call {
 }
 
 impl Host for Call {
+    fn is_over(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    fn name(&self) -> &str {
+        match self.source {
+            Source::Task(task, _) => &self.services.catalog.task(task).name,
+            Source::Hook(hook, _) => hook.as_str(),
+            Source::Library => "",
+        }
+    }
+
+    fn arguments(&self) -> &Arguments {
+        static NONE: LazyLock<Arguments> = LazyLock::new(Arguments::default);
+        match self.source {
+            Source::Task(task, _) => &self.services.catalog.task(task).arguments,
+            _ => &NONE,
+        }
+    }
+
+    fn attempt(&self) -> u32 {
+        1
+    }
+
+    fn progress(&self, _: Progress) {}
+
+    fn when_cancelled(&self, _: Box<dyn Fn(Cancel) + Send + Sync>) {}
+
+    fn grace(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn start(&self, _: &str) -> Result<(), Declined> {
+        let (refused, why) = (Refused::NotFound, String::new());
+        Err(Declined { refused, why })
+    }
+
+    fn wait(&self, task: &str) -> Result<(), Declined> {
+        self.start(task)
+    }
+
     fn log(&self, record: Record) {
         let source = self.source;
         self.services

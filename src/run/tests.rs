@@ -154,7 +154,7 @@ fn run(case: &Case) -> Told {
             }
         };
         Task {
-            action: Box::new(action),
+            action: Arc::new(action),
             ..sketch::task(0, &format!("t{index}"), &after)
         }
     });
@@ -203,6 +203,7 @@ fn run_of(catalog: Catalog, case: &Case) -> Run {
             max_fail: NonZeroUsize::new(case.max_fail),
         },
         workers: NonZeroUsize::new(case.workers),
+        limits: Limits::default(),
         state_arguments: Vec::new(),
     }
 }
@@ -383,7 +384,7 @@ proptest! {
 fn a_panic_of_a_closure_is_a_failure() {
     let mut catalog = Catalog::default();
     let task = Task {
-        action: Box::new(|_| panic!("oh no")),
+        action: Arc::new(|_| panic!("oh no")),
         ..sketch::task(0, "a", &[])
     };
     catalog.add(sketch::library("x"), [task]);
@@ -408,11 +409,11 @@ fn hooked(setup: Ending, calls: &Arc<Mutex<Vec<&'static str>>>) -> Catalog {
         }
     };
     let library = Library {
-        setup: Some(Box::new(note("setup", setup))),
-        teardown: Some(Box::new(note("teardown", Ending::Passed(None)))),
+        setup: Some(Arc::new(note("setup", setup))),
+        teardown: Some(Arc::new(note("teardown", Ending::Passed(None)))),
         ..sketch::library("x")
     };
-    let action = Box::new(note("task", Ending::failed("no")));
+    let action = Arc::new(note("task", Ending::failed("no")));
     let mut catalog = Catalog::default();
     catalog.add(
         library,
@@ -458,7 +459,7 @@ fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
     };
     let mut catalog = Catalog::default();
     let stuck = Task {
-        action: Box::new(action),
+        action: Arc::new(action),
         ..sketch::task(0, "stuck", &[])
     };
     catalog.add(
@@ -500,7 +501,7 @@ fn acting(
     action: impl Fn(&Arc<dyn Host>) -> Ending + Send + Sync + 'static,
 ) -> Task {
     Task {
-        action: Box::new(action),
+        action: Arc::new(action),
         ..sketch::task(0, name, after)
     }
 }
@@ -519,7 +520,7 @@ fn a_setup_that_fails_is_the_last_one_called() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let hook = |name: &'static str, ending: Ending| -> Option<Action> {
         let calls = Arc::clone(&calls);
-        Some(Box::new(move |_| {
+        Some(Arc::new(move |_| {
             calls.lock().unwrap().push(name);
             ending.clone()
         }))
@@ -629,7 +630,7 @@ fn a_run_that_no_signal_can_reach_any_more_goes_on() {
     let (interrupt, signals) = channel::unbounded();
     drop(interrupt);
     let mut catalog = sketch::catalog("a b<a");
-    catalog.tasks[0].action = Box::new(|_| {
+    catalog.task_mut(TaskId::new(0)).action = Arc::new(|_| {
         std::thread::yield_now();
         Ending::Passed(None)
     });
@@ -701,7 +702,7 @@ fn an_exit_behind_the_last_task_is_no_success() {
     let alarm = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&alarm);
     let mut catalog = catalog;
-    catalog.tasks[0].action = Box::new(|_| Ending::Passed(None));
+    catalog.task_mut(TaskId::new(0)).action = Arc::new(|_| Ending::Passed(None));
     let mut ringer = Ringer { alarm, left: 1 };
     let run = run_of(catalog, &Case::with_workers(1));
     let summary = execute_with(run, &mut ringer, &channel::never(), |alarm| {

@@ -39,8 +39,8 @@
  * STRINGS are a pointer and a length in bytes, UTF-8, without a terminating NUL (there may be one behind). A null
  * pointer is allowed where the length is zero.
  *
- * LIMITS. A table with more is refused: 67,108,864 tasks; 65,536 entries in one `after` or `tags`; 255 bytes in a name or
- * a tag, 4096 in `file`, 64 KiB in `doc`.
+ * LIMITS. A table with more is refused: 67,108,864 tasks; 65,536 entries in one list of a task; 255 bytes in a name, a tag
+ * or a lock, 4096 in `file`, 64 KiB in `doc`, 1 MiB in an argument of a command.
  *
  * OWNERSHIP. Nobody frees the other side's memory. What the library passes to a host function is copied before that
  * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it
@@ -71,7 +71,7 @@ extern "C" {
 
 #define TD_MAGIC UINT32_C(0x4e524454) /* "TDRN" */
 #define TD_MAJOR 1
-#define TD_MINOR 0
+#define TD_MINOR 1
 
 /* ---- What a task returns --------------------------------------------------------------------------------------- */
 
@@ -92,7 +92,9 @@ extern "C" {
 #define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
 #define TD_E_DEADLOCK (-8) /* waiting for this lock would never end */
 #define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
-#define TD_E_CANCELLED (-10) /* the run was stopped by force while the call waited */
+#define TD_E_CANCELLED (-10) /* the run was stopped by force, or this task timed out, while the call waited */
+#define TD_E_FAILED (-11)    /* the task that was waited for did not pass */
+#define TD_E_LIMIT (-12)     /* the system gives no more threads */
 
 /* ---- Strings --------------------------------------------------------------------------------------------------- */
 
@@ -157,7 +159,7 @@ typedef struct td_host {
     /* Tells why the task is going to skip itself. The task still has to return TD_SKIP. [any thread] */
     int32_t (*skip)(td_ctx ctx, td_str reason);
 
-    /* 1 where the task has been asked to stop (Ctrl-C), 0 where not, or an error. A task that takes long should ask now
+    /* 1 where the task has been asked to stop (Ctrl-C, its timeout), 0 where not, or an error. A task that takes long should ask now
      * and then, and return soon. [any thread] */
     int32_t (*cancelled)(td_ctx ctx);
 
@@ -184,11 +186,42 @@ typedef struct td_host {
     /* Waits for the named lock and takes it for the task. Re-entrant: a task may take a lock it holds again, from any of
      * its threads, and has to release it as often. Whatever is still held when the task ends is released then.
      * TD_E_DEADLOCK: the holder waits, itself or over others, for a lock of this task. TD_E_CANCELLED: the run was
-     * stopped by force while waiting, as by a second Ctrl-C; the first one wakes nobody. [any thread] */
+     * stopped by force while waiting, as by a second Ctrl-C; the first one wakes nobody. A name that ends in `:r` takes the
+     * lock shared, as in td_task.locks, with which this is one. [any thread] */
     int32_t (*lock)(td_ctx ctx, td_str name);
 
     /* Releases the named lock. TD_E_NOTFOUND: the task does not hold it. [any thread] */
     int32_t (*unlock)(td_ctx ctx, td_str name);
+
+    /* ---- Since version 1.1 ---- */
+
+    /* Hands the name of the task to `visit`: for one that is made of a template, with its parameters filled in. [any
+     * thread] */
+    int32_t (*task_name)(td_ctx ctx, td_visit_fn visit, void *user);
+
+    /* Hands the text of a parameter of the task's template to `visit`. TD_E_NOTFOUND: it has no such parameter. [any
+     * thread] */
+    int32_t (*param)(td_ctx ctx, td_str name, td_visit_fn visit, void *user);
+
+    /* Which attempt this is: 1, 2 … up to 1 + td_task.retries; or an error. [any thread] */
+    int32_t (*attempt)(td_ctx ctx);
+
+    /* Tells how far the task is: `done` of `total`, and in words what it does; total 0: not known, `what` may be empty.
+     * Shown by the live views; cheap, and may be called as often as there is something new. [any thread] */
+    int32_t (*progress)(td_ctx ctx, uint64_t done, uint64_t total, td_str what);
+
+    /* Makes sure that a task is part of this run: it, and all that it comes after, are added where they are not there
+     * yet, and run as soon as they can. `task` is a name in the same library, of a template with its parameters filled in
+     * too, or `library::task`; a glob over choices (`build::*`) starts all of them. Where that is an error, `why`, if it
+     * is not null, is handed one line that says so. Does not wait. TD_E_NOTFOUND: there is no such task. TD_E_ARG: a
+     * parameter does not fit. TD_E_CANCELLED: the run has been stopped, nothing is started any more. [any thread] */
+    int32_t (*start)(td_ctx ctx, td_str task, td_visit_fn why, void *user);
+
+    /* Starts what `start` would start, and waits until it has ended; td_host.result_get then has the result. Meanwhile the
+     * task gives its place to another one. TD_OK: it passed, or skipped itself. TD_E_FAILED: it did not; `why` tells how
+     * it ended. TD_E_DEADLOCK: it waits, itself or over others, for this task. TD_E_CANCELLED, TD_E_LIMIT, and what
+     * `start` returns. [any thread] */
+    int32_t (*wait)(td_ctx ctx, td_str task, td_visit_fn why, void *user);
 } td_host;
 
 /* ---- The table ------------------------------------------------------------------------------------------------- */
@@ -198,27 +231,99 @@ typedef int32_t (*td_run_fn)(const td_host *host, td_ctx ctx, void *user);
 
 /* td_task.kind */
 #define TD_KIND_FUNCTION 0 /* run is called in this process */
+#define TD_KIND_COMMAND 1  /* td_task.command is run as a process; run is null */
+
+/* td_task.condition: when the task starts, and whether it does. */
+#define TD_AFTER_PASSED 0 /* all that it comes after has passed (or skipped itself) */
+#define TD_NO_FAILURES 1  /* all other tasks of the run have ended that do not have this condition and do not come after one
+                             that has it; it runs only if none of them failed */
+#define TD_ALWAYS 2       /* all that it comes after has ended, however it ended: for cleaning up. After a stop (Ctrl-C, enough
+                             failures) it still runs where something that it comes after has been started */
+
+/* td_param.kind: what the values of a parameter have to be; checked before anything runs. */
+#define TD_PARAM_TEXT 0
+#define TD_PARAM_INT 1   /* fits an int64_t */
+#define TD_PARAM_FLOAT 2 /* fits a double, and is finite */
+#define TD_PARAM_BOOL 3  /* true or false */
 
 /* td_task.flags and td_table.flags: bits 0 to 31 are hints, ignored by a host that does not know them; bits 32 to 63
  * must be understood: a host that does not know one refuses the library. */
 
+/* td_task.flags: nothing else runs on the pool at the same time. Must be understood. */
+#define TD_TASK_EXCLUSIVE (UINT64_C(1) << 32)
+/* td_task.flags: `retries` count after a timeout too, not only after a failure. A hint. */
+#define TD_TASK_RETRY_TIMEOUT (UINT64_C(1) << 0)
+
+/* td_command.flags: an exit status other than 0 is no failure: look at the result. A hint. */
+#define TD_COMMAND_UNCHECKED (UINT64_C(1) << 0)
+
 /* td_table.flags: a panic or an exception in this library ends the process (Rust's panic = "abort"). A hint. */
 #define TD_TABLE_PANIC_ABORT (UINT64_C(1) << 0)
+
+/* Finds the choices of a parameter: hands each to `add`, and returns TD_OK. Or hands a reason to `fail` and returns TD_FAIL:
+ * the library is then not loaded. Called once, while the library is loaded, also where it is only looked at. */
+typedef int32_t (*td_choose_fn)(void *user, td_visit_fn add, td_visit_fn fail, void *list);
+
+/* Checks the text of a parameter: returns TD_OK, or hands a reason to `fail` and returns TD_FAIL. Called before the task is made,
+ * on any thread. */
+typedef int32_t (*td_check_fn)(void *user, td_str text, td_visit_fn fail, void *reason);
+
+/* A parameter of a template: of a task with `[…]` in its name. */
+typedef struct td_param {
+    uint32_t size; /* sizeof(td_param) */
+    uint32_t kind; /* TD_PARAM_… */
+    td_str name;   /* as it stands in the brackets; letters, digits and _ */
+
+    /* The values it may have. Where all parameters of a template have choices, all tasks that they can make are there from
+     * the start; else a task is there when a selector or another task names it. None: any text without `::`. */
+    const td_str *choices;
+    size_t choice_count;
+
+    td_choose_fn choose; /* finds the choices, where they are not known when the table is written; may be null */
+    td_check_fn check;   /* decides besides `kind`; may be null */
+    td_str type_name;    /* what `check` wants, for messages: `a port number` */
+    void *user;          /* handed to both as it is */
+} td_param;
+
+/* A program to run: either argv or shell. Its stdin is empty; its stdout and stderr are kept, 16 MiB of each. It passes with exit
+ * status 0 and skips itself with 77; else it has failed, or crashed where a signal ended it. Either way its result is
+ * {"command": text, "shell": bool, "returncode": number (minus the signal), "stdout": text, "stderr": text, "cwd": text}.
+ * When the task is cancelled, its process and all that it has started get SIGTERM, and after the grace SIGKILL.
+ *
+ * `[name]` in argv, shell, cwd and env stands for the task's parameter of that name. */
+typedef struct td_command {
+    uint32_t size; /* sizeof(td_command) */
+    uint32_t reserved;
+    uint64_t flags; /* TD_COMMAND_… */
+
+    /* The program, looked up in PATH where it has no slash, and its arguments. */
+    const td_str *argv;
+    size_t argc;
+
+    td_str shell; /* what /bin/sh -c runs instead */
+    td_str cwd;   /* where it runs; relative to where tdrun was started; empty: there */
+
+    /* `NAME=value`, added to the environment of tdrun; without `=`: NAME is taken out of it. */
+    const td_str *env;
+    size_t env_count;
+} td_command;
 
 /* One task. The fields up to and including `user` must be there; the rest may be missing in a short struct. */
 typedef struct td_task {
     uint32_t size;  /* sizeof(td_task) */
     uint32_t kind;  /* TD_KIND_… */
-    uint64_t flags; /* none yet */
+    uint64_t flags; /* TD_TASK_… */
 
-    /* Unique in the library; 1 to 255 bytes; no control characters and none of , = * ? [ ] { } \ and no `::`, no
-     * leading `-` or `!`, no space at either end. */
+    /* Unique in the library; 1 to 255 bytes; no control characters and none of , = * ? { } \ and no leading `-` or `!`, no
+     * space at either end. `::` separates parts, none of which is empty. `[x]` makes it a template with a parameter x, which
+     * may have one part to itself, or stand in it with text around it: `build::[env]`, `test_[n]`; one in a part. */
     td_str name;
     td_run_fn run;
     void *user; /* handed to run as it is */
 
     /* Names of tasks that must have passed before this one starts; in any order, declared anywhere in the library.
-     * `library::task` names one of another library in the same run. */
+     * `library::task` names one of another library in the same run. `[x]` in it stands for this task's parameter x; a glob
+     * (`build::*`) for all tasks that match it. */
     const td_str *after;
     size_t after_count;
 
@@ -230,6 +335,42 @@ typedef struct td_task {
     td_str file;   /* where it is declared */
     uint32_t line; /* from 1; 0: not known */
     uint32_t reserved;
+
+    /* ---- Since version 1.1 ---- */
+
+    /* The parameters of a template, one for each `[…]` in its name; those that are not here have no choices. */
+    const td_param *params;
+    size_t param_count;
+    uint32_t param_stride; /* sizeof(td_param) */
+
+    /* No task of a higher wave starts before all of the lower ones have ended, however they end. */
+    uint32_t wave;
+
+    /* Names of tasks that this one comes before, as in `after`: whoever selects such a task gets this one run first. A `[x]`
+     * that is no parameter of this task stands for any text. */
+    const td_str *before;
+    size_t before_count;
+
+    /* The same, the other way round: where this task is selected, such a task is selected too, and runs after it. */
+    const td_str *then;
+    size_t then_count;
+
+    /* Names of locks to hold while it runs, shared with other readers where the name ends in `:r`. All of them are taken
+     * together, before it takes a worker's place, and released when it ends. */
+    const td_str *locks;
+    size_t lock_count;
+
+    int32_t priority;   /* among tasks that are ready the greater goes first; 0 is usual */
+    uint32_t condition; /* TD_AFTER_PASSED, TD_NO_FAILURES or TD_ALWAYS */
+
+    uint32_t retries; /* how often it is tried again after a failure */
+    uint32_t reserved_1;
+    uint64_t retry_delay_ms; /* before the first retry; doubled for each further one */
+
+    /* After so long it is cancelled; a grace later it is given up and has timed out. 0: --timeout decides. */
+    uint64_t timeout_ms;
+
+    const td_command *command; /* for TD_KIND_COMMAND */
 } td_task;
 
 /* What tdrun_entry_v1 returns. The fields up to and including `tasks` must be there. */

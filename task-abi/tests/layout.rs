@@ -54,11 +54,18 @@ fn numbers_of_rust() -> Numbers {
         Str = "td_str" { ptr, len }
         Host = "td_host" {
             size, major, minor, log_level, log, fail, skip, cancelled, result_set, result_get,
-            state_get, state_set, state_swap, lock, unlock,
+            state_get, state_set, state_swap, lock, unlock, task_name, param, attempt, progress,
+            start, wait,
         }
+        Param = "td_param" {
+            size, kind, name, choices, choice_count, choose, check, type_name, user,
+        }
+        Command = "td_command" { size, reserved, flags, argv, argc, shell, cwd, env, env_count }
         Task = "td_task" {
             size, kind, flags, name, run, user, after, after_count, tags, tag_count, doc, file,
-            line, reserved,
+            line, reserved, params, param_count, param_stride, wave, before, before_count, then,
+            then_count, locks, lock_count, priority, condition, retries, reserved_1,
+            retry_delay_ms, timeout_ms, command,
         }
         Table = "td_table" {
             magic, major, minor, size, task_stride, task_count, tasks, flags, name, setup,
@@ -67,8 +74,9 @@ fn numbers_of_rust() -> Numbers {
     }
     constants! { numbers;
         MAGIC MAJOR MINOR OK FAIL SKIP E_STALE E_ARG E_NOTFOUND E_JSON E_TOOBIG E_DENIED E_CHANGED
-        E_DEADLOCK E_SPACE E_CANCELLED LOG_OFF LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE
-        JSON TEXT KIND_FUNCTION TABLE_PANIC_ABORT
+        E_DEADLOCK E_SPACE E_CANCELLED E_FAILED E_LIMIT LOG_OFF LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE
+        JSON TEXT KIND_FUNCTION KIND_COMMAND AFTER_PASSED NO_FAILURES ALWAYS PARAM_TEXT PARAM_INT
+        PARAM_FLOAT PARAM_BOOL TASK_EXCLUSIVE TASK_RETRY_TIMEOUT COMMAND_UNCHECKED TABLE_PANIC_ABORT
     }
     numbers
 }

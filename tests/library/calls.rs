@@ -535,6 +535,29 @@ impl SlowLock {
 }
 
 impl Host for SlowLock {
+    fn is_over(&self) -> bool {
+        false
+    }
+    fn name(&self) -> &str {
+        "mock"
+    }
+    fn arguments(&self) -> &tdrun::task::Arguments {
+        self.mock.arguments()
+    }
+    fn attempt(&self) -> u32 {
+        1
+    }
+    fn progress(&self, _: tdrun::task::Progress) {}
+    fn when_cancelled(&self, _: Box<dyn Fn(tdrun::task::Cancel) + Send + Sync>) {}
+    fn grace(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+    fn start(&self, _: &str) -> Result<(), tdrun::task::Declined> {
+        unreachable!("nobody starts tasks here")
+    }
+    fn wait(&self, _: &str) -> Result<(), tdrun::task::Declined> {
+        unreachable!("nobody waits for tasks here")
+    }
     fn log(&self, record: Record) {
         self.mock.log(record);
     }

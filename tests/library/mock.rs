@@ -15,9 +15,33 @@ pub(crate) struct Mock {
     pub records: Mutex<Vec<Record>>,
     pub locks: Mutex<Vec<String>>,
     pub cancelled: AtomicBool,
+    pub arguments: tdrun::task::Arguments,
 }
 
 impl Host for Mock {
+    fn is_over(&self) -> bool {
+        false
+    }
+    fn name(&self) -> &str {
+        "mock"
+    }
+    fn arguments(&self) -> &tdrun::task::Arguments {
+        &self.arguments
+    }
+    fn attempt(&self) -> u32 {
+        1
+    }
+    fn progress(&self, _: tdrun::task::Progress) {}
+    fn when_cancelled(&self, _: Box<dyn Fn(tdrun::task::Cancel) + Send + Sync>) {}
+    fn grace(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+    fn start(&self, _: &str) -> Result<(), tdrun::task::Declined> {
+        unreachable!("nobody starts tasks here")
+    }
+    fn wait(&self, _: &str) -> Result<(), tdrun::task::Declined> {
+        unreachable!("nobody waits for tasks here")
+    }
     fn log(&self, record: Record) {
         self.records.lock().unwrap().push(record);
     }

@@ -167,8 +167,6 @@ fn task(spec: &'static TaskSpec, names: &HashMap<TypeId, &'static str>) -> raw::
     let tags = strings(spec.tags.iter().copied());
     raw::Task {
         size: TASK_SIZE,
-        kind: raw::KIND_FUNCTION,
-        flags: 0,
         name: raw::Str::new(spec.name),
         run: Some(run_task),
         user: ptr::from_ref(spec).cast_mut().cast(),
@@ -179,7 +177,7 @@ fn task(spec: &'static TaskSpec, names: &HashMap<TypeId, &'static str>) -> raw::
         doc: raw::Str::new(spec.doc),
         file: raw::Str::new(spec.site.file),
         line: spec.site.line,
-        reserved: 0,
+        ..raw::Task::EMPTY
     }
 }
 

@@ -334,6 +334,12 @@ static HOST: raw::Host = raw::Host {
     state_swap,
     lock,
     unlock,
+    task_name,
+    param,
+    attempt,
+    progress,
+    start: names,
+    wait: names,
 };
 
 unsafe extern "C" fn log_level() -> u32 {
@@ -505,6 +511,26 @@ unsafe extern "C" fn lock(ctx: Ctx, name: Str) -> i32 {
         *world.locks.entry(name).or_default() += 1;
         raw::OK
     })
+}
+
+unsafe extern "C" fn task_name(_: Ctx, _: VisitFn, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
+}
+
+unsafe extern "C" fn param(_: Ctx, _: Str, _: VisitFn, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
+}
+
+unsafe extern "C" fn attempt(_: Ctx) -> i32 {
+    1
+}
+
+unsafe extern "C" fn progress(_: Ctx, _: u64, _: u64, _: Str) -> i32 {
+    raw::OK
+}
+
+unsafe extern "C" fn names(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
+    raw::E_NOTFOUND
 }
 
 unsafe extern "C" fn unlock(ctx: Ctx, name: Str) -> i32 {

@@ -2,8 +2,17 @@
 //!
 //! Knows nothing of libraries, threads or graphs: a task carries its action as a boxed callable.
 
+mod catalog;
+mod pattern;
+mod template;
+
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+pub use catalog::{Catalog, Declared};
+pub use pattern::{Arguments, Malformed, Pattern};
+pub use template::{Check, Misfit, Parameter, Template};
 
 /// A task among all those that were loaded, in declaration order; libraries follow each other as they were named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,68 +70,101 @@ pub struct Task {
     pub name: Box<str>,
     /// Where it comes from.
     pub library: LibraryId,
-    /// Names of its dependencies as declared: in the same library, or `library::task`.
-    pub after: Box<[Box<str>]>,
+    /// Names of its dependencies as declared: in the same library, or `library::task`; also globs.
+    pub after: Names,
     /// Its labels.
-    pub tags: Box<[Box<str>]>,
+    pub tags: Names,
     /// What it does, in words; may be empty.
     pub doc: Box<str>,
     /// Where it is declared.
     pub place: Option<Place>,
     /// How it runs.
     pub action: Action,
+    /// What else it declares; most tasks nothing.
+    pub options: Option<Arc<Options>>,
+    /// The values of its parameters, where it is made of a template.
+    pub arguments: Arguments,
 }
 
-/// Everything that was loaded: the libraries and their tasks.
-#[derive(Default)]
-pub struct Catalog {
-    /// Indexed by [`LibraryId`].
-    pub libraries: Vec<Library>,
-    /// Indexed by [`TaskId`].
-    pub tasks: Vec<Task>,
-    /// Tasks whose name stands in more than one library, and are therefore shown as `library::task`. Empty where none does.
-    clashing: std::collections::HashSet<Box<str>>,
+/// Names as an author declared them.
+pub type Names = Box<[Box<str>]>;
+
+impl Task {
+    /// What it declares besides name, dependencies and labels.
+    pub fn options(&self) -> &Options {
+        static NONE: LazyLock<Options> = LazyLock::new(Options::default);
+        self.options.as_deref().unwrap_or(&NONE)
+    }
 }
 
-impl Catalog {
-    /// Adds a library with its tasks.
-    pub fn add(&mut self, library: Library, tasks: impl IntoIterator<Item = Task>) {
-        self.libraries.push(library);
-        let start = self.tasks.len();
-        self.tasks.extend(tasks);
-        if start > 0 {
-            let (before, added) = self.tasks.split_at(start);
-            let known: std::collections::HashSet<&str> =
-                before.iter().map(|task| &*task.name).collect();
-            let clashing = added.iter().filter(|task| known.contains(&*task.name));
-            self.clashing.extend(clashing.map(|task| task.name.clone()));
+/// What a task may declare; all of it may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Names of tasks that it comes before; who selects such a task gets this one too.
+    pub before: Names,
+    /// Names of tasks that come after it, and are selected where it is.
+    pub then: Names,
+    /// It starts when all tasks of lower waves have ended.
+    pub wave: u32,
+    /// Held while it runs; sorted, each name once.
+    pub locks: Box<[Lock]>,
+    /// When it starts, and whether.
+    pub condition: Condition,
+    /// Among ready tasks the greater goes first.
+    pub priority: i32,
+    /// Nothing else runs on the pool at the same time.
+    pub exclusive: bool,
+    /// How often it is tried again.
+    pub retries: u32,
+    /// A timeout is tried again too.
+    pub retry_timeouts: bool,
+    /// Before the first retry; doubled for each further one.
+    pub retry_delay: Duration,
+    /// After so long it is asked to stop.
+    pub timeout: Option<Duration>,
+}
+
+/// A named lock as a task declares it: `db`, or shared, `db:r`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lock {
+    /// Without the ending.
+    pub name: Box<str>,
+    /// Others may hold it shared too.
+    pub shared: bool,
+}
+
+impl Lock {
+    /// Reads `db` or `db:r`.
+    pub fn parse(text: &str) -> Self {
+        let (name, shared) = match text.strip_suffix(":r") {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        Self {
+            name: name.into(),
+            shared,
         }
     }
+}
 
-    /// The task of that id.
-    pub fn task(&self, id: TaskId) -> &Task {
-        &self.tasks[id.index()]
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        f.write_str(if self.shared { ":r" } else { "" })
     }
+}
 
-    /// The library of a task.
-    pub fn library(&self, id: TaskId) -> &Library {
-        &self.libraries[self.task(id).library.index()]
-    }
-
-    /// All ids, in declaration order.
-    pub fn ids(&self) -> impl ExactSizeIterator<Item = TaskId> + use<> {
-        (0..self.tasks.len()).map(TaskId::new)
-    }
-
-    /// The name to show: `task`, or `library::task` where libraries clash.
-    pub fn name(&self, id: TaskId) -> std::borrow::Cow<'_, str> {
-        let name = &*self.task(id).name;
-        if self.clashing.contains(name) {
-            format!("{}::{name}", self.library(id).name).into()
-        } else {
-            name.into()
-        }
-    }
+/// When a task starts that is not waiting for anything else, and whether it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// When its dependencies have passed.
+    #[default]
+    AfterPassed,
+    /// When all tasks have ended that do not have this condition and do not come after one that has it; only if none of them
+    /// failed.
+    NoFailures,
+    /// When its dependencies have ended, however they ended.
+    Always,
 }
 
 /// A line in a source file.
@@ -145,7 +187,7 @@ impl fmt::Display for Place {
 
 /// How a task runs: a function of a library, a closure. Called on a worker; must not unwind except by a panic of its own,
 /// which counts as a failure.
-pub type Action = Box<dyn Fn(&Arc<dyn Host>) -> Ending + Send + Sync>;
+pub type Action = Arc<dyn Fn(&Arc<dyn Host>) -> Ending + Send + Sync>;
 
 /// A value as JSON text: valid, compact, members sorted; so equal values are equal texts.
 pub type Json = Arc<str>;
@@ -159,6 +201,15 @@ pub enum Ending {
     Failed(Failure),
     /// It skipped itself, with its reason, which may be empty.
     Skipped(Box<str>),
+    /// A program did not do what it should; what is known of it can be read all the same.
+    Exited {
+        /// A signal ended it.
+        crashed: bool,
+        /// How it ended, in words.
+        failure: Failure,
+        /// What it left.
+        result: Json,
+    },
 }
 
 impl Ending {
@@ -190,20 +241,23 @@ pub enum Outcome {
     Failed,
     /// It skipped itself, or a dependency did not pass.
     Skipped,
+    /// It was not done in time.
+    TimedOut,
     /// It took its process with it.
     Crashed,
     /// It was running when the run was stopped, and did not pass.
     Cancelled,
-    /// The run was stopped before its turn.
+    /// Its turn never came: the run was stopped before, or a lock that it needs was never given back.
     NotRun,
 }
 
 impl Outcome {
     /// All of them, in the order of the summary.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Passed,
         Self::Failed,
         Self::Skipped,
+        Self::TimedOut,
         Self::Crashed,
         Self::Cancelled,
         Self::NotRun,
@@ -215,6 +269,7 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::TimedOut => "timed out",
             Self::Crashed => "crashed",
             Self::Cancelled => "cancelled",
             Self::NotRun => "not run",
@@ -269,13 +324,40 @@ pub struct Record {
     pub place: Option<Place>,
 }
 
+/// How far a task is, in its own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// So much is done,
+    pub done: u64,
+    /// of so much; 0 where not known.
+    pub total: u64,
+    /// What it does; may be empty.
+    pub what: Box<str>,
+}
+
 /// What a running task may ask of tdrun. One value per call of an action; usable from any thread until the call ends.
 pub trait Host: Send + Sync {
+    /// The call has ended, or has been given up: nothing that it still asks for counts.
+    fn is_over(&self) -> bool;
+    /// The name of the task, or of the hook.
+    fn name(&self) -> &str;
+    /// The values of the task's parameters.
+    fn arguments(&self) -> &Arguments;
+    /// Which attempt this is, from 1.
+    fn attempt(&self) -> u32;
     /// Sends a record to the reporters.
     fn log(&self, record: Record);
+    /// Tells how far the task is.
+    fn progress(&self, progress: Progress);
     /// The task should stop soon.
     fn cancelled(&self) -> bool;
-    /// The result of a task that passed, by its name in the same library or `library::task`.
+    /// Has `act` called as soon as the task is asked to stop, and again when it is given up, on any thread; at once for what
+    /// has happened already. It must not block. It is dropped when the call ends.
+    fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>);
+    /// How long a task has to end after it has been asked to.
+    fn grace(&self) -> Duration;
+    /// The result of a task that passed, by its name in the same library or `library::task`. `[x]` stands for the task's own
+    /// parameter.
     fn result(&self, task: &str) -> Option<Json>;
     /// The value of a state key.
     fn state(&self, key: &str) -> Option<Json>;
@@ -288,17 +370,30 @@ pub trait Host: Send + Sync {
         expected: Option<Json>,
         value: Option<Json>,
     ) -> Result<(), Refused>;
-    /// Waits for a named lock and takes it, re-entrantly; released at the end of the call of the action at the latest; what is granted to
-    /// a thread that the action has left behind is taken back.
+    /// Waits for a named lock and takes it, re-entrantly; shared where the name ends in `:r`. Released at the end of the call
+    /// of the action at the latest; what is granted to a thread that the action has left behind is taken back.
     fn lock(&self, name: &str) -> Result<(), Refused>;
     /// Releases a named lock once.
     fn unlock(&self, name: &str) -> Result<(), Refused>;
+    /// Makes sure that a task, or all that match a glob, are part of the run.
+    fn start(&self, task: &str) -> Result<(), Declined>;
+    /// The same, and waits until they have ended. An error where one did not pass.
+    fn wait(&self, task: &str) -> Result<(), Declined>;
+}
+
+/// How urgently a task is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cancel {
+    /// It should end soon, in order.
+    Asked,
+    /// It is not waited for any more.
+    GivenUp,
 }
 
 /// Why the host did not do what a task asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No such lock is held.
+    /// No such lock is held, no such task is known.
     NotFound,
     /// The key is reserved.
     Denied,
@@ -306,6 +401,23 @@ pub enum Refused {
     Changed,
     /// Waiting would never end.
     Deadlock,
-    /// The run was stopped while the call waited.
+    /// The run was stopped, or the task given up, while the call waited.
     Cancelled,
+    /// The call is over.
+    Stale,
+    /// What is asked for does not fit.
+    Argument,
+    /// A task that was waited for did not pass.
+    Failed,
+    /// The system gives no more threads.
+    Limit,
+}
+
+/// A refusal with a line that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declined {
+    /// The kind.
+    pub refused: Refused,
+    /// In words.
+    pub why: String,
 }
