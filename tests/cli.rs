@@ -60,6 +60,26 @@ fn a_wrong_command_line_is_one_error_and_status_2() {
         ("libx.so -j x", "error[usage.workers]: `--workers` takes a number from 1 to 1024, not `x`".into()),
         ("libx.so --jobs=99999999", "error[usage.workers]: `--workers` takes a number from 1 to 1024, not `99999999`".into()),
         ("libx.so --max-fail=0", "error[usage.max-fail]: `--max-fail` takes a number from 1 on, not `0`".into()),
+        ("libx.so --retries=-1", "error[usage.retries]: `--retries` takes a number from 0 on, not `-1`".into()),
+        ("libx.so --retries x", "error[usage.retries]: `--retries` takes a number from 0 on, not `x`".into()),
+        (
+            "libx.so --flaky=maybe",
+            format!("error[usage.value]: invalid value `maybe` for `--flaky <pass|fail>`\n  it takes pass, fail{USAGE}"),
+        ),
+        (
+            "libx.so --timeout=30",
+            "error[usage.duration]: `--timeout` takes a time with a unit, not `30`\n  write `--timeout=30s`".into(),
+        ),
+        (
+            "libx.so --run-timeout 0s",
+            "error[usage.duration]: `--run-timeout` takes a time above zero, not `0s`\n  without it there is no limit".into(),
+        ),
+        ("libx.so --grace=soon", "error[usage.duration]: `--grace` takes a time such as `200ms`, `30s` or `1h30m`, not `soon`".into()),
+        ("libx.so --slow -1s", "error[usage.duration]: `--slow` takes a time such as `200ms`, `30s` or `1h30m`, not `-1s`".into()),
+        (
+            "libx.so --retry=2 --timeout",
+            format!("error[usage.value]: a value is required for `--timeout <DUR>` but none was supplied{USAGE}"),
+        ),
         (
             "libx.so --_x=1",
             "error[state.reserved]: the state key `_x` is reserved\n  keys that begin with `_`, and `results`, belong to tdrun".into(),
@@ -169,6 +189,18 @@ fn a_key_like_an_option_is_state_with_a_warning_and_unread_keys_are_named() {
         "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
         &expected,
     );
+}
+
+#[test]
+fn the_limits_are_options_and_their_neighbours_are_state_with_a_warning() {
+    let limits = "--retries=2 --flaky=fail --timeout=1h30m --run-timeout=2h --grace=0 --slow=0";
+    let tdrun = tdrun("libx.so::a -q").args(limits).library("x", THREE);
+    assert_eq!(tdrun.run().stderr, "");
+    let tdrun = tdrun.args("--timeouts=5 --set timeout=5");
+    let stderr = tdrun.run().stderr;
+    let warning =
+        "tdrun: warning: `--timeouts=…` sets a state key; did you mean the option `--timeout`?\n";
+    assert_eq!(stderr, warning);
 }
 
 #[test]

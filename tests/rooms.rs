@@ -54,7 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crossbeam", &["interrupt", "run"]),
     ("ctrlc", &["interrupt"]),
     ("globset", &["select"]),
-    ("humantime", &["report"]),
+    ("humantime", &["cli", "report"]),
     ("indicatif", &["report"]),
     ("libc", &["library"]),
     ("libloading", &["library"]),

@@ -119,6 +119,43 @@ pub(super) struct Args {
     #[arg(long, overrides_with = "skip_deps", help_heading = RUN)]
     pub(super) no_skip_deps: bool,
 
+    /// How often a task that fails is tried again
+    ///
+    /// Replaces what the tasks themselves declare; 0 means never. A task that passes only then is flaky: see --flaky.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) retries: Option<String>,
+
+    /// How a task counts that passes only after a retry [default: pass]
+    ///
+    /// It is named in any case. With `fail` the exit status is 1.
+    #[arg(long, value_name = "pass|fail", default_value = "pass", hide_possible_values = true, hide_default_value = true, help_heading = RUN)]
+    pub(super) flaky: Flaky,
+
+    /// How long a task may run (30s, 1h30m)
+    ///
+    /// For tasks that declare no timeout of their own. After it a task is asked to stop, and has timed out however it ends;
+    /// see --grace. Times are written with units, for example 200ms, 30s, 2m or 1h30m.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) timeout: Option<String>,
+
+    /// How long the run may take
+    ///
+    /// After it no further task is started, those that run are asked to stop, and the exit status is 1.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) run_timeout: Option<String>,
+
+    /// How long a task may take to stop when asked to [default: 10s]
+    ///
+    /// Then it is given up: its thread is left behind, and the locks that it holds are never given back. 0 means at once.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) grace: Option<String>,
+
+    /// Name tasks that run longer than DUR [default: 60s]
+    ///
+    /// Each is named again after each further DUR. 0 means never.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
+    pub(super) slow: Option<String>,
+
     /// Print the graph: text, dot, mermaid or json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true, help_heading = LOOK, group = "look")]
     pub(super) graph: Option<Graph>,
@@ -185,4 +222,10 @@ pub(super) enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaky {
+    Pass,
+    Fail,
 }

@@ -3,6 +3,7 @@
 //! Only this room knows clap. It reads no file and loads nothing.
 
 mod args;
+mod limits;
 mod words;
 
 use std::ffi::OsString;
@@ -106,7 +107,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
         exclude: words_of(&args.exclude),
         with_deps: args.with_deps,
         workers: args.workers.as_deref().map(workers).transpose()?,
-        limits: Limits::default(),
+        limits: limits::limits(&args)?,
         rules: Rules {
             skip_deps: !args.no_skip_deps,
             max_fail: if args.fail_fast {
