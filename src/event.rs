@@ -49,6 +49,8 @@ pub enum Event {
         task: TaskId,
         /// On which worker it was.
         worker: usize,
+        /// Which attempt, from 1.
+        number: u32,
         /// How it ended.
         attempt: Attempt,
         /// When.

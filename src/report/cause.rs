@@ -3,11 +3,12 @@
 //! Knows neither streams nor terminals; everything foreign leaves here escaped.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::error::escape;
-use crate::event::{Briefing, Cause, Stop};
-use crate::report::text::{MESSAGE_LIMIT, clip, name, plural};
-use crate::task::{Failure, TaskId};
+use crate::event::{Attempt, Briefing, Cause, Finished, Stop};
+use crate::report::text::{MESSAGE_LIMIT, clip, limit, name, plural};
+use crate::task::{Failure, Outcome, TaskId};
 
 /// How many links of a long chain of causes are named between its ends. Fewer than are kept, so that what was left out
 /// shows as such.
@@ -21,15 +22,80 @@ pub(super) fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
         Cause::Skip(reason) => format!("skipped: {}", first_line(reason)),
         Cause::Blocked(chain) => format!("skipped: {}", chain_text(briefing, chain)),
         Cause::Failures(task) => {
-            format!("skipped: `{}` did not pass", name(briefing, *task))
+            let task = name(briefing, *task);
+            format!("skipped: it runs only if nothing failed, and `{task}` did not pass")
         }
-        Cause::TimedOut { limit, .. } => format!("not done after {limit:?}"),
+        Cause::TimedOut {
+            limit,
+            still_running,
+            failure,
+        } => {
+            let time = time_out_line(*limit, *still_running);
+            match failure {
+                Some(failure) => format!("{time}; it ended with: {}", failure_line(failure)),
+                None => time,
+            }
+        }
         Cause::Locked { lock, holder } => {
-            let holder = name(briefing, *holder);
-            format!("`{holder}` timed out and holds the lock `{}`", escape(lock))
+            let (lock, holder) = (escape(lock), name(briefing, *holder));
+            format!("the lock `{lock}` is held by `{holder}`, which timed out and is still running")
         }
         Cause::Stopped(stop) => stop_reason(*stop),
     }
+}
+
+/// `took longer than 200ms`, and whether it still goes on.
+pub(super) fn time_out_line(time: Duration, still_running: bool) -> String {
+    let still_running = if still_running {
+        " and is still running"
+    } else {
+        ""
+    };
+    format!("took longer than {}{still_running}", limit(time))
+}
+
+/// What is said of a task below its done line: why it did not pass, and on which attempt if there were several.
+pub(super) fn ended_line(briefing: &Briefing, finished: &Finished) -> Option<String> {
+    let number = finished.attempts.len() + 1;
+    if finished.is_flaky() {
+        return Some(format!("flaky: passed on attempt {number}"));
+    }
+    let cause = finished.cause.as_deref()?;
+    match finished.outcome {
+        Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled
+            if number > 1 =>
+        {
+            Some(attempt_line(briefing, number, finished.outcome, cause))
+        }
+        _ => Some(cause_line(briefing, cause)),
+    }
+}
+
+/// `attempt 1 failed: boom (a.rs:4)`.
+pub(super) fn attempt_line(
+    briefing: &Briefing,
+    number: usize,
+    outcome: Outcome,
+    cause: &Cause,
+) -> String {
+    format!(
+        "attempt {number} {outcome}: {}",
+        cause_line(briefing, cause)
+    )
+}
+
+/// Attempts that are told of at the end.
+const ATTEMPTS: usize = 5;
+
+/// The attempts before the last one, a line each.
+pub(super) fn earlier_lines(briefing: &Briefing, attempts: &[Attempt]) -> Vec<String> {
+    let first = (1..).zip(attempts).take(ATTEMPTS);
+    let line = |(number, a): (usize, &Attempt)| attempt_line(briefing, number, a.outcome, &a.cause);
+    let mut lines: Vec<_> = first.map(line).collect();
+    if let Some(more @ 1..) = attempts.len().checked_sub(ATTEMPTS) {
+        lines.push(format!("… and {}", plural(more, "more attempt")));
+    }
+    lines
 }
 
 /// The first line of a failure, and where it happened.
@@ -70,7 +136,7 @@ pub(super) fn stop_reason(stop: Stop) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopped after {}", plural(failures, "failure")),
         Stop::Signal(signal) => format!("stopped by {}", signal_name(signal)),
-        Stop::Timeout(limit) => format!("stopped after {limit:?}"),
+        Stop::Timeout(time) => format!("the run took longer than {}", limit(time)),
         Stop::Setup => "setup did not pass".to_owned(),
         Stop::Exit => "stopped because a library called `exit`".to_owned(),
         Stop::Threads => "stopped because the system gave no thread".to_owned(),
@@ -84,7 +150,13 @@ const NAMED: usize = 3;
 pub(super) fn stopping_line(briefing: &Briefing, stop: Stop, running: &BTreeSet<TaskId>) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopping after {}", plural(failures, "failure")),
-        Stop::Timeout(limit) => format!("stopping after {limit:?}"),
+        Stop::Timeout(time) => {
+            let mut line = format!("stopping: the run took longer than {}", limit(time));
+            if !running.is_empty() {
+                line = format!("{line}; waiting for {}", first_names(briefing, running));
+            }
+            line
+        }
         Stop::Setup => "stopping: setup did not pass".to_owned(),
         Stop::Exit => "stopping: a library called `exit`".to_owned(),
         Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),
@@ -122,11 +194,21 @@ pub(super) fn signal_name(signal: i32) -> String {
 
 /// A cause as it is kept to the end: a run of a million failures must fit in memory.
 pub(super) fn shortened(cause: &Cause) -> Cause {
+    let short = |failure: &Failure| Failure {
+        message: clip(&failure.message, MESSAGE_LIMIT).into(),
+        place: failure.place.clone(),
+    };
     match cause {
-        Cause::Failure(failure) => Cause::Failure(Failure {
-            message: clip(&failure.message, MESSAGE_LIMIT).into(),
-            place: failure.place.clone(),
-        }),
+        Cause::Failure(failure) => Cause::Failure(short(failure)),
+        Cause::TimedOut {
+            limit,
+            still_running,
+            failure,
+        } => Cause::TimedOut {
+            limit: *limit,
+            still_running: *still_running,
+            failure: failure.as_ref().map(short),
+        },
         other => other.clone(),
     }
 }
@@ -134,10 +216,46 @@ pub(super) fn shortened(cause: &Cause) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{briefing, failure};
+    use crate::report::fixture::{attempt, briefing, failure};
 
     fn ids(indices: std::ops::Range<usize>) -> Box<[TaskId]> {
         indices.map(TaskId::new).collect()
+    }
+
+    fn time_out(still_running: bool, failure: Option<Failure>) -> Cause {
+        Cause::TimedOut {
+            limit: Duration::from_millis(200),
+            still_running,
+            failure,
+        }
+    }
+
+    #[test]
+    fn many_attempts_are_counted_and_the_first_ones_told() {
+        let briefing = briefing(&["a"]);
+        let attempts = ["a", "b", "c", "d", "e", "f"].map(attempt);
+        let lines = earlier_lines(&briefing, &attempts);
+        assert_eq!(lines[4..], ["attempt 5 failed: e", "… and 1 more attempt"]);
+        assert_eq!(earlier_lines(&briefing, &attempts[..5]), lines[..5]);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let long = "x".repeat(2 * MESSAGE_LIMIT);
+        for cause in [
+            Cause::Failure(failure(&long, None)),
+            time_out(false, Some(failure(&long, None))),
+        ] {
+            let (Cause::Failure(kept)
+            | Cause::TimedOut {
+                failure: Some(kept),
+                ..
+            }) = shortened(&cause)
+            else {
+                panic!("a failure is kept")
+            };
+            assert!(kept.message.len() < MESSAGE_LIMIT + 100);
+        }
     }
 
     #[test]
@@ -164,6 +282,30 @@ mod tests {
             (Cause::Stopped(Stop::Signal(12)), "stopped by signal 12"),
             (Cause::Stopped(Stop::MaxFail(1)), "stopped after 1 failure"),
             (Cause::Stopped(Stop::Setup), "setup did not pass"),
+            (
+                Cause::Stopped(Stop::Timeout(Duration::from_secs(90))),
+                "the run took longer than 1m 30s",
+            ),
+            (
+                Cause::Failures(TaskId::new(1)),
+                "skipped: it runs only if nothing failed, and `b` did not pass",
+            ),
+            (time_out(false, None), "took longer than 200ms"),
+            (
+                time_out(false, Some(failure("late\nmore", Some(("t.rs", 3))))),
+                "took longer than 200ms; it ended with: late (t.rs:3)",
+            ),
+            (
+                time_out(true, None),
+                "took longer than 200ms and is still running",
+            ),
+            (
+                Cause::Locked {
+                    lock: "d\x1bb".into(),
+                    holder: TaskId::new(2),
+                },
+                "the lock `d\\u{1b}b` is held by `c`, which timed out and is still running",
+            ),
         ] {
             assert_eq!(cause_line(&briefing, &cause), expected, "{cause:?}");
         }
@@ -203,6 +345,16 @@ mod tests {
             (Stop::Signal(2), 0, "stopping: SIGINT"),
             (Stop::MaxFail(1), 4, "stopping after 1 failure"),
             (Stop::MaxFail(2), 4, "stopping after 2 failures"),
+            (
+                Stop::Timeout(Duration::from_secs(30)),
+                2,
+                "stopping: the run took longer than 30s; waiting for `a`, `b`",
+            ),
+            (
+                Stop::Timeout(Duration::from_secs(30)),
+                0,
+                "stopping: the run took longer than 30s",
+            ),
             (Stop::Setup, 0, "stopping: setup did not pass"),
             (Stop::Exit, 3, "stopping: a library called `exit`"),
         ] {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::Reporter;
-use crate::event::{Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
+use crate::event::{Attempt, Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
 use crate::stream::Stream;
 use crate::task::{
-    Arguments, Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Record, Task,
-    TaskId,
+    Arguments, Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Progress,
+    Record, Task, TaskId,
 };
 
 /// A task that is declared on a line of its own; `name < x y` comes after `x` and `y`.
@@ -75,12 +75,99 @@ pub(super) fn failure(message: &str, at: Option<(&str, u32)>) -> Failure {
 }
 
 pub(super) fn started(task: usize, worker: usize) -> Event {
+    tried(task, worker, 1)
+}
+
+/// A task begins, maybe not for the first time.
+pub(super) fn tried(task: usize, worker: usize, attempt: u32) -> Event {
     Event::Started {
         task: TaskId::new(task),
-        attempt: 1,
+        attempt,
         worker,
         at: Duration::from_millis(10),
     }
+}
+
+/// A task on the first worker will be tried again.
+pub(super) fn retrying(task: usize, number: u32, attempt: Attempt) -> Event {
+    Event::Retrying {
+        task: TaskId::new(task),
+        worker: 0,
+        number,
+        attempt,
+        at: Duration::from_millis(20),
+    }
+}
+
+/// An attempt that failed.
+pub(super) fn attempt(message: &str) -> Attempt {
+    Attempt {
+        outcome: Outcome::Failed,
+        cause: Cause::Failure(failure(message, None)),
+        took: Duration::from_millis(5),
+    }
+}
+
+/// An attempt that took longer than it may.
+pub(super) fn late() -> Attempt {
+    Attempt {
+        outcome: Outcome::TimedOut,
+        cause: time_out(false),
+        took: Duration::from_millis(200),
+    }
+}
+
+pub(super) fn time_out(still_running: bool) -> Cause {
+    Cause::TimedOut {
+        limit: Duration::from_millis(200),
+        still_running,
+        failure: None,
+    }
+}
+
+pub(super) fn paused(task: usize, worker: usize) -> Event {
+    Event::Paused {
+        task: TaskId::new(task),
+        worker,
+        at: Duration::from_millis(20),
+    }
+}
+
+pub(super) fn resumed(task: usize, worker: usize) -> Event {
+    Event::Resumed {
+        task: TaskId::new(task),
+        worker,
+        at: Duration::from_millis(25),
+    }
+}
+
+/// A task on the first worker tells how far it is.
+pub(super) fn progress(task: usize, done: u64, total: u64, what: &str) -> Event {
+    Event::Progress {
+        task: TaskId::new(task),
+        worker: 0,
+        progress: Progress {
+            done,
+            total,
+            what: what.into(),
+        },
+    }
+}
+
+/// A task on the first worker runs for a minute.
+pub(super) fn slow(task: usize) -> Event {
+    Event::Slow {
+        task: TaskId::new(task),
+        worker: 0,
+        running: Duration::from_millis(60_012),
+    }
+}
+
+/// Adds a task of the first library while the run goes on; what its reporters hear.
+pub(super) fn added(briefing: &Briefing, declaration: &str) -> Event {
+    let line = u32::try_from(briefing.catalog.len()).unwrap() + 1;
+    let id = briefing.catalog.push(task(declaration, 0, line));
+    Event::Planned(vec![id])
 }
 
 pub(super) fn logged(task: usize, worker: usize, level: Level, message: &str) -> Event {
@@ -101,8 +188,10 @@ pub(super) struct End {
     pub(super) outcome: Outcome,
     pub(super) worker: Option<usize>,
     pub(super) done: usize,
+    pub(super) planned: usize,
     pub(super) cause: Option<Cause>,
     pub(super) result: Option<&'static str>,
+    pub(super) attempts: Vec<Attempt>,
 }
 
 impl End {
@@ -113,9 +202,30 @@ impl End {
             outcome: Outcome::Passed,
             worker: Some(0),
             done,
+            planned: 5,
             cause: None,
             result: None,
+            attempts: Vec::new(),
         }
+    }
+
+    /// A task that passes after some attempts.
+    pub(super) fn flaky(task: usize, done: usize, attempts: Vec<Attempt>) -> Event {
+        Self {
+            attempts,
+            ..Self::passed(task, done)
+        }
+        .event()
+    }
+
+    /// A task that takes longer than it may.
+    pub(super) fn timed_out(task: usize, done: usize, still_running: bool) -> Event {
+        Self {
+            outcome: Outcome::TimedOut,
+            cause: Some(time_out(still_running)),
+            ..Self::passed(task, done)
+        }
+        .event()
     }
 
     /// A task that returns this.
@@ -167,8 +277,8 @@ impl End {
             at: Duration::from_millis(30),
             took: Duration::from_millis(if ran { 20 } else { 0 }),
             done: self.done,
-            planned: 5,
-            attempts: Vec::new(),
+            planned: self.planned,
+            attempts: self.attempts,
             cause: self.cause.map(Box::new),
             result: self.result.map(Arc::from),
         })
@@ -180,6 +290,8 @@ impl End {
 pub(super) struct Finish {
     pub(super) counts: Counts,
     pub(super) blocked: usize,
+    pub(super) flaky: usize,
+    pub(super) flaky_fails: bool,
     pub(super) took: Duration,
     pub(super) stopped: Option<Stop>,
     pub(super) errors: Vec<crate::error::Error>,
@@ -197,7 +309,9 @@ impl Finish {
                 Event::Finished(finished) => {
                     finish.counts.add(finished.outcome);
                     let cause = finished.cause.as_deref();
-                    finish.blocked += usize::from(matches!(cause, Some(Cause::Blocked(_))));
+                    let blocked = matches!(cause, Some(Cause::Blocked(_) | Cause::Failures(_)));
+                    finish.blocked += usize::from(blocked);
+                    finish.flaky += usize::from(finished.is_flaky());
                 }
                 Event::Stopping(stop) => finish.stopped = Some(*stop),
                 _ => {}
@@ -211,8 +325,8 @@ impl Finish {
             planned: self.counts.total(),
             counts: self.counts,
             blocked: self.blocked,
-            flaky: 0,
-            flaky_fails: false,
+            flaky: self.flaky,
+            flaky_fails: self.flaky_fails,
             took: self.took,
             stopped: self.stopped,
             errors: self.errors,

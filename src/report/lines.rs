@@ -10,9 +10,11 @@ use std::time::Duration;
 use super::Reporter;
 use crate::error::escape;
 use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
-use crate::report::cause::{cause_line, failure_line, stopping_line};
-use crate::report::recap::Recap;
-use crate::report::text::{Paint, base, done_line, hook_name, name, record_line, summary_line};
+use crate::report::cause::{attempt_line, ended_line, failure_line, stopping_line};
+use crate::report::recap::{Group, Recap};
+use crate::report::text::{
+    Paint, base, done_line, elapsed, hook_name, name, record_line, retry_line, summary_line,
+};
 use crate::stream::Stream;
 use crate::task::{Failure, Level, LibraryId, Outcome, Record, TaskId};
 
@@ -45,6 +47,10 @@ pub(super) struct Teller {
     detail: Detail,
     paint: Paint,
     running: BTreeSet<TaskId>,
+    /// Tasks that have ended.
+    done: usize,
+    /// Tasks that were planned at the start, and those that came since.
+    added: usize,
     recap: Recap,
 }
 
@@ -54,6 +60,8 @@ impl Teller {
             detail,
             paint,
             running: BTreeSet::new(),
+            done: 0,
+            added: 0,
             recap: Recap::default(),
         }
     }
@@ -61,11 +69,61 @@ impl Teller {
     /// The lines for an event, often none.
     pub(super) fn tell(&mut self, briefing: &Briefing, event: &Event) -> String {
         match event {
-            Event::Started { task, worker, .. } => {
+            Event::Started {
+                task,
+                worker,
+                attempt,
+                ..
+            } => {
                 self.running.insert(*task);
-                let base = base(&name(briefing, *task), Some(*worker));
-                self.when(Detail::Verbose, || format!("{base} started\n"))
+                self.when(Detail::Verbose, || {
+                    let base = base(&name(briefing, *task), Some(*worker));
+                    match attempt {
+                        1 => format!("{base} started\n"),
+                        _ => format!("{base} started, attempt {attempt}\n"),
+                    }
+                })
             }
+            Event::Retrying {
+                task,
+                worker,
+                number,
+                attempt,
+                ..
+            } => {
+                self.running.remove(task);
+                self.when(Detail::Normal, || {
+                    let base = base(&name(briefing, *task), Some(*worker));
+                    let planned = briefing.planned.len() + self.added;
+                    let line = retry_line(&base, self.done, planned, self.paint);
+                    let (outcome, cause) = (attempt.outcome, &attempt.cause);
+                    let attempt = attempt_line(briefing, *number as usize, outcome, cause);
+                    format!("{line}\n    {attempt}\n")
+                })
+            }
+            Event::Paused { task, worker, .. } => self.when(Detail::Verbose, || {
+                let base = base(&name(briefing, *task), Some(*worker));
+                format!("{base} waits for other tasks\n")
+            }),
+            Event::Resumed { task, worker, .. } => self.when(Detail::Verbose, || {
+                format!("{} goes on\n", base(&name(briefing, *task), Some(*worker)))
+            }),
+            Event::Slow {
+                task,
+                worker,
+                running,
+            } => self.when(Detail::Normal, || {
+                let base = base(&name(briefing, *task), Some(*worker));
+                format!("{base}: still running after {}\n", elapsed(*running))
+            }),
+            Event::Planned(tasks) => {
+                self.added += tasks.len();
+                self.when(Detail::Verbose, || {
+                    let added: Group = tasks.iter().copied().collect();
+                    format!("added: {}\n", added.names(briefing))
+                })
+            }
+            Event::Progress { .. } => String::new(),
             Event::Finished(finished) => self.finished(briefing, finished),
             Event::Logged { source, record } => self.logged(briefing, *source, record),
             Event::HookStarted(hook, library) => self.when(Detail::Verbose, || {
@@ -74,12 +132,6 @@ impl Teller {
             Event::HookFinished(hook, library, ending) => {
                 self.hook_finished(briefing, *hook, *library, ending)
             }
-            Event::Planned(_)
-            | Event::Retrying { .. }
-            | Event::Paused { .. }
-            | Event::Resumed { .. }
-            | Event::Progress { .. }
-            | Event::Slow { .. } => String::new(),
             Event::Stopping(stop) => self.when(Detail::Live, || {
                 format!("{}\n", stopping_line(briefing, *stop, &self.running))
             }),
@@ -103,8 +155,9 @@ impl Teller {
     }
 
     fn finished(&mut self, briefing: &Briefing, finished: &Finished) -> String {
-        self.recap.add(finished);
+        self.recap.add(briefing, finished);
         self.running.remove(&finished.task);
+        self.done = finished.done;
         match finished.outcome {
             Outcome::NotRun => String::new(),
             Outcome::Passed | Outcome::Skipped => {
@@ -117,15 +170,15 @@ impl Teller {
     }
 
     fn done(&self, briefing: &Briefing, finished: &Finished) -> String {
-        let planned = briefing.planned.len();
+        let (done, planned) = (finished.done, finished.planned);
         let base = base(&name(briefing, finished.task), finished.worker);
-        let mut text = done_line(&base, finished.outcome, finished.done, planned, self.paint);
+        let mut text = done_line(&base, finished.outcome, done, planned, self.paint);
         if self.detail == Detail::Verbose && finished.worker.is_some() {
             let _ = write!(text, " {}", seconds(finished.took));
         }
         text.push('\n');
-        if let Some(cause) = &finished.cause {
-            let _ = writeln!(text, "    {}", cause_line(briefing, cause));
+        if let Some(line) = ended_line(briefing, finished) {
+            let _ = writeln!(text, "    {line}");
         }
         text
     }
@@ -221,7 +274,10 @@ impl Reporter for Lines {
 mod tests {
     use super::*;
     use crate::event::{Cause, Stop};
-    use crate::report::fixture::{Captured, End, briefing, failure, logged, play, started};
+    use crate::report::fixture::{
+        Captured, End, added, attempt, briefing, failure, late, logged, paused, play, progress,
+        resumed, retrying, slow, started, time_out, tried,
+    };
 
     fn transcript(detail: Detail, briefing: &Briefing, events: &[Event]) -> (String, String) {
         let (out, err) = (Captured::new(), Captured::new());
@@ -328,6 +384,146 @@ teardown FAILED
                 "[thread_0] b ................................................. FAILED [ 40% ] 0.02s",
             ]
         );
+    }
+
+    fn a_run_of_attempts(briefing: &Briefing) -> Vec<Event> {
+        let fails_late = End {
+            attempts: vec![late()],
+            outcome: Outcome::Failed,
+            cause: Some(Cause::Failure(failure("boom", Some(("b.rs", 4))))),
+            ..End::passed(1, 2)
+        };
+        let added = added(briefing, "z");
+        let locked = End {
+            outcome: Outcome::NotRun,
+            worker: None,
+            cause: Some(Cause::Locked {
+                lock: "db".into(),
+                holder: TaskId::new(2),
+            }),
+            ..End::passed(3, 4)
+        };
+        vec![
+            started(0, 0),
+            retrying(0, 1, attempt("no route\nto host")),
+            tried(0, 0, 2),
+            progress(0, 2, 5, "copying"),
+            paused(0, 0),
+            added,
+            resumed(0, 1),
+            slow(0),
+            End::flaky(0, 1, vec![attempt("no route\nto host")]),
+            retrying(1, 1, late()),
+            fails_late.event(),
+            End::timed_out(2, 3, true),
+            locked.event(),
+            End {
+                worker: Some(1),
+                ..End::passed(4, 5)
+            }
+            .event(),
+        ]
+    }
+
+    #[test]
+    fn attempts_and_timeouts_are_told_in_lines() {
+        let expected = "\
+[thread_0] a .................................................. RETRY [  0% ]
+    attempt 1 failed: no route
+[thread_0] a: still running after 1m
+[thread_0] a ................................................. PASSED [ 20% ]
+    flaky: passed on attempt 2
+[thread_0] b .................................................. RETRY [ 20% ]
+    attempt 1 timed out: took longer than 200ms
+[thread_0] b ................................................. FAILED [ 40% ]
+    attempt 2 failed: boom (b.rs:4)
+[thread_0] c .............................................. TIMED OUT [ 60% ]
+    took longer than 200ms and is still running
+[thread_1] z ................................................. PASSED [100% ]
+
+failures:
+
+b FAILED on attempt 2
+    boom
+    at b.rs:4
+    attempt 1 timed out: took longer than 200ms
+    rerun: tdrun lib.so::b
+
+c TIMED OUT
+    took longer than 200ms and is still running
+    rerun: tdrun lib.so::c
+
+not run, the lock `db` is held by `c`, which timed out and is still running: d
+flaky: a (passed on attempt 2)
+";
+        let briefing = briefing(&["a", "b", "c", "d"]);
+        let (out, err) = transcript(Detail::Normal, &briefing, &a_run_of_attempts(&briefing));
+        assert_eq!(err, expected);
+        assert_eq!(
+            out,
+            "==== 2 passed, 1 failed, 0 skipped, 1 timed out, 1 not run; 1 of the passed flaky in 2.31s ====\n"
+        );
+    }
+
+    #[test]
+    fn verbosely_later_attempts_waiting_and_added_tasks_are_told() {
+        let briefing = briefing(&["a", "b", "c", "d"]);
+        let (_, err) = transcript(Detail::Verbose, &briefing, &a_run_of_attempts(&briefing));
+        let lines: Vec<&str> = err.lines().take(10).collect();
+        assert_eq!(
+            lines,
+            [
+                "[thread_0] a started",
+                "[thread_0] a .................................................. RETRY [  0% ]",
+                "    attempt 1 failed: no route",
+                "[thread_0] a started, attempt 2",
+                "[thread_0] a waits for other tasks",
+                "added: z",
+                "[thread_1] a goes on",
+                "[thread_0] a: still running after 1m",
+                "[thread_0] a ................................................. PASSED [ 20% ] 0.02s",
+                "    flaky: passed on attempt 2",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_retry_counts_the_tasks_that_were_added() {
+        let briefing = briefing(&["a"]);
+        let events = [
+            End::passed(0, 1).event(),
+            added(&briefing, "z"),
+            retrying(1, 1, attempt("no")),
+        ];
+        let (_, err) = transcript(Detail::Normal, &briefing, &events);
+        assert!(err.contains(" RETRY [ 50% ]\n"), "{err}");
+    }
+
+    #[test]
+    fn quietly_and_live_an_attempt_is_told_at_the_end_only() {
+        let briefing = briefing(&["a", "b"]);
+        let failed = End {
+            outcome: Outcome::TimedOut,
+            cause: Some(time_out(false)),
+            attempts: vec![attempt("boom")],
+            ..End::passed(0, 1)
+        };
+        let events = [retrying(0, 1, attempt("boom")), slow(0), failed.event()];
+        for detail in [Detail::Quiet, Detail::Live] {
+            let (_, err) = transcript(detail, &briefing, &events);
+            let expected = "\
+[thread_0] a .............................................. TIMED OUT [ 20% ]
+    attempt 2 timed out: took longer than 200ms
+
+failures:
+
+a TIMED OUT on attempt 2
+    took longer than 200ms
+    attempt 1 failed: boom
+    rerun: tdrun lib.so::a
+";
+            assert_eq!(err, expected);
+        }
     }
 
     #[test]

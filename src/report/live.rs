@@ -254,7 +254,7 @@ mod tests {
             shown(&term),
             "[=================>                ] 0/0\n0 passed, 0 failed, 0 skipped, 0.0s, ab…\nrunning: b"
         );
-        assert!(err.text().contains("FAILED [ 50% ]\n    boom\n"));
+        assert!(err.text().contains("FAILED [ 20% ]\n    boom\n"));
         live.finish(&briefing, &Finish::default().summary())
             .unwrap();
         assert_eq!(term.contents(), "");

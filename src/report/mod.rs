@@ -295,7 +295,11 @@ mod tests {
     #[test]
     fn without_a_terminal_every_display_is_the_same_plain_lines() {
         let briefing = briefing(&["a"]);
-        let events = [End::passed(0, 1).event()];
+        let end = End {
+            planned: 1,
+            ..End::passed(0, 1)
+        };
+        let events = [end.event()];
         for display in [Display::Lines, Display::Progress, Display::Viewer] {
             let view = View {
                 display,

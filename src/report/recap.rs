@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::error::escape;
 use crate::event::{Briefing, Cause, Finished, Stop, Summary};
-use crate::report::cause::{shortened, stop_reason};
+use crate::report::cause::{cause_line, earlier_lines, shortened, stop_reason, time_out_line};
 use crate::report::rerun::{Reruns, Results};
 use crate::report::text::{Paint, indented, name, plural, status};
 use crate::task::{Failure, Outcome, TaskId};
@@ -18,26 +18,45 @@ const NAMED: usize = 10;
 /// What happened so far, as far as the end will tell it.
 #[derive(Default)]
 pub(super) struct Recap {
-    failures: Vec<(TaskId, Outcome, Option<Cause>)>,
+    failures: Vec<Ended>,
+    flaky: Vec<Ended>,
     blocked: BTreeMap<TaskId, Group>,
-    not_run: Vec<(Option<Stop>, Group)>,
+    not_run: Vec<(Option<Cause>, Group)>,
     results: Results,
+}
+
+/// A task that did not pass, or not at once.
+struct Ended {
+    task: TaskId,
+    outcome: Outcome,
+    cause: Option<Cause>,
+    /// How often it was tried.
+    attempts: usize,
+    /// What is told of the attempts before the last one.
+    earlier: Vec<String>,
 }
 
 impl Recap {
     /// A task has its outcome.
-    pub(super) fn add(&mut self, finished: &Finished) {
+    pub(super) fn add(&mut self, briefing: &Briefing, finished: &Finished) {
         if let Some(result) = &finished.result {
             self.results.keep(finished.task, result);
         }
         let cause = finished.cause.as_deref();
+        let ended = || Ended {
+            task: finished.task,
+            outcome: finished.outcome,
+            cause: cause.map(shortened),
+            attempts: finished.attempts.len() + 1,
+            earlier: earlier_lines(briefing, &finished.attempts),
+        };
         match (finished.outcome, cause) {
-            (
-                Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled,
-                cause,
-            ) => {
-                let cause = cause.map(shortened);
-                self.failures.push((finished.task, finished.outcome, cause));
+            (Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled, _) => {
+                self.failures.push(ended());
+            }
+            (Outcome::Passed, _) if finished.is_flaky() => self.flaky.push(ended()),
+            (Outcome::Skipped, Some(Cause::Failures(root))) => {
+                self.blocked.entry(*root).or_default().add(finished.task);
             }
             (Outcome::Skipped, Some(Cause::Blocked(chain))) => {
                 let root = chain.last().copied().unwrap_or(finished.task);
@@ -49,13 +68,10 @@ impl Recap {
     }
 
     fn add_not_run(&mut self, task: TaskId, cause: Option<&Cause>) {
-        let stop = match cause {
-            Some(Cause::Stopped(stop)) => Some(*stop),
-            _ => None,
-        };
-        let known = self.not_run.iter().position(|(known, _)| *known == stop);
+        let mut known = self.not_run.iter();
+        let known = known.position(|(known, _)| known.as_ref() == cause);
         let index = known.unwrap_or_else(|| {
-            self.not_run.push((stop, Group::default()));
+            self.not_run.push((cause.cloned(), Group::default()));
             self.not_run.len() - 1
         });
         self.not_run[index].1.add(task);
@@ -63,6 +79,9 @@ impl Recap {
 
     /// The whole section, in declaration order; empty where all went well.
     pub(super) fn text(&mut self, briefing: &Briefing, summary: &Summary, paint: Paint) -> String {
+        if summary.flaky_fails {
+            self.failures.append(&mut self.flaky);
+        }
         let mut text = String::new();
         self.write_failures(&mut text, briefing, paint);
         let mut rest = String::new();
@@ -74,9 +93,15 @@ impl Recap {
                 name(briefing, *root)
             );
         }
-        for (stop, group) in &self.not_run {
-            let reason = stop.map_or_else(|| "the run ended".to_owned(), stop_reason);
+        for (cause, group) in &self.not_run {
+            let reason = match cause {
+                Some(cause) => cause_line(briefing, cause),
+                None => "the run ended".to_owned(),
+            };
             let _ = writeln!(rest, "not run, {reason}: {}", group.names(briefing));
+        }
+        if !self.flaky.is_empty() {
+            let _ = writeln!(rest, "flaky: {}", self.flaky_names(briefing));
         }
         // Whoever called `exit` is told of already.
         if summary.abandoned > 0 && summary.stopped != Some(Stop::Exit) {
@@ -99,33 +124,85 @@ impl Recap {
         if self.failures.is_empty() {
             return;
         }
-        self.failures.sort_by_key(|(task, ..)| *task);
+        self.failures.sort_by_key(|ended| ended.task);
         let reruns = Reruns::new(briefing, &self.results);
         text.push_str("\nfailures:\n");
-        for (task, outcome, cause) in &self.failures {
-            let word = paint.outcome(*outcome, status(*outcome));
-            let _ = writeln!(text, "\n{} {word}", name(briefing, *task));
-            match cause {
-                Some(Cause::Failure(failure)) => write_failure(text, failure),
-                Some(Cause::Stopped(stop)) => {
-                    let _ = writeln!(text, "    {}", stop_reason(*stop));
-                }
-                _ => {}
+        for ended in &self.failures {
+            let word = paint.outcome(ended.outcome, status(ended.outcome));
+            let _ = write!(text, "\n{} {word}", name(briefing, ended.task));
+            if ended.attempts > 1 {
+                let _ = write!(text, " on attempt {}", ended.attempts);
             }
-            let _ = writeln!(text, "    rerun: {}", reruns.command(*task));
+            if ended.outcome == Outcome::Passed {
+                text.push_str(", which fails the run (--flaky=fail)");
+            }
+            text.push('\n');
+            write_cause(text, ended.cause.as_ref());
+            for line in &ended.earlier {
+                let _ = writeln!(text, "    {line}");
+            }
+            let _ = writeln!(text, "    rerun: {}", reruns.command(ended.task));
         }
+    }
+
+    /// `a (passed on attempt 2), b (passed on attempt 3)`.
+    fn flaky_names(&mut self, briefing: &Briefing) -> String {
+        self.flaky.sort_by_key(|ended| ended.task);
+        let named = self.flaky.iter().take(NAMED).map(|ended| {
+            let name = name(briefing, ended.task);
+            format!("{name} (passed on attempt {})", ended.attempts)
+        });
+        let named: Vec<_> = named.collect();
+        and_more(&named.join(", "), self.flaky.len() - named.len())
+    }
+}
+
+/// `a, b`, or `a, b … and 97 more`.
+fn and_more(named: &str, more: usize) -> String {
+    match more {
+        0 => named.to_owned(),
+        more => format!("{named} … and {more} more"),
     }
 }
 
 /// A lone worker that had to be interrupted may have waited for a task that only it could run.
 fn one_worker_hint(briefing: &Briefing, summary: &Summary) -> Option<&'static str> {
-    let waited = matches!(summary.stopped, Some(Stop::Signal(_)))
+    let interrupted =
+        summary.counts.get(Outcome::Cancelled) + summary.counts.get(Outcome::TimedOut);
+    let waited = matches!(summary.stopped, Some(Stop::Signal(_) | Stop::Timeout(_)))
         && briefing.workers == 1
-        && summary.counts.get(Outcome::Cancelled) > 0
+        && interrupted > 0
         && summary.counts.get(Outcome::NotRun) > 0;
     waited.then_some(
         "there was 1 worker: where a task waits for one that runs later, try --workers=2",
     )
+}
+
+/// Why it did not pass, in full; with what it said.
+fn write_cause(text: &mut String, cause: Option<&Cause>) {
+    match cause {
+        Some(Cause::Failure(failure)) => write_failure(text, failure),
+        Some(Cause::Stopped(stop)) => {
+            let _ = writeln!(text, "    {}", stop_reason(*stop));
+        }
+        Some(Cause::TimedOut {
+            limit,
+            still_running,
+            failure,
+        }) => {
+            let time = time_out_line(*limit, *still_running);
+            match failure {
+                Some(failure) => {
+                    let _ = writeln!(text, "    {time}; it ended with:");
+                    write_failure(text, failure);
+                }
+                None => {
+                    let _ = writeln!(text, "    {time}");
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn write_failure(text: &mut String, failure: &Failure) {
@@ -141,9 +218,17 @@ fn write_failure(text: &mut String, failure: &Failure) {
 
 /// Some tasks: how many, and the first ones in declaration order.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     count: usize,
     first: BTreeSet<TaskId>,
+}
+
+impl FromIterator<TaskId> for Group {
+    fn from_iter<T: IntoIterator<Item = TaskId>>(tasks: T) -> Self {
+        let mut group = Self::default();
+        tasks.into_iter().for_each(|task| group.add(task));
+        group
+    }
 }
 
 impl Group {
@@ -155,18 +240,14 @@ impl Group {
         }
     }
 
-    /// `a, b`, or `a, b, … and 97 more`.
-    fn names(&self, briefing: &Briefing) -> String {
+    /// Their names, as [`and_more`].
+    pub(super) fn names(&self, briefing: &Briefing) -> String {
         let named: Vec<_> = self
             .first
             .iter()
             .map(|&task| name(briefing, task))
             .collect();
-        let named = named.join(", ");
-        match self.count - self.first.len() {
-            0 => named,
-            more => format!("{named} … and {more} more"),
-        }
+        and_more(&named.join(", "), self.count - self.first.len())
     }
 }
 
@@ -175,7 +256,8 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::event::Event;
-    use crate::report::fixture::{End, Finish, briefing, failure};
+    use crate::report::fixture::{End, Finish, attempt, briefing, failure, late};
+    use std::time::Duration;
 
     fn recap(briefing: &Briefing, events: Vec<Event>, finish: Finish) -> String {
         let mut recap = Recap::default();
@@ -183,7 +265,7 @@ mod tests {
             let Event::Finished(finished) = event else {
                 panic!("only ends")
             };
-            recap.add(&finished);
+            recap.add(briefing, &finished);
         }
         recap.text(briefing, &finish.summary(), Paint(false))
     }
@@ -225,6 +307,88 @@ c CANCELLED
 skipped because of `b`: d
 ";
         assert_eq!(recap(&briefing, events, Finish::default()), expected);
+    }
+
+    #[test]
+    fn where_flaky_tasks_fail_the_run_they_are_failures() {
+        let briefing = briefing(&["a", "b", "c"]);
+        let events = || {
+            vec![
+                End::flaky(2, 1, vec![attempt("no route")]),
+                End::passed(1, 2).event(),
+                End::flaky(0, 3, vec![late(), attempt("refused\nby peer")]),
+            ]
+        };
+        let flaky_fails = Finish {
+            flaky_fails: true,
+            ..Finish::default()
+        };
+        let expected = "
+failures:
+
+a PASSED on attempt 3, which fails the run (--flaky=fail)
+    attempt 1 timed out: took longer than 200ms
+    attempt 2 failed: refused
+    rerun: tdrun lib.so::a
+
+c PASSED on attempt 2, which fails the run (--flaky=fail)
+    attempt 1 failed: no route
+    rerun: tdrun lib.so::c
+";
+        assert_eq!(recap(&briefing, events(), flaky_fails), expected);
+        assert_eq!(
+            recap(&briefing, events(), Finish::default()),
+            "\nflaky: a (passed on attempt 3), c (passed on attempt 2)\n"
+        );
+    }
+
+    #[test]
+    fn a_run_that_took_too_long_says_what_that_left_undone() {
+        let mut briefing = briefing(&["a", "b", "c", "d"]);
+        briefing.workers = 1;
+        let stop = Stop::Timeout(Duration::from_secs(30));
+        let ended_late = End {
+            outcome: Outcome::TimedOut,
+            cause: Some(Cause::TimedOut {
+                limit: Duration::from_secs(90),
+                still_running: false,
+                failure: Some(failure("asked to stop\nat half", Some(("a.c", 7)))),
+            }),
+            ..End::passed(0, 1)
+        };
+        let only_if_all_passed = End {
+            outcome: Outcome::Skipped,
+            worker: None,
+            cause: Some(Cause::Failures(TaskId::new(0))),
+            ..End::passed(1, 2)
+        };
+        let events = vec![
+            ended_late.event(),
+            only_if_all_passed.event(),
+            End::not_run(2, 3, stop),
+            End::not_run(3, 4, stop),
+        ];
+        let finish = Finish {
+            stopped: Some(stop),
+            errors: vec![Error::new("run.timeout", "the run took longer than 30s")],
+            ..Finish::after(&events)
+        };
+        let expected = "
+failures:
+
+a TIMED OUT
+    took longer than 1m 30s; it ended with:
+    asked to stop
+    at half
+    at a.c:7
+    rerun: tdrun lib.so::a
+
+skipped because of `a`: b
+not run, the run took longer than 30s: c, d
+there was 1 worker: where a task waits for one that runs later, try --workers=2
+tdrun: error[run.timeout]: the run took longer than 30s
+";
+        assert_eq!(recap(&briefing, events, finish), expected);
     }
 
     #[test]

@@ -108,12 +108,28 @@ pub(super) fn done_line(
     planned: usize,
     paint: Paint,
 ) -> String {
+    padded(base, status(outcome), (done, planned), |word| {
+        paint.outcome(outcome, word)
+    })
+}
+
+/// The same for a task that will be tried again: `[thread_0] name .......... RETRY [ 20% ]`.
+pub(super) fn retry_line(base: &str, done: usize, planned: usize, paint: Paint) -> String {
+    padded(base, "RETRY", (done, planned), |word| {
+        paint.wrap(AnsiColor::Yellow, word)
+    })
+}
+
+fn padded(
+    base: &str,
+    word: &str,
+    (done, planned): (usize, usize),
+    paint: impl FnOnce(&str) -> String,
+) -> String {
     let percent = (done * 100).checked_div(planned).unwrap_or(100);
-    let word = status(outcome);
     let tail = format!(" [{percent:3}% ]");
     let dots = DONE_WIDTH.saturating_sub(base.width() + word.len() + tail.len());
-    let word = paint.outcome(outcome, word);
-    format!("{base} {:.<dots$} {word}{tail}", "")
+    format!("{base} {:.<dots$} {}{tail}", "", paint(word))
 }
 
 /// A log record: `[thread_0] name: INFO message`; with where it comes from, if wanted.
@@ -189,13 +205,29 @@ pub(super) fn counts_text(counts: &Counts) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-/// `==== 4 passed, 1 failed, 1 skipped in 2.31s ====`.
+/// `==== 4 passed, 1 failed, 1 skipped in 2.31s ====`; where there are any, flaky tasks behind all outcomes:
+/// `…, 1 skipped; 2 of the passed flaky in 2.31s ====`. What stands between commas adds up to the planned tasks.
 pub(super) fn summary_line(summary: &Summary) -> String {
+    let counts = counts_text(&summary.counts);
+    let flaky = match summary.flaky {
+        0 => String::new(),
+        flaky => format!("; {flaky} of the passed flaky"),
+    };
     let seconds = summary.took.as_secs_f64();
-    format!(
-        "==== {} in {seconds:.2}s ====",
-        counts_text(&summary.counts)
-    )
+    format!("==== {counts}{flaky} in {seconds:.2}s ====")
+}
+
+/// A limit as its author may have written it: `200ms`, `1m 30s`.
+pub(super) fn limit(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+/// For how long something goes on, without the digits that nobody asks for: `200ms`, `1m 30s`.
+pub(super) fn elapsed(time: Duration) -> String {
+    limit(match time.as_secs() {
+        0 => Duration::from_millis(time.subsec_millis().into()),
+        seconds => Duration::from_secs(seconds),
+    })
 }
 
 /// A time that passes before somebody's eyes: `1.2s`, `3m05s`, `2h07m`.
@@ -263,6 +295,13 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_has_the_shape_of_a_done_line() {
+        let line = retry_line("[thread_0] a", 1, 5, PLAIN);
+        let done = done_line("[thread_0] a", Outcome::Passed, 1, 5, PLAIN);
+        assert_eq!(line, done.replace(" PASSED", ". RETRY"));
+    }
+
+    #[test]
     fn a_name_too_long_for_dots_stays_whole() {
         let name = "n".repeat(90);
         assert_eq!(
@@ -310,6 +349,37 @@ mod tests {
             summary(&[Outcome::Passed, Outcome::NotRun, Outcome::NotRun]),
             "==== 1 passed, 0 failed, 0 skipped, 2 not run in 2.31s ===="
         );
+    }
+
+    #[test]
+    fn flaky_tasks_stand_behind_what_adds_up() {
+        let mut counts = Counts::default();
+        counts.add(Outcome::Passed);
+        counts.add(Outcome::TimedOut);
+        let finish = Finish {
+            counts,
+            flaky: 1,
+            took: Duration::from_millis(2314),
+            ..Finish::default()
+        };
+        assert_eq!(
+            summary_line(&finish.summary()),
+            "==== 1 passed, 0 failed, 0 skipped, 1 timed out; 1 of the passed flaky in 2.31s ===="
+        );
+    }
+
+    #[test]
+    fn limits_stay_whole_and_elapsed_times_are_rounded_down() {
+        for (micros, whole, rounded) in [
+            (200_000, "200ms", "200ms"),
+            (90_000_000, "1m 30s", "1m 30s"),
+            (1_500_000, "1s 500ms", "1s"),
+            (60_000_123, "1m 123us", "1m"),
+            (5_400_000_000, "1h 30m", "1h 30m"),
+        ] {
+            let time = Duration::from_micros(micros);
+            assert_eq!((&*limit(time), &*elapsed(time)), (whole, rounded));
+        }
     }
 
     #[test]

@@ -335,6 +335,21 @@ pub struct Progress {
     pub what: Box<str>,
 }
 
+/// `40% copying`, or `12 copying` where the total is not known. Not yet escaped for a terminal.
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space = if self.what.is_empty() { "" } else { " " };
+        match (self.done, self.total) {
+            (0, 0) => write!(f, "{}", self.what),
+            (done, 0) => write!(f, "{done}{space}{}", self.what),
+            (done, total) => {
+                let percent = u128::from(done) * 100 / u128::from(total);
+                write!(f, "{}%{space}{}", percent.min(100), self.what)
+            }
+        }
+    }
+}
+
 /// What a running task may ask of tdrun. One value per call of an action; usable from any thread until the call ends.
 pub trait Host: Send + Sync {
     /// The call has ended, or has been given up: nothing that it still asks for counts.
