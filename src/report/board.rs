@@ -2,12 +2,14 @@
 //!
 //! Knows no terminal and no clock: who draws says what time it is.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::error::escape;
 use crate::event::{Briefing, Counts, Event};
 use crate::report::text;
-use crate::task::TaskId;
+use crate::task::{Progress, TaskId};
 
 /// The run at one moment. Times are measured from the start of the run.
 #[derive(Default)]
@@ -16,14 +18,32 @@ pub(super) struct Board {
     pub(super) counts: Counts,
     /// What each worker runs, and since when.
     pub(super) workers: Vec<Option<Running>>,
+    /// Tasks that wait for others, and keep no worker busy.
+    paused: HashMap<TaskId, Running>,
 }
 
 /// A task on a worker.
 pub(super) struct Running {
     task: TaskId,
     /// To show: escaped.
-    pub(super) name: String,
+    name: String,
+    attempt: u32,
     pub(super) since: Duration,
+    progress: Option<Progress>,
+}
+
+impl Running {
+    /// `name`, `name (attempt 2) 40% copying`.
+    pub(super) fn label(&self) -> String {
+        let mut label = self.name.clone();
+        if self.attempt > 1 {
+            let _ = write!(label, " (attempt {})", self.attempt);
+        }
+        if let Some(progress) = &self.progress {
+            let _ = write!(label, " {}", escape(&progress.to_string()));
+        }
+        label
+    }
 }
 
 impl Board {
@@ -38,27 +58,64 @@ impl Board {
 
     pub(super) fn note(&mut self, briefing: &Briefing, event: &Event) {
         match event {
+            Event::Planned(tasks) => self.planned += tasks.len(),
             Event::Started {
-                task, worker, at, ..
+                task,
+                worker,
+                attempt,
+                at,
             } => {
-                if let Some(place) = self.workers.get_mut(*worker) {
-                    *place = Some(Running {
-                        task: *task,
-                        name: text::name(briefing, *task),
-                        since: *at,
-                    });
+                let running = Running {
+                    task: *task,
+                    name: text::name(briefing, *task),
+                    attempt: *attempt,
+                    since: *at,
+                    progress: None,
+                };
+                self.put(*worker, running);
+            }
+            Event::Retrying { task, worker, .. } => drop(self.take(*worker, *task)),
+            Event::Paused { task, worker, .. } => {
+                if let Some(running) = self.take(*worker, *task) {
+                    self.paused.insert(*task, running);
+                }
+            }
+            Event::Resumed { task, worker, .. } => {
+                if let Some(running) = self.paused.remove(task) {
+                    self.put(*worker, running);
+                }
+            }
+            Event::Progress {
+                task,
+                worker,
+                progress,
+            } => {
+                let place = self.workers.get_mut(*worker).and_then(Option::as_mut);
+                if let Some(running) = place.filter(|running| running.task == *task) {
+                    running.progress = Some(progress.clone());
                 }
             }
             Event::Finished(finished) => {
                 self.counts.add(finished.outcome);
-                let place = finished
-                    .worker
-                    .and_then(|worker| self.workers.get_mut(worker));
-                let ended = |running: &mut Running| running.task == finished.task;
-                place.and_then(|place| place.take_if(ended));
+                self.paused.remove(&finished.task);
+                if let Some(worker) = finished.worker {
+                    self.take(worker, finished.task);
+                }
             }
             _ => {}
         }
+    }
+
+    fn put(&mut self, worker: usize, running: Running) {
+        if let Some(place) = self.workers.get_mut(worker) {
+            *place = Some(running);
+        }
+    }
+
+    /// Frees a worker, where it still runs that task.
+    fn take(&mut self, worker: usize, task: TaskId) -> Option<Running> {
+        let place = self.workers.get_mut(worker)?;
+        place.take_if(|running| running.task == task)
     }
 
     /// How much longer it may take, judged by what is done; not at the start, and not at the end.
@@ -74,9 +131,13 @@ impl Board {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// `3 passed, 1 failed, 0 skipped, 12.0s, about 3.0s left`.
+    /// `3 passed, 1 failed, 0 skipped, 12.0s, about 3.0s left`; before the time, how many tasks wait for others.
     pub(super) fn totals(&self, now: Duration) -> String {
-        let mut totals = format!("{}, {}", text::counts_text(&self.counts), text::clock(now));
+        let mut totals = text::counts_text(&self.counts);
+        if !self.paused.is_empty() {
+            let _ = write!(totals, ", {} waiting", self.paused.len());
+        }
+        let _ = write!(totals, ", {}", text::clock(now));
         if let Some(remaining) = self.remaining(now) {
             let _ = write!(totals, ", about {} left", text::clock(remaining));
         }
@@ -87,7 +148,9 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{End, briefing, started};
+    use crate::report::fixture::{
+        End, added, attempt, briefing, paused, progress, resumed, retrying, started, tried,
+    };
 
     #[test]
     fn an_estimate_follows_from_what_is_done() {
@@ -111,13 +174,69 @@ mod tests {
         let briefing = briefing(&["a", "b"]);
         let mut board = Board::new(&briefing);
         board.note(&briefing, &started(1, 0));
+        assert_eq!(shown(&board), ["b", "-"]);
+        board.note(&briefing, &End::passed(0, 1).event());
         assert_eq!(
-            board.workers[0].as_ref().map(|running| &*running.name),
-            Some("b")
+            shown(&board),
+            ["b", "-"],
+            "another task than that of the worker"
         );
         board.note(&briefing, &End::passed(1, 1).event());
-        assert!(board.workers[0].is_none());
         board.note(&briefing, &started(0, 99));
-        assert!(board.workers.iter().all(Option::is_none));
+        assert_eq!(shown(&board), ["-", "-"]);
+    }
+
+    fn shown(board: &Board) -> Vec<String> {
+        let label = |running: &Option<Running>| match running {
+            Some(running) => running.label(),
+            None => "-".to_owned(),
+        };
+        board.workers.iter().map(label).collect()
+    }
+
+    #[test]
+    fn attempts_and_progress_stand_with_the_name() {
+        let briefing = briefing(&["a", "b"]);
+        let mut board = Board::new(&briefing);
+        for (event, expected) in [
+            (started(0, 0), "a"),
+            (progress(0, 2, 5, "copy\x1bing"), "a 40% copy\\u{1b}ing"),
+            (progress(1, 1, 1, "not this one"), "a 40% copy\\u{1b}ing"),
+            (retrying(0, 1, attempt("no")), "-"),
+            (tried(0, 0, 2), "a (attempt 2)"),
+            (progress(0, 7, 0, ""), "a (attempt 2) 7"),
+        ] {
+            board.note(&briefing, &event);
+            assert_eq!(shown(&board)[0], expected);
+        }
+    }
+
+    #[test]
+    fn a_task_that_waits_leaves_its_worker_and_comes_back_as_it_was() {
+        let briefing = briefing(&["a", "b"]);
+        let mut board = Board::new(&briefing);
+        board.note(&briefing, &started(0, 0));
+        board.note(&briefing, &progress(0, 1, 2, ""));
+        board.note(&briefing, &paused(0, 0));
+        assert_eq!(shown(&board), ["-", "-"]);
+        let now = Duration::from_secs(4);
+        assert_eq!(
+            board.totals(now),
+            "0 passed, 0 failed, 0 skipped, 1 waiting, 4.0s"
+        );
+        board.note(&briefing, &started(1, 0));
+        board.note(&briefing, &resumed(0, 1));
+        assert_eq!(shown(&board), ["b", "a 50%"]);
+        board.note(&briefing, &paused(1, 0));
+        board.note(&briefing, &End::passed(1, 1).event());
+        assert!(!board.totals(now).contains("waiting"));
+    }
+
+    #[test]
+    fn added_tasks_are_planned_too() {
+        let briefing = briefing(&["a"]);
+        let mut board = Board::new(&briefing);
+        board.note(&briefing, &added(&briefing, "z"));
+        assert_eq!(board.planned, 2);
     }
 }

@@ -81,6 +81,7 @@ impl<P: Picture> Live<P> {
     fn draw(&mut self) {
         let (columns, rows) = (self.screen.width().into(), self.screen.height().into());
         let now = self.started.elapsed();
+        self.bar.set_length(self.board.planned as u64);
         self.bar.set_position(self.board.counts.total() as u64);
         self.bar
             .set_message(self.picture.draw(&self.board, now, columns, rows));
@@ -104,7 +105,6 @@ impl<P: Picture> Reporter for Live<P> {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
         self.board = Board::new(briefing);
         self.started = Instant::now();
-        self.bar.set_length(briefing.planned.len() as u64);
         self.draw();
         Ok(())
     }
@@ -210,7 +210,7 @@ impl TermLike for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Captured, End, Finish, briefing, failure, started};
+    use crate::report::fixture::{Captured, End, Finish, added, briefing, failure, started};
     use crate::report::lines::Detail;
     use crate::report::progress::Progress;
     use crate::report::text::Paint;
@@ -260,6 +260,20 @@ mod tests {
         assert_eq!(term.contents(), "");
         assert!(err.text().contains("\nfailures:\n\na FAILED\n"));
         assert!(out.text().starts_with("==== "));
+    }
+
+    #[test]
+    fn the_bar_grows_with_the_plan() {
+        let briefing = briefing(&["a"]);
+        let term = InMemoryTerm::new(10, 40);
+        let (_, _, console) = console();
+        let mut live = live(Progress, &term, console);
+        live.begin(&briefing).unwrap();
+        live.event(&briefing, &added(&briefing, "z")).unwrap();
+        live.event(&briefing, &End::passed(0, 1).event()).unwrap();
+        live.draw();
+        let bar = "[=================>                ] 1/2\n";
+        assert!(term.contents().starts_with(bar), "{}", term.contents());
     }
 
     #[test]

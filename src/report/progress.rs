@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::report::board::Board;
+use crate::report::board::{Board, Running};
 use crate::report::live::Picture;
 use crate::report::text::fit;
 
@@ -25,10 +25,10 @@ impl Picture for Progress {
     }
 }
 
-/// `running: a, b`, or with `… and 3 more`: as many as fit.
+/// `running: a 40% copying, b`, or with `… and 3 more`: as many as fit.
 fn running(board: &Board, columns: usize) -> String {
     let running = board.workers.iter().flatten();
-    let names: Vec<&str> = running.map(|running| &*running.name).collect();
+    let names: Vec<String> = running.map(Running::label).collect();
     let line = |shown: usize| {
         let list = names[..shown].join(", ");
         let space = if shown == 0 { "" } else { " " };

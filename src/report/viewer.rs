@@ -43,12 +43,13 @@ fn shown(workers: usize, rows: usize) -> usize {
     }
 }
 
-/// `thread_0    1.2s name`, or `thread_0 ░`.
+/// `thread_0    1.2s name 40% copying`, or `thread_0 ░`.
 fn worker_line(worker: usize, digits: usize, running: Option<&Running>, now: Duration) -> String {
     match running {
-        Some(Running { name, since, .. }) => {
-            let elapsed = clock(now.saturating_sub(*since));
-            format!("thread_{worker:<digits$} {elapsed:>6} {name}")
+        Some(running) => {
+            let elapsed = clock(now.saturating_sub(running.since));
+            let label = running.label();
+            format!("thread_{worker:<digits$} {elapsed:>6} {label}")
         }
         None => format!("thread_{worker:<digits$} ░"),
     }
@@ -57,7 +58,7 @@ fn worker_line(worker: usize, digits: usize, running: Option<&Running>, now: Dur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{End, briefing, started};
+    use crate::report::fixture::{End, briefing, progress, started};
 
     #[test]
     fn each_worker_has_a_line() {
@@ -71,6 +72,16 @@ mod tests {
             Viewer.draw(&board, now, 80, 24),
             "thread_0 ░\nthread_1   1.5s b\n1/3: 1 passed, 0 failed, 0 skipped, 1.5s, about 3.0s left"
         );
+    }
+
+    #[test]
+    fn progress_is_cut_where_the_terminal_ends() {
+        let briefing = briefing(&["a"]);
+        let mut board = Board::new(&briefing);
+        board.note(&briefing, &started(0, 0));
+        board.note(&briefing, &progress(0, 2, 5, "copying"));
+        let picture = Viewer.draw(&board, Duration::ZERO, 26, 24);
+        assert_eq!(picture.lines().next(), Some("thread_0   0.0s a 40% cop…"));
     }
 
     #[test]
