@@ -56,7 +56,7 @@ impl<'a> Reruns<'a> {
                 return command;
             }
         }
-        words.extend(self.elsewhere(task).map(|task| self.target(task)));
+        words.extend(self.elsewhere(task));
         words.extend_from_slice(state);
         words.push("--with-deps".to_owned());
         quote(&words)
@@ -85,12 +85,18 @@ impl<'a> Reruns<'a> {
     }
 
     /// The direct dependencies in other libraries, which the command has to name to have them loaded.
-    fn elsewhere(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
+    fn elsewhere(&self, task: TaskId) -> impl Iterator<Item = String> {
         let after = self.briefing.catalog.task(task).after.iter();
-        after
-            .filter_map(move |name| self.resolve(task, name))
-            .filter(|&(_, is_own)| !is_own)
-            .map(|(dependency, _)| dependency)
+        after.filter_map(move |name| match self.resolve(task, name) {
+            Some((dependency, false)) => Some(self.target(dependency)),
+            Some((_, true)) => None,
+            None => {
+                let (library, name) = self.split(name).filter(|_| is_glob(name))?;
+                let own = self.briefing.catalog.task(task).library;
+                let path = &self.briefing.catalog.libraries[library.index()].path;
+                (library != own).then(|| format!("{path}::{name}"))
+            }
+        })
     }
 
     /// What stands for one dependency.
@@ -98,7 +104,11 @@ impl<'a> Reruns<'a> {
         let flag = format!("--result-{name}=");
         let given = &self.briefing.state_arguments;
         match self.resolve(task, name) {
+            // Which tasks match is not known here; whether any task has left something to match is.
+            None if is_glob(name) && !self.results.0.is_empty() => Need::Run,
             None => Need::Nothing,
+            // What stands behind the first `=` would be the value.
+            Some(_) if name.contains('=') => Need::Run,
             Some((_, false)) => Need::Run,
             Some(_) if given.iter().any(|argument| argument.starts_with(&flag)) => Need::Nothing,
             Some((dependency, true)) => match self.results.0.get(&dependency) {
@@ -116,14 +126,23 @@ impl<'a> Reruns<'a> {
         if let Some(&id) = self.by_name.get(&(own, name)) {
             return Some((id, true));
         }
-        let (library, name) = name.split_once("::")?;
-        let library = (0..)
-            .zip(&catalog.libraries)
-            .find(|(_, known)| known.name == library)?
-            .0;
-        let id = *self.by_name.get(&(LibraryId(library), name))?;
-        Some((id, LibraryId(library) == own))
+        let (library, name) = self.split(name)?;
+        let id = *self.by_name.get(&(library, name))?;
+        Some((id, library == own))
     }
+
+    /// The library that a name begins with, and the rest.
+    fn split<'n>(&self, name: &'n str) -> Option<(LibraryId, &'n str)> {
+        let (library, name) = name.split_once("::")?;
+        let mut libraries = self.briefing.catalog.libraries.iter();
+        let index = libraries.position(|known| known.name == library)?;
+        Some((LibraryId::new(index), name))
+    }
+}
+
+/// A name that stands for several, as selectors do.
+fn is_glob(name: &str) -> bool {
+    name.contains(['*', '?', '[', '{'])
 }
 
 enum Need {
@@ -198,6 +217,43 @@ mod tests {
             "tdrun lib.so::b"
         );
         assert_eq!(command(&briefing(&["a", "b"]), &["1"]), "tdrun lib.so::b");
+    }
+
+    #[test]
+    fn tasks_of_templates_are_named_as_they_are() {
+        for (after, results, expected) in [
+            (
+                "build::dev",
+                &["1"][..],
+                "tdrun lib.so::deploy::dev --result-build::dev=1",
+            ),
+            ("build::*", &["1"], "tdrun lib.so::deploy::dev --with-deps"),
+            ("build::*", &[], "tdrun lib.so::deploy::dev"),
+        ] {
+            let briefing = briefing(&["build::dev", &format!("deploy::dev < {after}")]);
+            assert_eq!(command(&briefing, results), expected);
+        }
+        let briefing = briefing_of(&[("one", &["a::x"]), ("two", &["b < one::a::*"])]);
+        assert_eq!(
+            command(&briefing, &["1"]),
+            "tdrun two.so::b 'one.so::a::*' --with-deps"
+        );
+    }
+
+    #[test]
+    fn a_name_that_would_end_in_the_middle_lets_its_task_run_again() {
+        let briefing = briefing(&["build::a=b", "c < build::a=b"]);
+        assert_eq!(command(&briefing, &["1"]), "tdrun lib.so::c --with-deps");
+    }
+
+    #[test]
+    fn a_task_that_came_later_is_found_by_its_name() {
+        let briefing = briefing(&["a"]);
+        crate::report::fixture::added(&briefing, "late < a");
+        assert_eq!(
+            command(&briefing, &["1"]),
+            "tdrun lib.so::late --result-a=1"
+        );
     }
 
     #[test]
