@@ -11,16 +11,24 @@
 //! | `run_started` | `started` (RFC 3339), `workers`, `planned`, `libraries` (list of `{name, path}`), `tasks` (the planned ones, in declaration order) |
 //! | `hook_started` | `hook` (`setup`, `teardown`), `library` |
 //! | `hook_finished` | as before, `outcome` (`passed`, `failed`), \[`message`, `file`, `line`\] |
-//! | `task_started` | `task`, `worker` |
-//! | `task_finished` | `task`, `library`, `outcome`, `worker` (null where it never started), `took_ms`, `done` (how many have ended), \[`cause`\], \[`result`: what it returned\] |
+//! | `planned` | `tasks` (those that a running task has added, in declaration order) |
+//! | `task_started` | `task`, `worker`, `attempt` (from 1) |
+//! | `task_retrying` | `task`, `worker`, `attempt` (the one that ended), `outcome` (its own), `took_ms`, `cause` |
+//! | `task_paused` | `task`, `worker` (which is free from now on); the task waits for others |
+//! | `task_resumed` | `task`, `worker` (maybe another one) |
+//! | `task_progress` | `task`, `worker`, `done`, `total` (0 where not known), `what` |
+//! | `task_slow` | `task`, `worker`, `running_ms` |
+//! | `task_finished` | `task`, `library`, `outcome`, `worker` (null where it never started), `took_ms`, `done` (how many have ended), `planned` (of how many so far), `attempts` (how many began), `flaky` (it passed, but not at once), \[`cause`\], \[`result`: what it returned\] |
 //! | `log` | \[`task`, `worker`\] or \[`hook`, `library`\], `level`, `target`, `message`, \[`file`, `line`\] |
-//! | `stopping` | `reason` (`signal`, `max_fail`, `setup`, `exit`, `threads`), \[`signal`: number\], \[`failures`: count\] |
+//! | `stopping` | `reason` (`signal`, `max_fail`, `timeout`, `setup`, `exit`, `threads`), \[`signal`: number\], \[`failures`: count\], \[`limit_ms`\] |
 //! | `warning` | `message` |
-//! | `run_finished` | `planned`, a count for each outcome, `blocked` (part of the skipped), `took_ms`, `exit` (status, outputs apart), `errors` (list of `{id, message}`) |
+//! | `run_finished` | `planned`, a count for each outcome, `blocked` (part of the skipped), `flaky` (part of the passed), `took_ms`, `exit` (status, outputs apart), `errors` (list of `{id, message}`) |
 //!
-//! An `outcome` is `passed`, `failed`, `skipped`, `crashed`, `cancelled` or `not_run`. A `cause` is an object with a `kind`:
-//! `failure` (`message`, \[`file`, `line`\]), `skip` (`reason`), `blocked` (`by`: the direct dependency, `root`: the task that
-//! broke the chain), or `stopped` (as the event `stopping`).
+//! An `outcome` is `passed`, `failed`, `skipped`, `timed_out`, `crashed`, `cancelled` or `not_run`. A `cause` is an object with
+//! a `kind`: `failure` (`message`, \[`file`, `line`\]), `skip` (`reason`), `blocked` (`by`: the direct dependency, `root`: the
+//! task that broke the chain), `failures` (it runs only if nothing failed; `task`: the first that did not pass), `timed_out`
+//! (`limit_ms`, `still_running`, \[`message`, `file`, `line`: what it said at its end\]), `locked` (`lock`, and its `holder`,
+//! which timed out and is still running), or `stopped` (as the event `stopping`).
 
 use std::fmt::Write as _;
 use std::io;
@@ -29,7 +37,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Reporter;
-use crate::event::{Briefing, Cause, Event, Finished, Source, Stop, Summary};
+use crate::event::{Attempt, Briefing, Cause, Event, Finished, Source, Stop, Summary};
 use crate::report::log::timestamp;
 use crate::stream::Stream;
 use crate::task::{Failure, LibraryId, Outcome, Place, Record, TaskId};
@@ -89,11 +97,54 @@ impl Reporter for Events {
 /// The line for an event; `now` is for those that do not say when.
 fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
     match event {
+        Event::Planned(tasks) => {
+            let tasks: Value = tasks.iter().map(|&task| name(briefing, task)).collect();
+            Line::new("planned", now).with("tasks", tasks)
+        }
         Event::Started {
-            task, worker, at, ..
-        } => Line::new("task_started", *at)
-            .with("task", name(briefing, *task))
-            .with("worker", *worker),
+            task,
+            worker,
+            attempt,
+            at,
+        } => on_worker("task_started", *at, briefing, *task, *worker).with("attempt", *attempt),
+        Event::Retrying {
+            task,
+            worker,
+            number,
+            attempt,
+            at,
+        } => {
+            let Attempt {
+                outcome,
+                cause,
+                took,
+            } = attempt;
+            on_worker("task_retrying", *at, briefing, *task, *worker)
+                .with("attempt", *number)
+                .with("outcome", key(*outcome))
+                .with("took_ms", millis(*took))
+                .raw("cause", &cause_object(briefing, cause))
+        }
+        Event::Paused { task, worker, at } => {
+            on_worker("task_paused", *at, briefing, *task, *worker)
+        }
+        Event::Resumed { task, worker, at } => {
+            on_worker("task_resumed", *at, briefing, *task, *worker)
+        }
+        Event::Progress {
+            task,
+            worker,
+            progress,
+        } => on_worker("task_progress", now, briefing, *task, *worker)
+            .with("done", progress.done)
+            .with("total", progress.total)
+            .with("what", &*progress.what),
+        Event::Slow {
+            task,
+            worker,
+            running,
+        } => on_worker("task_slow", now, briefing, *task, *worker)
+            .with("running_ms", millis(*running)),
         Event::Finished(finished) => finished_line(briefing, finished),
         Event::Logged { source, record } => {
             log_line(Line::new("log", now), briefing, *source, record)
@@ -111,33 +162,29 @@ fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
             }
         }
         Event::Stopping(stop) => Line::new("stopping", now).stop(*stop),
-        Event::Planned(_) => Line::new("planned", now),
-        Event::Retrying { task, .. } => {
-            Line::new("task_retrying", now).with("task", name(briefing, *task))
-        }
-        Event::Paused { task, .. } => {
-            Line::new("task_paused", now).with("task", name(briefing, *task))
-        }
-        Event::Resumed { task, .. } => {
-            Line::new("task_resumed", now).with("task", name(briefing, *task))
-        }
-        Event::Progress { task, .. } => {
-            Line::new("task_progress", now).with("task", name(briefing, *task))
-        }
-        Event::Slow { task, .. } => Line::new("task_slow", now).with("task", name(briefing, *task)),
         Event::Warning(message) => Line::new("warning", now).with("message", &**message),
     }
 }
 
+fn on_worker(event: &str, at: Duration, briefing: &Briefing, task: TaskId, worker: usize) -> Line {
+    Line::new(event, at)
+        .with("task", name(briefing, task))
+        .with("worker", worker)
+}
+
 fn finished_line(briefing: &Briefing, finished: &Finished) -> Line {
     let task = finished.task;
+    let attempts = finished.attempts.len() + usize::from(finished.worker.is_some());
     let mut line = Line::new("task_finished", finished.at)
         .with("task", name(briefing, task))
         .with("library", &*briefing.catalog.library(task).name)
         .with("outcome", key(finished.outcome))
         .with("worker", finished.worker)
         .with("took_ms", millis(finished.took))
-        .with("done", finished.done);
+        .with("done", finished.done)
+        .with("planned", finished.planned)
+        .with("attempts", attempts)
+        .with("flaky", finished.is_flaky());
     if let Some(cause) = &finished.cause {
         line = line.raw("cause", &cause_object(briefing, cause));
     }
@@ -159,7 +206,19 @@ fn cause_object(briefing: &Briefing, cause: &Cause) -> String {
                 .with("root", name(chain.last()))
         }
         Cause::Failures(task) => kind("failures").with("task", name(briefing, *task)),
-        Cause::TimedOut { limit, .. } => kind("timed_out").with("limit_ms", millis(*limit)),
+        Cause::TimedOut {
+            limit,
+            still_running,
+            failure,
+        } => {
+            let line = kind("timed_out")
+                .with("limit_ms", millis(*limit))
+                .with("still_running", *still_running);
+            match failure {
+                Some(failure) => line.failure(failure),
+                None => line,
+            }
+        }
         Cause::Locked { lock, holder } => kind("locked")
             .with("lock", &**lock)
             .with("holder", name(briefing, *holder)),
@@ -194,6 +253,7 @@ fn last_line(summary: &Summary) -> Line {
         .map(|error| json!({"id": error.id(), "message": error.message()}))
         .collect();
     line.with("blocked", summary.blocked)
+        .with("flaky", summary.flaky)
         .with("took_ms", millis(summary.took))
         .with("exit", summary.exit().code())
         .with("errors", errors)
@@ -297,7 +357,10 @@ impl Line {
 mod tests {
     use super::*;
     use crate::event::Hook;
-    use crate::report::fixture::{Captured, End, Finish, briefing, failure, logged, play, started};
+    use crate::report::fixture::{
+        Captured, End, Finish, added, attempt, briefing, failure, late, logged, paused, play,
+        progress, resumed, retrying, slow, started, tried,
+    };
     use crate::task::Level;
 
     #[test]
@@ -322,13 +385,13 @@ mod tests {
         let expected = [
             r#"{"v":1,"event":"hook_started","at_ms":5,"hook":"setup","library":"lib"}"#,
             r#"{"v":1,"event":"hook_finished","at_ms":5,"hook":"setup","library":"lib","outcome":"failed","message":"no","file":"s.rs","line":2}"#,
-            r#"{"v":1,"event":"task_started","at_ms":10,"task":"a","worker":1}"#,
+            r#"{"v":1,"event":"task_started","at_ms":10,"task":"a","worker":1,"attempt":1}"#,
             r#"{"v":1,"event":"log","at_ms":5,"task":"a","worker":1,"level":"WARN","target":"lib::part","message":"two\nlines","file":"part.rs","line":3}"#,
-            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"a","library":"lib","outcome":"passed","worker":0,"took_ms":20,"done":1,"result":{"n":[1,null]}}"#,
-            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"b","library":"lib","outcome":"failed","worker":0,"took_ms":20,"done":2,"cause":{"kind":"failure","message":"boom"}}"#,
-            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"c","library":"lib","outcome":"skipped","worker":null,"took_ms":0,"done":3,"cause":{"kind":"blocked","by":"b","root":"b"}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"a","library":"lib","outcome":"passed","worker":0,"took_ms":20,"done":1,"planned":5,"attempts":1,"flaky":false,"result":{"n":[1,null]}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"b","library":"lib","outcome":"failed","worker":0,"took_ms":20,"done":2,"planned":5,"attempts":1,"flaky":false,"cause":{"kind":"failure","message":"boom"}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"c","library":"lib","outcome":"skipped","worker":null,"took_ms":0,"done":3,"planned":5,"attempts":0,"flaky":false,"cause":{"kind":"blocked","by":"b","root":"b"}}"#,
             r#"{"v":1,"event":"stopping","at_ms":5,"reason":"signal","signal":2}"#,
-            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"d","library":"lib","outcome":"not_run","worker":null,"took_ms":0,"done":4,"cause":{"kind":"stopped","reason":"signal","signal":2}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"d","library":"lib","outcome":"not_run","worker":null,"took_ms":0,"done":4,"planned":5,"attempts":0,"flaky":false,"cause":{"kind":"stopped","reason":"signal","signal":2}}"#,
             r#"{"v":1,"event":"warning","at_ms":5,"message":"slow"}"#,
         ];
         for (event, expected) in events.iter().zip(expected) {
@@ -351,8 +414,71 @@ mod tests {
         );
         assert_eq!(
             lines[11],
-            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"timed_out":0,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"took_ms":2314,"exit":130,"errors":[]}"#
+            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"timed_out":0,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"flaky":0,"took_ms":2314,"exit":130,"errors":[]}"#
         );
+    }
+
+    #[test]
+    fn attempts_timeouts_and_added_tasks_have_lines() {
+        let briefing = briefing(&["a", "b", "c"]);
+        let timed_out = End {
+            outcome: Outcome::TimedOut,
+            cause: Some(Cause::TimedOut {
+                limit: Duration::from_millis(200),
+                still_running: false,
+                failure: Some(failure("late", Some(("a.c", 7)))),
+            }),
+            ..End::passed(1, 2)
+        };
+        let locked = End {
+            outcome: Outcome::NotRun,
+            worker: None,
+            cause: Some(Cause::Locked {
+                lock: "db".into(),
+                holder: TaskId::new(1),
+            }),
+            ..End::passed(2, 3)
+        };
+        let no_failures = End {
+            outcome: Outcome::Skipped,
+            worker: None,
+            cause: Some(Cause::Failures(TaskId::new(1))),
+            ..End::passed(3, 4)
+        };
+        let events = [
+            retrying(0, 1, late()),
+            tried(0, 0, 2),
+            progress(0, 2, 5, "copying"),
+            paused(0, 0),
+            added(&briefing, "z"),
+            resumed(0, 1),
+            slow(0),
+            End::flaky(0, 1, vec![attempt("no"), late()]),
+            timed_out.event(),
+            locked.event(),
+            no_failures.event(),
+            Event::Stopping(Stop::Timeout(Duration::from_secs(30))),
+        ];
+        let expected = [
+            r#"{"v":1,"event":"task_retrying","at_ms":20,"task":"a","worker":0,"attempt":1,"outcome":"timed_out","took_ms":200,"cause":{"kind":"timed_out","limit_ms":200,"still_running":false}}"#,
+            r#"{"v":1,"event":"task_started","at_ms":10,"task":"a","worker":0,"attempt":2}"#,
+            r#"{"v":1,"event":"task_progress","at_ms":5,"task":"a","worker":0,"done":2,"total":5,"what":"copying"}"#,
+            r#"{"v":1,"event":"task_paused","at_ms":20,"task":"a","worker":0}"#,
+            r#"{"v":1,"event":"planned","at_ms":5,"tasks":["z"]}"#,
+            r#"{"v":1,"event":"task_resumed","at_ms":25,"task":"a","worker":1}"#,
+            r#"{"v":1,"event":"task_slow","at_ms":5,"task":"a","worker":0,"running_ms":60012}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"a","library":"lib","outcome":"passed","worker":0,"took_ms":20,"done":1,"planned":5,"attempts":3,"flaky":true}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"b","library":"lib","outcome":"timed_out","worker":0,"took_ms":20,"done":2,"planned":5,"attempts":1,"flaky":false,"cause":{"kind":"timed_out","limit_ms":200,"still_running":false,"message":"late","file":"a.c","line":7}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"c","library":"lib","outcome":"not_run","worker":null,"took_ms":0,"done":3,"planned":5,"attempts":0,"flaky":false,"cause":{"kind":"locked","lock":"db","holder":"b"}}"#,
+            r#"{"v":1,"event":"task_finished","at_ms":30,"task":"z","library":"lib","outcome":"skipped","worker":null,"took_ms":0,"done":4,"planned":5,"attempts":0,"flaky":false,"cause":{"kind":"failures","task":"b"}}"#,
+            r#"{"v":1,"event":"stopping","at_ms":5,"reason":"timeout","limit_ms":30000}"#,
+        ];
+        for (event, expected) in events.iter().zip(expected) {
+            let line = line(&briefing, event, Duration::from_millis(5)).end();
+            assert_eq!(line, format!("{expected}\n"));
+        }
+        let last = last_line(&Finish::after(&events).summary()).end();
+        assert!(last.contains(r#""flaky":1,"#), "{last}");
     }
 
     #[test]
