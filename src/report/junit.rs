@@ -1,19 +1,23 @@
 //! `--junit=FILE`: the run as `JUnit` XML, in the dialect that Jenkins, GitLab and GitHub read; written whole at the end.
 //!
 //! Knows the dialect (quick-junit writes it). A suite is a library, its cases stand in declaration order. Failed tasks are
-//! failures, crashed and cancelled ones errors; skipped, blocked and not-run ones are skipped, with the cause. A hook that did
-//! not pass is an error of a case of its own. Control characters, which XML cannot hold, are escaped as on a terminal.
+//! failures; timed out, crashed and cancelled ones are errors; skipped, blocked and not-run ones are skipped, with the cause. The
+//! attempts before the last one are `flakyFailure` or `flakyError` elements of a task that passed after all, and `rerunFailure`
+//! or `rerunError` ones of a task that did not. Where flaky tasks fail the run, they are failures. A hook that did not pass is an
+//! error of a case of its own. Control characters, which XML cannot hold, are escaped as on a terminal.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{
+    FlakyOrRerun, NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
+};
 
 use super::Reporter;
 use crate::error::{escape, escape_lines};
-use crate::event::{Briefing, Cause, Event, Finished, Hook, Source, Summary};
+use crate::event::{Attempt, Briefing, Cause, Event, Finished, Hook, Source, Summary};
 use crate::report::cause::{cause_line, chain_text, first_line, shortened, stop_reason};
 use crate::report::log::timestamp;
 use crate::report::output::Output;
@@ -38,6 +42,8 @@ struct Ended {
     began: Duration,
     took: Duration,
     cause: Option<Cause>,
+    /// Those before the last one.
+    attempts: Vec<Attempt>,
 }
 
 impl Junit {
@@ -57,6 +63,7 @@ impl Junit {
             began: finished.at.saturating_sub(finished.took),
             took: finished.took,
             cause: finished.cause.as_deref().map(shortened),
+            attempts: finished.attempts.iter().map(kept).collect(),
         });
     }
 
@@ -74,7 +81,9 @@ impl Junit {
     }
 
     fn report(&mut self, briefing: &Briefing, summary: &Summary) -> Report {
-        self.ended.sort_by_key(|ended| ended.task);
+        let library = |task: TaskId| briefing.catalog.task(task).library.index();
+        self.ended
+            .sort_by_key(|ended| (library(ended.task), ended.task));
         let mut report = Report::new("tdrun");
         report.timestamp = timestamp(briefing.started).parse().ok();
         report.set_time(summary.took);
@@ -88,7 +97,8 @@ impl Junit {
                 ended.next_if(|ended| briefing.catalog.task(ended.task).library == id)
             {
                 took += ended.took;
-                suite.add_test_case(self.case(briefing, ended, &mut names));
+                let status = case_status(briefing, ended, summary.flaky_fails);
+                suite.add_test_case(self.case(briefing, ended, status, &mut names));
             }
             let failed = self.hooks.iter().filter(|(_, library, _)| *library == id);
             suite.add_test_cases(failed.map(|(hook, _, failure)| {
@@ -103,9 +113,17 @@ impl Junit {
         report
     }
 
-    fn case(&self, briefing: &Briefing, ended: &Ended, names: &mut Names) -> TestCase {
+    fn case(
+        &self,
+        briefing: &Briefing,
+        ended: &Ended,
+        mut status: TestCaseStatus,
+        names: &mut Names,
+    ) -> TestCase {
         let task = briefing.catalog.task(ended.task);
-        let mut case = TestCase::new(names.distinct(&task.name), case_status(briefing, ended));
+        let attempts = ended.attempts.iter();
+        status.add_reruns(attempts.map(|attempt| rerun(briefing, attempt)));
+        let mut case = TestCase::new(names.distinct(&task.name), status);
         case.set_classname(text(&briefing.catalog.library(ended.task).name));
         case.set_time(ended.took);
         let began = briefing.started.checked_add(ended.began);
@@ -149,40 +167,84 @@ impl Reporter for Junit {
     }
 }
 
-fn case_status(briefing: &Briefing, ended: &Ended) -> TestCaseStatus {
+fn case_status(briefing: &Briefing, ended: &Ended, flaky_fails: bool) -> TestCaseStatus {
     let kind = match ended.outcome {
+        Outcome::Passed if flaky_fails && !ended.attempts.is_empty() => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            let number = ended.attempts.len() + 1;
+            status.set_type("flaky");
+            status.set_message(format!("passed on attempt {number}, which fails the run"));
+            status.set_rerun_kind(FlakyOrRerun::Flaky);
+            return status;
+        }
         Outcome::Passed => return TestCaseStatus::success(),
         Outcome::Skipped | Outcome::NotRun => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(text(&skip_message(briefing, ended)));
             return status;
         }
-        Outcome::Failed => NonSuccessKind::Failure,
-        Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => NonSuccessKind::Error,
+        outcome => kind(outcome),
     };
-    let cause = ended.cause.as_ref();
-    match cause {
-        Some(Cause::Failure(failure)) => unsuccessful(kind, ended.outcome.as_str(), failure),
-        cause => {
-            let mut status = TestCaseStatus::non_success(kind);
-            status.set_type(ended.outcome.as_str());
-            let message = cause.map(|cause| cause_line(briefing, cause));
-            status.set_message(text(&message.unwrap_or_default()));
-            status
-        }
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(ended.outcome.as_str());
+    let (message, description) = match &ended.cause {
+        Some(cause) => words(briefing, cause),
+        None => (String::new(), None),
+    };
+    status.set_message(message);
+    if let Some(description) = description {
+        status.set_description(description);
+    }
+    status
+}
+
+fn kind(outcome: Outcome) -> NonSuccessKind {
+    match outcome {
+        Outcome::Failed => NonSuccessKind::Failure,
+        _ => NonSuccessKind::Error,
     }
 }
 
-fn unsuccessful(kind: NonSuccessKind, type_: &str, failure: &Failure) -> TestCaseStatus {
-    let mut status = TestCaseStatus::non_success(kind);
-    let mut description = text(&failure.message);
-    if let Some(place) = &failure.place {
-        let _ = write!(description, "\nat {}", text(&place.to_string()));
+/// An attempt as it is kept to the end.
+fn kept(attempt: &Attempt) -> Attempt {
+    Attempt {
+        outcome: attempt.outcome,
+        cause: shortened(&attempt.cause),
+        took: attempt.took,
     }
-    status.set_type(type_);
-    status.set_message(text(&first_line(&failure.message)));
-    status.set_description(description);
-    status
+}
+
+fn rerun(briefing: &Briefing, attempt: &Attempt) -> TestRerun {
+    let mut rerun = TestRerun::new(kind(attempt.outcome));
+    let (message, description) = words(briefing, &attempt.cause);
+    rerun.set_type(attempt.outcome.as_str());
+    rerun.set_time(attempt.took);
+    rerun.set_message(message);
+    if let Some(description) = description {
+        rerun.set_description(description);
+    }
+    rerun
+}
+
+/// A cause in a line, and what the task said in full.
+fn words(briefing: &Briefing, cause: &Cause) -> (String, Option<String>) {
+    match cause {
+        Cause::Failure(failure) => (text(&first_line(&failure.message)), Some(full(failure))),
+        Cause::TimedOut {
+            failure: Some(failure),
+            ..
+        } => (text(&cause_line(briefing, cause)), Some(full(failure))),
+        cause => (text(&cause_line(briefing, cause)), None),
+    }
+}
+
+/// All that a failure says, and where.
+fn full(failure: &Failure) -> String {
+    let mut full = text(&failure.message);
+    if let Some(place) = &failure.place {
+        let _ = write!(full, "\nat {}", text(&place.to_string()));
+    }
+    full
 }
 
 fn skip_message(briefing: &Briefing, ended: &Ended) -> String {
@@ -196,13 +258,21 @@ fn skip_message(briefing: &Briefing, ended: &Ended) -> String {
         }
         Some(Cause::Stopped(stop)) => format!("not run: {}", stop_reason(*stop)),
         Some(Cause::Failure(failure)) => first_line(&failure.message),
+        Some(cause @ Cause::Locked { .. }) => format!("not run: {}", cause_line(briefing, cause)),
+        Some(Cause::Failures(task)) => {
+            let task = name(briefing, *task);
+            format!("runs only if nothing failed, and `{task}` did not pass")
+        }
         Some(cause) => cause_line(briefing, cause),
         None => ended.outcome.to_string(),
     }
 }
 
 fn hook_case(name: &str, library: &str, failure: &Failure) -> TestCase {
-    let status = unsuccessful(NonSuccessKind::Error, "failed", failure);
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type("failed");
+    status.set_message(text(&first_line(&failure.message)));
+    status.set_description(full(failure));
     let mut case = TestCase::new(name, status);
     case.set_classname(text(library));
     case
@@ -237,7 +307,9 @@ impl Names {
 mod tests {
     use super::*;
     use crate::event::Stop;
-    use crate::report::fixture::{End, Finish, briefing, briefing_of, failure, logged};
+    use crate::report::fixture::{
+        End, Finish, added, attempt, briefing, briefing_of, failure, late, logged,
+    };
     use crate::report::output::Target;
     use crate::stream::Stream;
     use crate::task::Level;
@@ -312,6 +384,116 @@ at b.rs:7</failure>
 </testsuites>
 "#;
         assert_eq!(xml(&briefing, &events), expected);
+    }
+
+    #[test]
+    fn attempts_timeouts_and_added_tasks_are_cases() {
+        let briefing = briefing_of(&[("one", &["a", "b"]), ("two", &["c"])]);
+        let fails_late = End {
+            attempts: vec![attempt("one\ntwo"), late()],
+            outcome: Outcome::Failed,
+            cause: Some(Cause::Failure(failure("boom", Some(("b.rs", 7))))),
+            ..End::passed(1, 2)
+        };
+        let timed_out = End {
+            outcome: Outcome::TimedOut,
+            cause: Some(Cause::TimedOut {
+                limit: Duration::from_secs(1),
+                still_running: false,
+                failure: Some(failure("asked\nto stop", None)),
+            }),
+            ..End::passed(2, 3)
+        };
+        added(&briefing, "z");
+        let locked = End {
+            outcome: Outcome::NotRun,
+            worker: None,
+            cause: Some(Cause::Locked {
+                lock: "db".into(),
+                holder: TaskId::new(2),
+            }),
+            ..End::passed(3, 4)
+        };
+        let events = [
+            End::flaky(0, 1, vec![late(), attempt("no route")]),
+            fails_late.event(),
+            timed_out.event(),
+            locked.event(),
+        ];
+        let xml = xml(&briefing, &events);
+        let cases: Vec<&str> = xml.split_inclusive("</testcase>\n").collect();
+        let without_head = |case: &str| case[case.find("<testcase").unwrap()..].to_owned();
+        let head = |name: &str, library: &str, line: u32| {
+            format!(
+                "<testcase name=\"{name}\" classname=\"{library}\" timestamp=\"2026-11-21T09:01:01.133+00:00\" time=\"0.020\" file=\"lib.rs\" line=\"{line}\">"
+            )
+        };
+        assert_eq!(
+            without_head(cases[0]),
+            head("a", "one", 1)
+                + r#"
+            <flakyError time="0.200" message="took longer than 200ms" type="timed out">
+            </flakyError>
+            <flakyFailure time="0.005" message="no route" type="failed">no route</flakyFailure>
+        </testcase>
+"#
+        );
+        assert_eq!(
+            without_head(cases[1]),
+            head("b", "one", 2)
+                + r#"
+            <failure message="boom" type="failed">boom
+at b.rs:7</failure>
+            <rerunFailure time="0.005" message="one" type="failed">one
+two</rerunFailure>
+            <rerunError time="0.200" message="took longer than 200ms" type="timed out">
+            </rerunError>
+        </testcase>
+"#
+        );
+        assert_eq!(
+            without_head(cases[2]),
+            r#"<testcase name="z" classname="one" timestamp="2026-11-21T09:01:01.153+00:00" time="0.000" file="lib.rs" line="4">
+            <skipped message="not run: the lock `db` is held by `c`, which timed out and is still running"/>
+        </testcase>
+"#
+        );
+        assert_eq!(
+            without_head(cases[3]),
+            head("c", "two", 1)
+                + r#"
+            <error message="took longer than 1s; it ended with: asked" type="timed out">asked
+to stop</error>
+        </testcase>
+"#
+        );
+    }
+
+    #[test]
+    fn where_flaky_tasks_fail_the_run_they_are_failures() {
+        let briefing = briefing(&["a", "b"]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.xml");
+        let mut junit = Junit::new(open(&path));
+        let events = [
+            End::flaky(0, 1, vec![attempt("no")]),
+            End::passed(1, 2).event(),
+        ];
+        for event in &events {
+            junit.event(&briefing, event).unwrap();
+        }
+        let finish = Finish {
+            flaky_fails: true,
+            ..Finish::after(&events)
+        };
+        junit.finish(&briefing, &finish.summary()).unwrap();
+        let xml = std::fs::read_to_string(path).unwrap();
+        let expected = r#"
+            <failure message="passed on attempt 2, which fails the run" type="flaky"/>
+            <flakyFailure time="0.005" message="no" type="failed">no</flakyFailure>
+"#;
+        assert!(xml.contains(expected), "{xml}");
+        assert_eq!(xml.matches("<failure").count(), 1);
     }
 
     /// All texts of a document, unescaped; fails where it is no XML.
