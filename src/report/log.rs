@@ -3,7 +3,7 @@
 //! Knows the names and the format of the lines; the files stand in the directory in which tdrun was started.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Reporter;
 use crate::error::{Result, escape};
 use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
-use crate::report::cause::{cause_line, failure_line, stopping_line};
+use crate::report::cause::{attempt_line, cause_line, failure_line, stopping_line};
 use crate::report::output::cannot_open;
-use crate::report::text::{base, hook_name, name, plural, said, speaker, summary_line};
+use crate::report::recap::Group;
+use crate::report::text::{base, elapsed, hook_name, name, plural, said, speaker, summary_line};
 use crate::stream::Stream;
 use crate::task::{Failure, Level, LibraryId, Outcome, TaskId};
 
@@ -46,6 +47,23 @@ impl Entry {
             text: text.into(),
         }
     }
+
+    /// In the file of a task's worker.
+    fn task(
+        briefing: &Briefing,
+        (task, worker): (TaskId, usize),
+        at: Option<Duration>,
+        level: Level,
+        what: impl Display,
+    ) -> Self {
+        let base = base(&name(briefing, task), Some(worker));
+        Self {
+            worker: Some(worker),
+            at,
+            level,
+            text: format!("{base}: {what}"),
+        }
+    }
 }
 
 impl Log {
@@ -69,17 +87,64 @@ impl Log {
 
     fn entry(&mut self, briefing: &Briefing, event: &Event) -> Entry {
         match event {
+            Event::Planned(tasks) => {
+                let added: Group = tasks.iter().copied().collect();
+                Entry::main(Level::Info, format!("added: {}", added.names(briefing)))
+            }
             Event::Started {
-                task, worker, at, ..
+                task,
+                worker,
+                attempt,
+                at,
             } => {
                 self.running.insert(*task);
-                let base = base(&name(briefing, *task), Some(*worker));
-                Entry {
-                    worker: Some(*worker),
-                    at: Some(*at),
-                    level: Level::Info,
-                    text: format!("{base}: started"),
-                }
+                let what = match attempt {
+                    1 => "started".to_owned(),
+                    _ => format!("started, attempt {attempt}"),
+                };
+                Entry::task(briefing, (*task, *worker), Some(*at), Level::Info, what)
+            }
+            Event::Retrying {
+                task,
+                worker,
+                number,
+                attempt,
+                at,
+            } => {
+                self.running.remove(task);
+                let seconds = attempt.took.as_secs_f64();
+                let (outcome, cause) = (attempt.outcome, &attempt.cause);
+                let attempt = attempt_line(briefing, *number as usize, outcome, cause);
+                let what = format!("{attempt} ({seconds:.3}s), will be tried again");
+                Entry::task(briefing, (*task, *worker), Some(*at), Level::Warn, what)
+            }
+            Event::Paused { task, worker, at } => {
+                let what = "waits for other tasks";
+                Entry::task(briefing, (*task, *worker), Some(*at), Level::Debug, what)
+            }
+            Event::Resumed { task, worker, at } => Entry::task(
+                briefing,
+                (*task, *worker),
+                Some(*at),
+                Level::Debug,
+                "goes on",
+            ),
+            Event::Progress {
+                task,
+                worker,
+                progress,
+            } => {
+                let progress = progress.to_string();
+                let what = escape(&progress);
+                Entry::task(briefing, (*task, *worker), None, Level::Debug, what)
+            }
+            Event::Slow {
+                task,
+                worker,
+                running,
+            } => {
+                let what = format!("still running after {}", elapsed(*running));
+                Entry::task(briefing, (*task, *worker), None, Level::Warn, what)
             }
             Event::Finished(finished) => {
                 self.running.remove(&finished.task);
@@ -98,12 +163,6 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
-            Event::Planned(_)
-            | Event::Retrying { .. }
-            | Event::Paused { .. }
-            | Event::Resumed { .. }
-            | Event::Progress { .. }
-            | Event::Slow { .. } => Entry::main(Level::Debug, String::new()),
             Event::Stopping(stop) => {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
             }
@@ -131,10 +190,14 @@ fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
     let base = base(&name(briefing, finished.task), finished.worker);
     let cause = finished.cause.as_deref();
     let cause = cause.map(|cause| cause_line(briefing, cause));
+    let attempt = match finished.attempts.len() {
+        0 => String::new(),
+        earlier => format!(" on attempt {}", earlier + 1),
+    };
     let mut text = match (&cause, finished.outcome) {
         (Some(cause), Outcome::Skipped) => format!("{base}: {cause}"),
-        (Some(cause), outcome) => format!("{base}: {outcome}, {cause}"),
-        (None, outcome) => format!("{base}: {outcome}"),
+        (Some(cause), outcome) => format!("{base}: {outcome}{attempt}, {cause}"),
+        (None, outcome) => format!("{base}: {outcome}{attempt}"),
     };
     if finished.worker.is_some() {
         let _ = write!(text, " ({:.3}s)", finished.took.as_secs_f64());
@@ -203,7 +266,10 @@ pub(super) fn timestamp(time: SystemTime) -> String {
 mod tests {
     use super::*;
     use crate::event::Stop;
-    use crate::report::fixture::{End, briefing, failure, logged, play, started};
+    use crate::report::fixture::{
+        End, added, attempt, briefing, failure, late, logged, paused, play, progress, resumed,
+        retrying, slow, started, tried,
+    };
 
     #[test]
     fn each_worker_has_a_file_that_is_replaced() {
@@ -253,6 +319,77 @@ mod tests {
                 "INFO ==== 1 passed, 1 failed, 1 skipped in 2.31s ====",
             ]
         );
+    }
+
+    #[test]
+    fn attempts_waiting_progress_and_added_tasks_have_entries() {
+        let briefing = briefing(&["a", "b"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let failed = End {
+            attempts: vec![attempt("no")],
+            ..End::passed(1, 2)
+        };
+        let failed = End {
+            outcome: Outcome::Failed,
+            cause: Some(crate::event::Cause::Failure(failure("boom", None))),
+            ..failed
+        };
+        for (event, file, level, expected) in [
+            (
+                retrying(0, 1, late()),
+                Some(0),
+                Level::Warn,
+                "[thread_0] a: attempt 1 timed out: took longer than 200ms (0.200s), will be tried again",
+            ),
+            (
+                tried(0, 0, 2),
+                Some(0),
+                Level::Info,
+                "[thread_0] a: started, attempt 2",
+            ),
+            (
+                progress(0, 2, 5, "copy\x1bing"),
+                Some(0),
+                Level::Debug,
+                "[thread_0] a: 40% copy\\u{1b}ing",
+            ),
+            (
+                paused(0, 0),
+                Some(0),
+                Level::Debug,
+                "[thread_0] a: waits for other tasks",
+            ),
+            (
+                resumed(0, 1),
+                Some(1),
+                Level::Debug,
+                "[thread_1] a: goes on",
+            ),
+            (added(&briefing, "z"), None, Level::Info, "added: z"),
+            (
+                slow(0),
+                Some(0),
+                Level::Warn,
+                "[thread_0] a: still running after 1m",
+            ),
+            (
+                End::flaky(0, 1, vec![late(), attempt("no")]),
+                Some(0),
+                Level::Info,
+                "[thread_0] a: passed on attempt 3 (0.020s)",
+            ),
+            (
+                failed.event(),
+                Some(0),
+                Level::Error,
+                "[thread_0] b: failed on attempt 2, boom (0.020s)",
+            ),
+        ] {
+            let entry = log.entry(&briefing, &event);
+            assert_eq!((entry.worker, entry.level), (file, level));
+            assert_eq!(entry.text, expected);
+        }
     }
 
     #[test]
