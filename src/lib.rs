@@ -3,6 +3,7 @@
 //! The rooms, from the ground up; each may use what stands before it, and `tests/rooms.rs` holds them to it:
 //!
 //! - [`exit`], [`stream`], [`task`]: the exit statuses, checked streams, the nouns
+//! - [`command`]: external programs as actions
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
 //! - [`state`], [`graph`]: the shared values; the checked dependencies and their views
 //! - [`plan`], [`select`], [`library`], [`report`]: the graph in motion; the choice; shared objects; who listens
@@ -10,6 +11,7 @@
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
 
 pub mod cli;
+pub mod command;
 pub mod error;
 pub mod event;
 pub mod exit;

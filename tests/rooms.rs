@@ -9,6 +9,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("exit", &[]),
     ("stream", &[]),
     ("task", &[]),
+    ("command", &["task"]),
     ("error", &["exit"]),
     ("interrupt", &["error", "stream"]),
     ("target", &["error"]),
@@ -17,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("graph", &["error", "task"]),
     ("plan", &["event", "graph", "task"]),
     ("select", &["error", "graph", "task"]),
-    ("library", &["error", "exit", "target", "task"]),
+    ("library", &["command", "error", "exit", "target", "task"]),
     ("report", &["error", "event", "exit", "stream", "task"]),
     ("pool", &["event", "plan", "task"]),
     (
