@@ -39,8 +39,9 @@
  * STRINGS are a pointer and a length in bytes, UTF-8, without a terminating NUL (there may be one behind). A null
  * pointer is allowed where the length is zero.
  *
- * LIMITS. A table with more is refused: 67,108,864 tasks; 65,536 entries in one list of a task; 255 bytes in a name, a tag
- * or a lock, 4096 in `file`, 64 KiB in `doc`, 1 MiB in an argument of a command.
+ * LIMITS. A table with more is refused: 67,108,864 tasks, those included that choices make; 65,536 entries in one list of a
+ * task; 255 bytes in a name, a tag, a lock or a choice, 4096 in `file` and `cwd`, 64 KiB in `doc`, 1 MiB in an argument of a
+ * command.
  *
  * OWNERSHIP. Nobody frees the other side's memory. What the library passes to a host function is copied before that
  * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it
@@ -85,7 +86,7 @@ extern "C" {
 /* TD_OK, or one of these. More may be added: treat every negative number as an error. */
 #define TD_E_STALE (-1)    /* the context is not live: its task has ended */
 #define TD_E_ARG (-2)      /* a null pointer, text that is not UTF-8, an empty name */
-#define TD_E_NOTFOUND (-3) /* no such key, no such result, no such lock held */
+#define TD_E_NOTFOUND (-3) /* no such key, result, parameter or task; no such lock held */
 #define TD_E_JSON (-4)     /* the value is not JSON, or nested deeper than 100 levels */
 #define TD_E_TOOBIG (-5)   /* the value is larger than 64 MiB */
 #define TD_E_DENIED (-6)   /* the key is reserved: `results`, or one that begins with `_` */
@@ -149,7 +150,7 @@ typedef struct td_host {
 
     /* Sends a record to the log of the run. target, file and line may be empty. ctx 0 is allowed: the record then
      * belongs to the library, not to a task. Text over 64 KiB is cut, with a note, and what is not UTF-8 is replaced; so
-     * it is in fail and skip, where 1 MiB is the limit. [any thread] */
+     * it is in fail and skip, where 1 MiB is the limit, and in progress, where it is 1 KiB. [any thread] */
     int32_t (*log)(td_ctx ctx, uint32_t level, td_str target, td_str message, td_str file, uint32_t line);
 
     /* Tells why the task is going to fail, and where; the last call counts. The task still has to return TD_FAIL.
@@ -260,27 +261,30 @@ typedef int32_t (*td_run_fn)(const td_host *host, td_ctx ctx, void *user);
 /* td_table.flags: a panic or an exception in this library ends the process (Rust's panic = "abort"). A hint. */
 #define TD_TABLE_PANIC_ABORT (UINT64_C(1) << 0)
 
-/* Finds the choices of a parameter: hands each to `add`, and returns TD_OK. Or hands a reason to `fail` and returns TD_FAIL:
- * the library is then not loaded. Called once, while the library is loaded, also where it is only looked at. */
+/* Finds the choices of a parameter: hands each to `add`, and returns TD_OK; both visitors take `list` as their user. Or hands
+ * a reason to `fail` and returns TD_FAIL: the library is then not loaded. Where it adds nothing, and the table has no choices
+ * either, the template makes no task, and a warning says so. Called once, while the library is loaded, also where it is only
+ * looked at. */
 typedef int32_t (*td_choose_fn)(void *user, td_visit_fn add, td_visit_fn fail, void *list);
 
-/* Checks the text of a parameter: returns TD_OK, or hands a reason to `fail` and returns TD_FAIL. Called before the task is made,
- * on any thread. */
+/* Checks the text of a parameter: returns TD_OK, or hands a reason to `fail`, which takes `reason` as its user, and returns
+ * TD_FAIL. Called before the task is made, on any thread; for choices while the library is loaded. */
 typedef int32_t (*td_check_fn)(void *user, td_str text, td_visit_fn fail, void *reason);
 
-/* A parameter of a template: of a task with `[…]` in its name. */
+/* A parameter of a template: of a task with `[…]` in its name. The fields up to and including `name` must be there. */
 typedef struct td_param {
     uint32_t size; /* sizeof(td_param) */
     uint32_t kind; /* TD_PARAM_… */
     td_str name;   /* as it stands in the brackets; letters, digits and _ */
 
-    /* The values it may have. Where all parameters of a template have choices, all tasks that they can make are there from
-     * the start; else a task is there when a selector or another task names it. None: any text without `::`. */
+    /* The values it may have, each with the characters of a name, without `::` and brackets. Where all parameters of a
+     * template have choices, all tasks that they can make are there from the start; else a task is there when a selector or
+     * another task names it. None, and no `choose`: any text without `::`. */
     const td_str *choices;
     size_t choice_count;
 
-    td_choose_fn choose; /* finds the choices, where they are not known when the table is written; may be null */
-    td_check_fn check;   /* decides besides `kind`; may be null */
+    td_choose_fn choose; /* finds further choices, those that are not known when the table is written; may be null */
+    td_check_fn check;   /* decides after `kind`; may be null */
     td_str type_name;    /* what `check` wants, for messages: `a port number` */
     void *user;          /* handed to both as it is */
 } td_param;
@@ -290,7 +294,8 @@ typedef struct td_param {
  * {"command": text, "shell": bool, "returncode": number (minus the signal), "stdout": text, "stderr": text, "cwd": text}.
  * When the task is cancelled, its process and all that it has started get SIGTERM, and after the grace SIGKILL.
  *
- * `[name]` in argv, shell, cwd and env stands for the task's parameter of that name. */
+ * `[name]` in argv, shell, cwd and env stands for the task's parameter of that name. The fields up to and including `shell`
+ * must be there. */
 typedef struct td_command {
     uint32_t size; /* sizeof(td_command) */
     uint32_t reserved;
@@ -327,7 +332,7 @@ typedef struct td_task {
     const td_str *after;
     size_t after_count;
 
-    /* Labels to select by; the same characters as names. */
+    /* Labels to select by; the same characters as names, without `::`. `[x]` stands for the parameter, as in the name. */
     const td_str *tags;
     size_t tag_count;
 
@@ -370,7 +375,7 @@ typedef struct td_task {
     /* After so long it is cancelled; a grace later it is given up and has timed out. 0: --timeout decides. */
     uint64_t timeout_ms;
 
-    const td_command *command; /* for TD_KIND_COMMAND */
+    const td_command *command; /* for TD_KIND_COMMAND; else null */
 } td_task;
 
 /* What tdrun_entry_v1 returns. The fields up to and including `tasks` must be there. */
@@ -418,20 +423,58 @@ TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host);
 
 #ifndef __cplusplus /* in C++: TD_FN and TD_CPP_LIBRARY of tdrun.hpp */
 
-/* TD_TASK(function, .doc = TD_STR("…"), TD_AFTER(TD_STR("a"), TD_STR("b")), …): a task named as its function.
- * C++: use tdrun.hpp. */
+/* A table is an array of these three; behind the first arguments stands what else a td_task has, in any order: fields by
+ * their names (`.doc = TD_STR("…"), .wave = 1`) and the lists below.
+ *
+ *     TD_TASK(function, …)                          a task named as its function
+ *     TD_TASK_NAMED(function, "build::[env]", …)    a task with another name, or a template
+ *     TD_COMMAND("name", TD_SHELL("make"), …)       a program as a task */
 #define TD_TASK(...) TD_TASK_(__VA_ARGS__, .reserved = 0)
-#define TD_TASK_(function, ...)                                                                                        \
+#define TD_TASK_(function, ...) TD_TASK_NAMED_(function, #function, __VA_ARGS__)
+#define TD_TASK_NAMED(...) TD_TASK_NAMED_(__VA_ARGS__, .reserved = 0)
+#define TD_TASK_NAMED_(function, text, ...)                                                                            \
     {.size = sizeof(td_task),                                                                                          \
-     .name = TD_STR(#function),                                                                                        \
+     .name = TD_STR(text),                                                                                             \
      .run = function,                                                                                                  \
      .file = TD_STR(__FILE__),                                                                                         \
      .line = __LINE__,                                                                                                 \
      __VA_ARGS__}
+#define TD_COMMAND(...) TD_COMMAND_(__VA_ARGS__, .reserved = 0)
+#define TD_COMMAND_(text, ...)                                                                                         \
+    {.size = sizeof(td_task),                                                                                          \
+     .kind = TD_KIND_COMMAND,                                                                                          \
+     .name = TD_STR(text),                                                                                             \
+     .file = TD_STR(__FILE__),                                                                                         \
+     .line = __LINE__,                                                                                                 \
+     __VA_ARGS__}
 
+/* Lists of a task: TD_AFTER(TD_STR("a"), TD_STR("b")). */
+#define TD_AFTER(...) .after = TD_LIST_(__VA_ARGS__), .after_count = TD_COUNT_(__VA_ARGS__)
+#define TD_BEFORE(...) .before = TD_LIST_(__VA_ARGS__), .before_count = TD_COUNT_(__VA_ARGS__)
+#define TD_THEN(...) .then = TD_LIST_(__VA_ARGS__), .then_count = TD_COUNT_(__VA_ARGS__)
+#define TD_TAGS(...) .tags = TD_LIST_(__VA_ARGS__), .tag_count = TD_COUNT_(__VA_ARGS__)
+#define TD_LOCKS(...) .locks = TD_LIST_(__VA_ARGS__), .lock_count = TD_COUNT_(__VA_ARGS__)
 #define TD_LIST_(...) (const td_str[]){__VA_ARGS__}
-#define TD_AFTER(...) .after = TD_LIST_(__VA_ARGS__), .after_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
-#define TD_TAGS(...) .tags = TD_LIST_(__VA_ARGS__), .tag_count = sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str)
+#define TD_COUNT_(...) (sizeof(TD_LIST_(__VA_ARGS__)) / sizeof(td_str))
+
+/* The parameters of a template: TD_PARAMS(TD_PARAM("env", TD_CHOICES(TD_STR("dev"), TD_STR("prod"))), TD_PARAM("port",
+ * .kind = TD_PARAM_INT)). Behind the name of each stand fields of td_param. */
+#define TD_PARAMS(...)                                                                                                 \
+    .params = (const td_param[]){__VA_ARGS__},                                                                         \
+    .param_count = sizeof((const td_param[]){__VA_ARGS__}) / sizeof(td_param), .param_stride = sizeof(td_param)
+#define TD_PARAM(...) TD_PARAM_(__VA_ARGS__, .size = sizeof(td_param))
+#define TD_PARAM_(text, ...) {.name = TD_STR(text), __VA_ARGS__}
+#define TD_CHOICES(...) .choices = TD_LIST_(__VA_ARGS__), .choice_count = TD_COUNT_(__VA_ARGS__)
+
+/* What a command runs; behind it stand fields of td_command:
+ *
+ *     TD_SHELL("make -j4 | tee log", .cwd = TD_STR("src"))
+ *     TD_EXEC(TD_ARGV(TD_STR("cc"), TD_STR("-c"), TD_STR("[file].c")), TD_ENV(TD_STR("LANG=C"))) */
+#define TD_SHELL(...) TD_SHELL_(__VA_ARGS__, .size = sizeof(td_command))
+#define TD_SHELL_(text, ...) .command = &(const td_command){.shell = TD_STR(text), __VA_ARGS__}
+#define TD_EXEC(...) .command = &(const td_command){__VA_ARGS__, .size = sizeof(td_command)}
+#define TD_ARGV(...) .argv = TD_LIST_(__VA_ARGS__), .argc = TD_COUNT_(__VA_ARGS__)
+#define TD_ENV(...) .env = TD_LIST_(__VA_ARGS__), .env_count = TD_COUNT_(__VA_ARGS__)
 
 /* TD_LIBRARY(tasks), TD_LIBRARY(tasks, .setup = f, …): exports the array `tasks` of td_task. It has to be the array,
  * whose size is known, and not a pointer to it. */
@@ -515,21 +558,90 @@ static inline int32_t td_state_copy(const td_host *host, td_ctx ctx, const char 
     return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
 }
 
+/* The same for the name of this task, and for the text of one of its parameters. */
+static inline int32_t td_name_copy(const td_host *host, td_ctx ctx, char *out, size_t capacity) {
+    td_buffer buffer = {out, capacity, 0};
+    int32_t status = host->task_name(ctx, td_copy_to_buffer, &buffer);
+    return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
+}
+static inline int32_t td_param_copy(const td_host *host, td_ctx ctx, const char *param, char *out, size_t capacity) {
+    td_buffer buffer = {out, capacity, 0};
+    int32_t status = host->param(ctx, td_s(param), td_copy_to_buffer, &buffer);
+    return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
+}
+
+/* Where this task is to be told as failed, and a visitor that takes the reason. */
+typedef struct td_failing {
+    const td_host *host;
+    td_ctx ctx;
+    const char *file;
+    uint32_t line;
+    int32_t told; /* there was a reason */
+} td_failing;
+
+static inline void td_fail_because(void *user, td_str why) {
+    td_failing *failing = (td_failing *)user;
+    failing->told = 1;
+    (void)failing->host->fail(failing->ctx, why, td_s(failing->file), failing->line);
+}
+
+/* What the functions below do where something cannot be read. */
+static inline int32_t td_fail_unread(const td_host *host, td_ctx ctx, int32_t status, const char *what, const char *name,
+                                     const char *file, uint32_t line) {
+    char why[512];
+    if (status == TD_E_SPACE)
+        snprintf(why, sizeof why, "%s `%.128s` is longer than the buffer for it", what, name);
+    else
+        snprintf(why, sizeof why, "%s `%.128s` cannot be read: error %d", what, name, (int)status);
+    (void)host->fail(ctx, td_s(why), td_s(file), line);
+    return TD_FAIL;
+}
+
 /* As td_result_copy, but a missing result becomes the failure of this task, with what to do about it. */
 static inline int32_t td_require_result(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity,
                                         const char *file, uint32_t line) {
     char why[512];
     int32_t status = td_result_copy(host, ctx, task, out, capacity);
     if (status == TD_OK) return TD_OK;
-    if (status == TD_E_NOTFOUND)
-        snprintf(why, sizeof why,
-                 "no result of `%.128s` (it did not run, did not pass, or returned nothing); give one with "
-                 "`--result-%.128s=VALUE`, or run it too: `--with-deps`",
-                 task, task);
-    else if (status == TD_E_SPACE)
-        snprintf(why, sizeof why, "the result of `%.128s` is longer than the buffer for it", task);
-    else
-        snprintf(why, sizeof why, "the result of `%.128s` cannot be read: error %d", task, (int)status);
+    if (status != TD_E_NOTFOUND) return td_fail_unread(host, ctx, status, "the result of", task, file, line);
+    snprintf(why, sizeof why,
+             "no result of `%.128s` (it did not run, did not pass, or returned nothing); give one with "
+             "`--result-%.128s=VALUE`, or run it too: `--with-deps`",
+             task, task);
+    (void)host->fail(ctx, td_s(why), td_s(file), line);
+    return TD_FAIL;
+}
+
+/* As td_param_copy, but what cannot be read becomes the failure of this task. */
+static inline int32_t td_require_param(const td_host *host, td_ctx ctx, const char *param, char *out, size_t capacity,
+                                       const char *file, uint32_t line) {
+    char why[256];
+    int32_t status = td_param_copy(host, ctx, param, out, capacity);
+    if (status == TD_OK) return TD_OK;
+    if (status != TD_E_NOTFOUND) return td_fail_unread(host, ctx, status, "the parameter", param, file, line);
+    snprintf(why, sizeof why, "the name of this task has no parameter `%.128s`", param);
+    (void)host->fail(ctx, td_s(why), td_s(file), line);
+    return TD_FAIL;
+}
+
+/* Starts another task, waits until it has ended, and copies its result as td_result_copy does; a task without one leaves the
+ * empty string. `out` may be null where only the end is wanted. TD_OK, TD_E_SPACE, and what td_host.wait returns. */
+static inline int32_t td_run(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity) {
+    int32_t status = host->wait(ctx, td_s(task), NULL, NULL);
+    if (status != TD_OK || !out) return status;
+    if (capacity) out[0] = '\0';
+    status = td_result_copy(host, ctx, task, out, capacity);
+    return status == TD_E_NOTFOUND ? TD_OK : status;
+}
+
+/* As td_host.wait, but where the other task did not pass, or cannot run, this one fails for that reason. */
+static inline int32_t td_require_run(const td_host *host, td_ctx ctx, const char *task, const char *file, uint32_t line) {
+    char why[256];
+    td_failing failing = {host, ctx, file, line, 0};
+    int32_t status = host->wait(ctx, td_s(task), td_fail_because, &failing);
+    if (status == TD_OK) return TD_OK;
+    if (failing.told) return TD_FAIL;
+    snprintf(why, sizeof why, "cannot run `%.128s`: error %d", task, (int)status);
     (void)host->fail(ctx, td_s(why), td_s(file), line);
     return TD_FAIL;
 }
@@ -538,6 +650,18 @@ static inline int32_t td_require_result(const td_host *host, td_ctx ctx, const c
 #define TD_REQUIRE_RESULT(host, ctx, task, out, capacity)                                                              \
     do {                                                                                                               \
         if (td_require_result(host, ctx, task, out, capacity, __FILE__, __LINE__) != TD_OK) return TD_FAIL;            \
+    } while (0)
+
+/* Copies the text of a parameter, or returns from the task as failed. */
+#define TD_REQUIRE_PARAM(host, ctx, param, out, capacity)                                                              \
+    do {                                                                                                               \
+        if (td_require_param(host, ctx, param, out, capacity, __FILE__, __LINE__) != TD_OK) return TD_FAIL;            \
+    } while (0)
+
+/* Starts another task and waits until it has passed, or returns from this one as failed, for the same reason. */
+#define TD_REQUIRE_RUN(host, ctx, task)                                                                                \
+    do {                                                                                                               \
+        if (td_require_run(host, ctx, task, __FILE__, __LINE__) != TD_OK) return TD_FAIL;                              \
     } while (0)
 
 #ifdef __cplusplus

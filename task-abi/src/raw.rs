@@ -403,6 +403,10 @@ pub struct Table {
 
 /// The fields of a task that every library has: up to and including `user`.
 pub const TASK_SIZE_MIN: usize = core::mem::offset_of!(Task, after);
+/// The fields of a parameter that every library has: up to and including `name`.
+pub const PARAM_SIZE_MIN: usize = core::mem::offset_of!(Param, choices);
+/// The fields of a command that every library has: up to and including `shell`.
+pub const COMMAND_SIZE_MIN: usize = core::mem::offset_of!(Command, cwd);
 /// The fields of a table that every library has: up to and including `tasks`.
 pub const TABLE_SIZE_MIN: usize = core::mem::offset_of!(Table, flags);
 
@@ -416,7 +420,9 @@ const _: () = {
     assert!(offset_of!(Host, wait) == 144);
     assert!(size_of::<Param>() == 80);
     assert!(offset_of!(Param, choose) == 40);
+    assert!(PARAM_SIZE_MIN == 24);
     assert!(size_of::<Command>() == 80);
+    assert!(COMMAND_SIZE_MIN == 48);
     assert!(offset_of!(Command, shell) == 32);
     assert!(size_of::<Task>() == 232);
     assert!(offset_of!(Task, params) == 120);

@@ -18,9 +18,16 @@ const HEADER: &str = include_str!("../include/tdrun.h");
 const RAW: &str = include_str!("../src/raw.rs");
 
 /// What raw.rs has beyond the header: the limits that a host checks with, and what C writes another way.
-const ONLY_IN_RUST: [&str; 4] = ["ENTRY", "FLAGS_REQUIRED", "TASK_SIZE_MIN", "TABLE_SIZE_MIN"];
-/// A helper of the header, not part of the contract.
-const ONLY_IN_C: [&str; 1] = ["td_buffer"];
+const ONLY_IN_RUST: [&str; 6] = [
+    "ENTRY",
+    "FLAGS_REQUIRED",
+    "TASK_SIZE_MIN",
+    "PARAM_SIZE_MIN",
+    "COMMAND_SIZE_MIN",
+    "TABLE_SIZE_MIN",
+];
+/// Helpers of the header, not part of the contract.
+const ONLY_IN_C: [&str; 2] = ["td_buffer", "td_failing"];
 
 /// The size of the type of a field.
 fn size_of_field<S, F>(_: fn(&S) -> &F) -> usize {
