@@ -117,17 +117,27 @@ impl Call {
     }
 }
 
-/// A handle whose context is not live.
+/// A handle whose context is not live, or whose call has been given up.
 pub(super) struct Stale;
 
-/// The host behind a handle.
+/// The host behind a handle. It is asked whether the call still counts, with nothing locked.
 pub(super) fn host(handle: u64) -> Result<Arc<dyn Host>, Stale> {
-    with(handle, |live| Arc::clone(&live.host))
+    let host = with(handle, |live| Arc::clone(&live.host))?;
+    if host.is_over() {
+        return Err(Stale);
+    }
+    Ok(host)
 }
 
 /// Changes what the call behind a handle has said.
 pub(super) fn say(handle: u64, change: impl FnOnce(&mut Said)) -> Result<(), Stale> {
+    host(handle)?;
     with(handle, |live| change(&mut live.said))
+}
+
+/// Keeps what went wrong inside tdrun, where the call has not ended.
+pub(super) fn note_bug(handle: u64, bug: Box<str>) {
+    let _: Result<(), Stale> = with(handle, |live| live.said.bug = Some(bug));
 }
 
 fn with<T>(handle: u64, act: impl FnOnce(&mut Live) -> T) -> Result<T, Stale> {

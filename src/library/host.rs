@@ -13,13 +13,16 @@ use task_abi::raw::{self, Ctx, Str, VisitFn};
 
 use super::context::{self, Said, Stale};
 use super::sink;
+use super::text::{self, Malformed};
 use super::value::{self, Unfit};
-use crate::task::{Failure, Host, Json, Level, Place, Record, Refused};
+use crate::task::{Declined, Failure, Host, Json, Level, Place, Progress, Record, Refused};
 
 /// Bytes of a log record's text.
 const LOG_MAX: usize = 64 << 10;
 /// Bytes of the text that tells why a task fails or skips itself.
 const REASON_MAX: usize = 1 << 20;
+/// Bytes of the text that tells what a task does just now.
+const PROGRESS_MAX: usize = 1 << 10;
 /// Bytes of the name of a source file.
 const FILE_MAX: usize = 4096;
 
@@ -40,8 +43,8 @@ static TABLE: raw::Host = raw::Host {
     state_swap,
     lock,
     unlock,
-    task_name,
-    param,
+    task_name: strict_name(task_name),
+    param: strict_param(param),
     attempt,
     progress,
     start,
@@ -69,11 +72,24 @@ pub(super) fn set_log_level(level: Option<Level>) {
 }
 
 type Getter<V> = unsafe extern "C" fn(Ctx, Str, u32, V, *mut c_void) -> i32;
+type ParamFn<V> = unsafe extern "C" fn(Ctx, Str, V, *mut c_void) -> i32;
+type NameFn<V> = unsafe extern "C" fn(Ctx, V, *mut c_void) -> i32;
 
-/// A library written in C may pass a null visitor, so the functions here take an optional one.
+// A library written in C may pass a null visitor, so the functions here take an optional one.
+
 const fn strict(getter: Getter<Option<VisitFn>>) -> Getter<VisitFn> {
     // SAFETY: an optional function pointer is passed as the pointer itself, null for none.
     unsafe { std::mem::transmute::<Getter<Option<VisitFn>>, Getter<VisitFn>>(getter) }
+}
+
+const fn strict_param(param: ParamFn<Option<VisitFn>>) -> ParamFn<VisitFn> {
+    // SAFETY: as in `strict`.
+    unsafe { std::mem::transmute::<ParamFn<Option<VisitFn>>, ParamFn<VisitFn>>(param) }
+}
+
+const fn strict_name(name: NameFn<Option<VisitFn>>) -> NameFn<VisitFn> {
+    // SAFETY: as in `strict`.
+    unsafe { std::mem::transmute::<NameFn<Option<VisitFn>>, NameFn<VisitFn>>(name) }
 }
 
 /// A number for the library other than `TD_OK`.
@@ -82,6 +98,12 @@ struct Code(i32);
 impl From<Stale> for Code {
     fn from(_: Stale) -> Self {
         Self(raw::E_STALE)
+    }
+}
+
+impl From<Malformed> for Code {
+    fn from(_: Malformed) -> Self {
+        BAD_ARGUMENT
     }
 }
 
@@ -123,7 +145,7 @@ fn edge(ctx: Ctx, act: impl FnOnce() -> Answer) -> i32 {
             let bug = format!("a bug in tdrun: {}", panic_text(&*payload)).into();
             // Dropping a payload can panic again.
             std::mem::forget(payload);
-            let _ = context::say(ctx, |said| said.bug = Some(bug));
+            context::note_bug(ctx, bug);
             raw::E_STALE
         }
     }
@@ -175,7 +197,12 @@ unsafe fn record(level: u32, target: Str, message: Str, file: Str, line: u32) ->
         _ => Level::Trace,
     };
     // SAFETY: the caller's promise.
-    let (target, message) = unsafe { (lossy(target, LOG_MAX)?, lossy(message, LOG_MAX)?) };
+    let (target, message) = unsafe {
+        (
+            text::lossy(target, LOG_MAX)?,
+            text::lossy(message, LOG_MAX)?,
+        )
+    };
     Ok(Record {
         level,
         target: target.into(),
@@ -188,7 +215,7 @@ unsafe fn record(level: u32, target: Str, message: Str, file: Str, line: u32) ->
 unsafe extern "C" fn fail(ctx: Ctx, message: Str, file: Str, line: u32) -> i32 {
     edge(ctx, || {
         // SAFETY: by the contract the texts are readable during the call.
-        let (message, place) = unsafe { (lossy(message, REASON_MAX)?, place(file, line)?) };
+        let (message, place) = unsafe { (text::lossy(message, REASON_MAX)?, place(file, line)?) };
         let message = message.into();
         let failure = Failure { message, place };
         Ok(context::say(ctx, |said| said.failure = Some(failure))?)
@@ -198,7 +225,7 @@ unsafe extern "C" fn fail(ctx: Ctx, message: Str, file: Str, line: u32) -> i32 {
 unsafe extern "C" fn skip(ctx: Ctx, reason: Str) -> i32 {
     edge(ctx, || {
         // SAFETY: by the contract the text is readable during the call.
-        let reason = unsafe { lossy(reason, REASON_MAX)? }.into();
+        let reason = unsafe { text::lossy(reason, REASON_MAX)? }.into();
         Ok(context::say(ctx, |said| said.skip = Some(reason))?)
     })
 }
@@ -254,28 +281,91 @@ unsafe extern "C" fn state_get(
     })
 }
 
-unsafe extern "C" fn task_name(_: Ctx, _: VisitFn, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn task_name(ctx: Ctx, visit: Option<VisitFn>, user: *mut c_void) -> i32 {
+    edge(ctx, || {
+        let visit = visit.ok_or(BAD_ARGUMENT)?;
+        let host = context::host(ctx)?;
+        // SAFETY: by the contract `visit` takes `user`; the name lives until it returns.
+        unsafe { visit(user, Str::new(host.name())) };
+        Ok(())
+    })
 }
 
-unsafe extern "C" fn param(_: Ctx, _: Str, _: VisitFn, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn param(
+    ctx: Ctx,
+    parameter: Str,
+    visit: Option<VisitFn>,
+    user: *mut c_void,
+) -> i32 {
+    edge(ctx, || {
+        let visit = visit.ok_or(BAD_ARGUMENT)?;
+        let host = context::host(ctx)?;
+        // SAFETY: by the contract the text is readable during the call.
+        let parameter = unsafe { name(parameter)? };
+        let value = host.arguments().get(parameter);
+        let value = value.ok_or(Code(raw::E_NOTFOUND))?;
+        // SAFETY: by the contract `visit` takes `user`; the value lives until it returns.
+        unsafe { visit(user, Str::new(value)) };
+        Ok(())
+    })
 }
 
-unsafe extern "C" fn attempt(_: Ctx) -> i32 {
-    1
+unsafe extern "C" fn attempt(ctx: Ctx) -> i32 {
+    edge(ctx, || {
+        let attempt = context::host(ctx)?.attempt();
+        Err(Code(i32::try_from(attempt).unwrap_or(i32::MAX)))
+    })
 }
 
-unsafe extern "C" fn progress(_: Ctx, _: u64, _: u64, _: Str) -> i32 {
-    raw::OK
+unsafe extern "C" fn progress(ctx: Ctx, done: u64, total: u64, what: Str) -> i32 {
+    edge(ctx, || {
+        let host = context::host(ctx)?;
+        // SAFETY: by the contract the text is readable during the call.
+        let what = unsafe { text::lossy(what, PROGRESS_MAX)? }.into();
+        host.progress(Progress { done, total, what });
+        Ok(())
+    })
 }
 
-unsafe extern "C" fn start(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn start(ctx: Ctx, task: Str, why: Option<VisitFn>, user: *mut c_void) -> i32 {
+    // SAFETY: by the contract the text is readable during the call, and `why` takes `user`.
+    edge(ctx, || unsafe {
+        ask(ctx, task, why, user, |host, task| host.start(task))
+    })
 }
 
-unsafe extern "C" fn wait(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn wait(ctx: Ctx, task: Str, why: Option<VisitFn>, user: *mut c_void) -> i32 {
+    // SAFETY: by the contract the text is readable during the call, and `why` takes `user`.
+    edge(ctx, || unsafe {
+        ask(ctx, task, why, user, |host, task| host.wait(task))
+    })
+}
+
+/// Asks for another task. Nothing is locked meanwhile, nor while the library hears why not.
+unsafe fn ask(
+    ctx: Ctx,
+    task: Str,
+    why: Option<VisitFn>,
+    user: *mut c_void,
+    act: impl FnOnce(&dyn Host, &str) -> Result<(), Declined>,
+) -> Answer {
+    let host = context::host(ctx)?;
+    // SAFETY: the caller's promise.
+    let answer = act(&*host, unsafe { name(task)? });
+    // The task may have ended while a thread of it waited here; then what `user` points to may be gone.
+    context::host(ctx)?;
+    let Err(Declined {
+        refused,
+        why: words,
+    }) = answer
+    else {
+        return Ok(());
+    };
+    if let Some(why) = why {
+        // SAFETY: the caller's promise; the words live until the visitor returns.
+        unsafe { why(user, Str::new(&words)) };
+    }
+    Err(refused.into())
 }
 
 /// Shows a value to the library. Nothing is locked meanwhile: the visitor may call host functions.
@@ -343,7 +433,7 @@ unsafe fn json(form: u32, value: Str) -> Answer<Json> {
     check_form(form)?;
     value::check_size(value.len)?;
     // SAFETY: the caller's promise.
-    let text = unsafe { utf8(value)? };
+    let text = unsafe { text::utf8(value)? };
     Ok(match form {
         raw::TEXT => value::from_text(text)?,
         _ => value::canonical(text)?,
@@ -369,56 +459,16 @@ unsafe fn optional(value: Str) -> Answer<Option<Json>> {
 /// A text that must not be empty.
 unsafe fn name<'a>(text: Str) -> Answer<&'a str> {
     // SAFETY: the caller's promise.
-    let name = unsafe { utf8(text)? };
+    let name = unsafe { text::utf8(text)? };
     if name.is_empty() {
         return Err(BAD_ARGUMENT);
     }
     Ok(name)
 }
 
-unsafe fn utf8<'a>(text: Str) -> Answer<&'a str> {
-    // SAFETY: the caller's promise.
-    let bytes = unsafe { bytes(text, usize::MAX)? };
-    std::str::from_utf8(bytes).map_err(|_| BAD_ARGUMENT)
-}
-
-/// At most the first `limit` bytes of a text that the library shows to us during a call.
-unsafe fn bytes<'a>(text: Str, limit: usize) -> Answer<&'a [u8]> {
-    let len = text.len.min(limit);
-    if len == 0 {
-        return Ok(&[]);
-    }
-    if text.ptr.is_null() || isize::try_from(len).is_err() {
-        return Err(BAD_ARGUMENT);
-    }
-    // SAFETY: the caller promises that so many bytes are readable for as long as it uses them.
-    Ok(unsafe { std::slice::from_raw_parts(text.ptr, len) })
-}
-
-/// Text for people: what is no UTF-8 is replaced, what is too long is cut, with a note.
-unsafe fn lossy(text: Str, limit: usize) -> Answer<String> {
-    // SAFETY: the caller's promise.
-    let mut bytes = unsafe { bytes(text, limit)? };
-    if text.len <= limit {
-        return Ok(String::from_utf8_lossy(bytes).into_owned());
-    }
-    // A character that the cut goes through is left out.
-    let tail = &bytes[bytes.len().saturating_sub(3)..];
-    let starts_one = |&byte: &u8| byte >= 0xc0;
-    if let Some(at) = tail.iter().rposition(starts_one) {
-        let cut = std::str::from_utf8(&tail[at..]).is_err_and(|error| error.error_len().is_none());
-        if cut {
-            bytes = &bytes[..bytes.len() - (tail.len() - at)];
-        }
-    }
-    let text_len = text.len;
-    let shown = String::from_utf8_lossy(bytes);
-    Ok(format!("{shown}… (cut: it has {text_len} bytes)"))
-}
-
 unsafe fn place(file: Str, line: u32) -> Answer<Option<Place>> {
     // SAFETY: the caller's promise.
-    let file = unsafe { lossy(file, FILE_MAX)? };
+    let file = unsafe { text::lossy(file, FILE_MAX)? };
     Ok((!file.is_empty()).then(|| Place {
         file: file.into(),
         line,

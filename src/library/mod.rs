@@ -28,6 +28,7 @@ mod shelf;
 mod sink;
 mod symbols;
 mod table;
+mod text;
 mod value;
 
 pub use shelf::{Files, Shelf, load_all};
