@@ -10,9 +10,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::task::{Level, Library, LibraryId, Task};
+use crate::task::{Declared, Level, Library, LibraryId};
 
 mod arch;
+mod ask;
 mod call;
 mod context;
 pub mod exit;
@@ -38,8 +39,8 @@ pub use sink::{Sink, listen};
 pub struct Loaded {
     /// Its name and its hooks.
     pub library: Library,
-    /// Its tasks, in the order of its table.
-    pub tasks: Vec<Task>,
+    /// Its tasks and templates, in the order of its table.
+    pub tasks: Vec<Declared>,
     /// What the user should know although it is no error.
     pub warnings: Vec<String>,
     /// The file as it was when it was opened.
@@ -99,7 +100,8 @@ pub fn identity(path: &Path) -> Option<FileId> {
         .map(|metadata| FileId::of(&metadata))
 }
 
-/// Opens the library at `path`, runs its constructors and its entry function, checks its table and copies it.
+/// Opens the library at `path`, runs its constructors, its entry function and those that find choices, checks its table
+/// and copies it.
 ///
 /// `shown` is the path as the user typed it, for messages. `level` is the most verbose level that anybody listens to; it
 /// holds for all libraries of the process. A file must not be loaded twice: see [`identity`].
@@ -109,7 +111,6 @@ pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Re
     host::set_log_level(level);
     let entry = open::open(&path, shown, &report)?;
     let table = entry.table(shown, id)?;
-    let warnings = table.warnings(shown);
     let library = Library {
         name: table
             .name
@@ -121,7 +122,7 @@ pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Re
     Ok(Loaded {
         library,
         tasks: table.tasks,
-        warnings,
+        warnings: table.warnings,
         file: report.stamp,
     })
 }

@@ -145,6 +145,13 @@ impl Lock {
             shared,
         }
     }
+
+    /// Sorts them, and keeps each name once: one that is wanted both ways is not shared.
+    pub fn set(mut locks: Vec<Self>) -> Box<[Self]> {
+        locks.sort();
+        locks.dedup_by(|second, first| second.name == first.name);
+        locks.into()
+    }
 }
 
 impl fmt::Display for Lock {

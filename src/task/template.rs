@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Arguments, Options, Pattern, Task};
+use super::{Arguments, Lock, Options, Pattern, Task};
 
 /// A task with parameters in its name.
 pub struct Template {
@@ -120,10 +120,11 @@ impl Template {
                 let mut options = Options::clone(options);
                 options.before = fill(&options.before);
                 options.then = fill(&options.then);
-                for lock in &mut options.locks {
-                    lock.name = arguments.fill(&lock.name).into();
-                }
-                options.locks.sort();
+                let locks = options.locks.into_iter().map(|lock| Lock {
+                    name: arguments.fill(&lock.name).into(),
+                    ..lock
+                });
+                options.locks = Lock::set(locks.collect());
                 Arc::new(options)
             }),
             arguments,

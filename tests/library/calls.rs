@@ -6,17 +6,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use tdrun::library::{self, Loaded};
-use tdrun::task::{Ending, Host, Level, Record};
+use tdrun::task::{
+    Arguments, Cancel, Declined, Ending, Host, Json, Level, Progress, Record, Refused,
+};
 
 use super::common::c_library;
-use super::load;
 use super::mock::Mock;
+use super::{load, plain};
 
 /// Calls the task of that name.
 fn call(loaded: &Loaded, name: &str, host: &Arc<Mock>) -> Ending {
-    let task = loaded.tasks.iter().find(|task| &*task.name == name);
     let host: Arc<dyn Host> = Arc::clone(host) as _;
-    (task.expect("a task of that name").action)(&host)
+    call_with(loaded, name, &host)
+}
+
+fn call_with(loaded: &Loaded, name: &str, host: &Arc<dyn Host>) -> Ending {
+    let task = plain(loaded).into_iter().find(|task| &*task.name == name);
+    (task.expect("a task of that name").action)(host)
 }
 
 /// A library of tasks, given as `name { body }` with `host`, `ctx` and `user` in scope.
@@ -42,7 +48,7 @@ fn tasks(name: &str, before: &str, bodies: &[(&str, &str)]) -> Loaded {
 
 /// Calls every task with a new mock; each must pass.
 fn all_pass(loaded: &Loaded) {
-    for task in &loaded.tasks {
+    for task in plain(loaded) {
         let ending = call(loaded, &task.name, &Arc::default());
         assert!(
             matches!(ending, Ending::Passed(_)),
@@ -136,7 +142,7 @@ TD_LIBRARY(tasks, .setup = number, .teardown = number, .user = &numbers[2])
     let setup = loaded.library.setup.as_ref().expect("there");
     let teardown = loaded.library.teardown.as_ref().expect("there");
     assert_eq!(
-        (loaded.tasks[0].action)(&host),
+        (plain(&loaded)[0].action)(&host),
         Ending::failed("returned 101")
     );
     assert_eq!(setup(&host), Ending::failed("returned 103"));
@@ -469,25 +475,248 @@ static void *wait_and_call(void *user) {
 }
 
 #[test]
-fn who_waits_for_a_lock_beyond_the_end_of_the_task_is_told_so() {
+fn a_task_knows_its_name_its_parameters_and_its_attempt() {
     let loaded = tasks(
-        "late_lock",
-        "#include <pthread.h>
+        "identity",
+        "#define IS(code, call) TD_CHECK(host, ctx, (call) == (code))
+         static char text[64];",
+        &[
+            (
+                "reads",
+                "IS(TD_OK, td_name_copy(host, ctx, text, sizeof text));
+                 IS(0, strcmp(text, \"mock::größe\"));
+                 IS(TD_OK, td_param_copy(host, ctx, \"env\", text, sizeof text));
+                 IS(0, strcmp(text, \"dev\"));
+                 IS(TD_E_SPACE, td_name_copy(host, ctx, text, 4));
+                 IS(TD_E_SPACE, td_param_copy(host, ctx, \"env\", text, 3));
+                 IS(TD_E_NOTFOUND, td_param_copy(host, ctx, \"other\", text, sizeof text));
+                 IS(TD_E_ARG, td_param_copy(host, ctx, \"\", text, sizeof text));
+                 IS(TD_E_ARG, host->task_name(ctx, NULL, NULL));
+                 IS(TD_E_ARG, host->param(ctx, td_s(\"env\"), NULL, NULL));
+                 IS(3, host->attempt(ctx));
+                 return TD_OK;",
+            ),
+            (
+                "requires",
+                "TD_REQUIRE_PARAM(host, ctx, \"env\", text, sizeof text);
+                 TD_REQUIRE_PARAM(host, ctx, \"port\", text, sizeof text);
+                 return TD_OK;",
+            ),
+            (
+                "has_no_room",
+                "TD_REQUIRE_PARAM(host, ctx, \"env\", text, 2);
+                 return TD_OK;",
+            ),
+        ],
+    );
+    let mock = Arc::new(Mock {
+        arguments: Arguments::new(vec![("env".into(), "dev".into())]),
+        ..Mock::default()
+    });
+    assert_eq!(call(&loaded, "reads", &mock), Ending::Passed(None));
+    for (name, expected) in [
+        ("requires", "the name of this task has no parameter `port`"),
+        (
+            "has_no_room",
+            "the parameter `env` is longer than the buffer for it",
+        ),
+    ] {
+        assert_eq!(message(call(&loaded, name, &mock)), expected);
+    }
+}
+
+/// Why it failed.
+fn message(ending: Ending) -> String {
+    match ending {
+        Ending::Failed(failure) => failure.message.into(),
+        other => panic!("no failure: {other:?}"),
+    }
+}
+
+#[test]
+fn progress_arrives_checked_and_cut() {
+    let loaded = tasks(
+        "progress",
+        "",
+        &[(
+            "tells",
+            "static char large[2000];
+             memset(large, 'x', sizeof large);
+             TD_CHECK(host, ctx, host->progress(ctx, 1, 2, td_s(\"half \\xff\")) == TD_OK);
+             TD_CHECK(host, ctx, host->progress(ctx, UINT64_MAX, 0, td_s(NULL)) == TD_OK);
+             TD_CHECK(host, ctx, host->progress(ctx, 0, 0, ((td_str){NULL, 3})) == TD_E_ARG);
+             return host->progress(ctx, 2, 2, ((td_str){large, sizeof large}));",
+        )],
+    );
+    let mock: Arc<Mock> = Arc::default();
+    assert_eq!(call(&loaded, "tells", &mock), Ending::Passed(None));
+    let told = mock.progress.lock().unwrap();
+    let progress = |done, total, what: &str| Progress {
+        done,
+        total,
+        what: what.into(),
+    };
+    let cut = "x".repeat(1024) + "… (cut: it has 2000 bytes)";
+    assert_eq!(
+        *told,
+        [
+            progress(1, 2, "half \u{fffd}"),
+            progress(u64::MAX, 0, ""),
+            progress(2, 2, &cut),
+        ]
+    );
+}
+
+#[test]
+fn other_tasks_are_started_and_waited_for() {
+    let loaded = tasks(
+        "others",
+        "#define IS(code, call) TD_CHECK(host, ctx, (call) == (code))
+         static char text[64];
+         static td_buffer buffer;
+         static td_buffer *empty(void) {
+             text[0] = 0;
+             buffer = (td_buffer){text, sizeof text, 0};
+             return &buffer;
+         }",
+        &[
+            (
+                "asks",
+                "IS(TD_OK, host->start(ctx, td_s(\"fine\"), td_copy_to_buffer, empty()));
+                 IS(0, text[0]);
+                 IS(TD_OK, host->wait(ctx, td_s(\"build::*\"), NULL, NULL));
+                 IS(TD_E_ARG, host->start(ctx, td_s(\"\"), td_copy_to_buffer, empty()));
+                 IS(TD_E_ARG, host->wait(ctx, td_s(\"\\xff\"), NULL, NULL));
+                 return TD_OK;",
+            ),
+            (
+                "is_declined",
+                "static const struct { const char *task; int32_t code; } cases[] = {
+                     {\"unknown\", TD_E_NOTFOUND}, {\"unfit\", TD_E_ARG}, {\"failed\", TD_E_FAILED},
+                     {\"circle\", TD_E_DEADLOCK}, {\"stopped\", TD_E_CANCELLED}, {\"many\", TD_E_LIMIT},
+                 };
+                 for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                     char expected[64];
+                     td_str task = td_s(cases[i].task);
+                     IS(cases[i].code, host->start(ctx, task, NULL, NULL));
+                     IS(cases[i].code, host->wait(ctx, task, td_copy_to_buffer, empty()));
+                     snprintf(expected, sizeof expected, \"`%s` is declined\", cases[i].task);
+                     IS(0, strcmp(text, expected));
+                 }
+                 return TD_OK;",
+            ),
+            (
+                "runs",
+                "IS(TD_OK, td_run(host, ctx, \"fine\", text, sizeof text));
+                 IS(0, strcmp(text, \"done\"));
+                 IS(TD_OK, td_run(host, ctx, \"silent\", text, sizeof text));
+                 IS(0, text[0]);
+                 IS(TD_OK, td_run(host, ctx, \"fine\", NULL, 0));
+                 IS(TD_E_SPACE, td_run(host, ctx, \"fine\", text, 4));
+                 IS(TD_E_FAILED, td_run(host, ctx, \"failed\", text, sizeof text));
+                 TD_REQUIRE_RUN(host, ctx, \"fine\");
+                 TD_REQUIRE_RUN(host, ctx, \"failed\");
+                 return TD_OK;",
+            ),
+            ("runs_nothing", "TD_REQUIRE_RUN(host, ctx, \"\"); return TD_OK;"),
+        ],
+    );
+    let mock = || {
+        let declined = [
+            ("unknown", Refused::NotFound),
+            ("unfit", Refused::Argument),
+            ("failed", Refused::Failed),
+            ("circle", Refused::Deadlock),
+            ("stopped", Refused::Cancelled),
+            ("many", Refused::Limit),
+        ];
+        let results = [("fine".to_owned(), r#""done""#.into())];
+        Arc::new(Mock {
+            declined: declined.map(|(task, why)| (task.to_owned(), why)).into(),
+            results: Mutex::new(results.into()),
+            ..Mock::default()
+        })
+    };
+    let host = mock();
+    assert_eq!(call(&loaded, "asks", &host), Ending::Passed(None));
+    assert_eq!(*host.asked.lock().unwrap(), ["start fine", "wait build::*"]);
+    assert_eq!(call(&loaded, "is_declined", &mock()), Ending::Passed(None));
+    let failed = message(call(&loaded, "runs", &mock()));
+    assert_eq!(failed, "`failed` is declined");
+    let failed = message(call(&loaded, "runs_nothing", &mock()));
+    assert_eq!(failed, "cannot run ``: error -2");
+}
+
+#[test]
+fn a_call_that_is_given_up_reaches_nothing_any_more() {
+    let loaded = tasks(
+        "given_up",
+        "static void visit(void *user, td_str value) { (void)user, (void)value; abort(); }",
+        &[(
+            "goes_on",
+            "td_str x = td_s(\"x\");
+             int32_t codes[] = {
+                 host->log(ctx, TD_LOG_ERROR, x, x, x, 1),
+                 host->fail(ctx, x, x, 1),
+                 host->skip(ctx, x),
+                 host->cancelled(ctx),
+                 host->result_set(ctx, TD_TEXT, x),
+                 host->result_get(ctx, x, TD_TEXT, visit, NULL),
+                 host->state_get(ctx, x, TD_TEXT, visit, NULL),
+                 host->state_set(ctx, x, TD_TEXT, x),
+                 host->state_swap(ctx, x, (td_str){NULL, 0}, x),
+                 host->lock(ctx, x),
+                 host->unlock(ctx, x),
+                 host->task_name(ctx, visit, NULL),
+                 host->param(ctx, x, visit, NULL),
+                 host->attempt(ctx),
+                 host->progress(ctx, 1, 2, x),
+                 host->start(ctx, x, visit, NULL),
+                 host->wait(ctx, x, visit, NULL),
+             };
+             for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+                 if (codes[i] != TD_E_STALE) return 100 + (int32_t)i;
+             return TD_FAIL;",
+        )],
+    );
+    let mock: Arc<Mock> = Arc::default();
+    mock.over.store(true, Ordering::Relaxed);
+    assert_eq!(
+        call(&loaded, "goes_on", &mock),
+        Ending::failed("returned TD_FAIL without saying why")
+    );
+    assert!(mock.asked.lock().unwrap().is_empty() && mock.state.lock().unwrap().is_empty());
+    assert!(mock.records.lock().unwrap().is_empty() && mock.locks.lock().unwrap().is_empty());
+}
+
+#[test]
+fn who_waits_beyond_the_end_of_the_task_is_told_so() {
+    waits_too_long("late_lock", "lock(old, td_s(\"slow\"))");
+    waits_too_long("late_wait", "wait(old, td_s(\"other\"), visit, NULL)");
+}
+
+/// A thread of a task is still waiting when the task ends and another one takes its slot.
+fn waits_too_long(name: &str, wait: &str) {
+    let before = "#include <pthread.h>
          static const td_host *the_host;
          static td_ctx old;
          static pthread_t thread;
          static int32_t code;
-         static void *wait_for_lock(void *user) {
+         __attribute__((unused)) static void visit(void *user, td_str why) { (void)user, (void)why; abort(); }
+         static void *wait_for_it(void *user) {
              (void)user;
-             code = the_host->lock(old, td_s(\"slow\"));
+             code = the_host->WAIT;
              return NULL;
-         }",
+         }";
+    let loaded = tasks(
+        name,
+        &before.replace("WAIT", wait),
         &[
             (
                 "asks",
                 "the_host = host;
                  old = ctx;
-                 if (pthread_create(&thread, NULL, wait_for_lock, NULL)) return TD_FAIL;
+                 if (pthread_create(&thread, NULL, wait_for_it, NULL)) return TD_FAIL;
                  return host->lock(ctx, td_s(\"asked\"));",
             ),
             (
@@ -500,20 +729,16 @@ fn who_waits_for_a_lock_beyond_the_end_of_the_task_is_told_so() {
     );
     let host = Arc::new(SlowLock::default());
     let run = |name: &str| {
-        let task = loaded
-            .tasks
-            .iter()
-            .find(|task| &*task.name == name)
-            .expect("there");
         let host: Arc<dyn Host> = Arc::clone(&host) as _;
-        (task.action)(&host)
+        call_with(&loaded, name, &host)
     };
     assert_eq!(run("asks"), Ending::Passed(None));
     assert_eq!(run("hears"), Ending::failed("returned -1 (TD_E_STALE)"));
     assert_eq!(*host.unlocked.lock().unwrap(), ["let go"]);
 }
 
-/// A host whose lock `slow` is granted only after `let go`, and whose lock `asked` waits until `slow` is waited for.
+/// A host whose lock `slow` is granted only after `let go`, and whose lock `asked` waits until `slow` is waited for. Tasks
+/// are waited for as that lock is.
 #[derive(Default)]
 struct SlowLock {
     mock: Mock,
@@ -528,7 +753,7 @@ impl SlowLock {
         self.changed.notify_all();
     }
 
-    fn wait(&self, step: u32) {
+    fn wait_until(&self, step: u32) {
         let now = self.step.lock().unwrap();
         drop(self.changed.wait_while(now, |now| *now < step).unwrap());
     }
@@ -541,22 +766,31 @@ impl Host for SlowLock {
     fn name(&self) -> &str {
         "mock"
     }
-    fn arguments(&self) -> &tdrun::task::Arguments {
+    fn arguments(&self) -> &Arguments {
         self.mock.arguments()
     }
     fn attempt(&self) -> u32 {
         1
     }
-    fn progress(&self, _: tdrun::task::Progress) {}
-    fn when_cancelled(&self, _: Box<dyn Fn(tdrun::task::Cancel) + Send + Sync>) {}
+    fn progress(&self, progress: Progress) {
+        self.mock.progress(progress);
+    }
+    fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>) {
+        self.mock.when_cancelled(act);
+    }
     fn grace(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+        self.mock.grace()
     }
-    fn start(&self, _: &str) -> Result<(), tdrun::task::Declined> {
-        unreachable!("nobody starts tasks here")
+    fn start(&self, task: &str) -> Result<(), Declined> {
+        self.mock.start(task)
     }
-    fn wait(&self, _: &str) -> Result<(), tdrun::task::Declined> {
-        unreachable!("nobody waits for tasks here")
+    /// Waits as for the lock; and does not find what it waited for.
+    fn wait(&self, task: &str) -> Result<(), Declined> {
+        self.set(1);
+        self.wait_until(2);
+        let why = format!("there is no `{task}`");
+        let refused = Refused::NotFound;
+        Err(Declined { refused, why })
     }
     fn log(&self, record: Record) {
         self.mock.log(record);
@@ -564,37 +798,33 @@ impl Host for SlowLock {
     fn cancelled(&self) -> bool {
         false
     }
-    fn result(&self, task: &str) -> Option<tdrun::task::Json> {
+    fn result(&self, task: &str) -> Option<Json> {
         self.mock.result(task)
     }
-    fn state(&self, key: &str) -> Option<tdrun::task::Json> {
+    fn state(&self, key: &str) -> Option<Json> {
         self.mock.state(key)
     }
-    fn set_state(
-        &self,
-        key: &str,
-        value: Option<tdrun::task::Json>,
-    ) -> Result<(), tdrun::task::Refused> {
+    fn set_state(&self, key: &str, value: Option<Json>) -> Result<(), Refused> {
         self.mock.set_state(key, value)
     }
     fn swap_state(
         &self,
         key: &str,
-        expected: Option<tdrun::task::Json>,
-        value: Option<tdrun::task::Json>,
-    ) -> Result<(), tdrun::task::Refused> {
+        expected: Option<Json>,
+        value: Option<Json>,
+    ) -> Result<(), Refused> {
         self.mock.swap_state(key, expected, value)
     }
-    fn lock(&self, name: &str) -> Result<(), tdrun::task::Refused> {
+    fn lock(&self, name: &str) -> Result<(), Refused> {
         if name == "slow" {
             self.set(1);
-            self.wait(2);
+            self.wait_until(2);
         } else {
-            self.wait(1);
+            self.wait_until(1);
         }
         Ok(())
     }
-    fn unlock(&self, name: &str) -> Result<(), tdrun::task::Refused> {
+    fn unlock(&self, name: &str) -> Result<(), Refused> {
         self.unlocked.lock().unwrap().push(name.to_owned());
         if name == "let go" {
             self.set(2);

@@ -470,7 +470,7 @@ TD_LIBRARY(tasks)
         let loaded = library(name, number);
         let host: std::sync::Arc<dyn tdrun::task::Host> =
             std::sync::Arc::new(super::mock::Mock::default());
-        let ending = (loaded.tasks[0].action)(&host);
+        let ending = (super::plain(&loaded)[0].action)(&host);
         assert_eq!(
             ending,
             tdrun::task::Ending::failed(format!("returned {number}"))

@@ -9,18 +9,38 @@ mod calls;
 mod ends;
 mod files;
 mod mock;
+mod options;
 mod tables;
+mod templates;
 
 use std::path::Path;
 
 use tdrun::error::Error;
 use tdrun::library::{self, Loaded};
-use tdrun::task::{Level, LibraryId};
+use tdrun::task::{Declared, Level, LibraryId, Task, Template};
 
 /// Loads a library under its file name.
 fn load(path: &Path) -> Result<Loaded, Error> {
     let shown = path.file_name().unwrap_or_default().to_string_lossy();
     library::load(path, &shown, LibraryId(0), Some(Level::Info))
+}
+
+/// All that is no template.
+fn plain(loaded: &Loaded) -> Vec<&Task> {
+    let task = |declared| match declared {
+        &Declared::Task(ref task) => Some(task),
+        Declared::Template(_) => None,
+    };
+    loaded.tasks.iter().filter_map(task).collect()
+}
+
+/// The templates.
+fn templates_of(loaded: &Loaded) -> Vec<&Template> {
+    let template = |declared| match declared {
+        &Declared::Template(ref template) => Some(template),
+        Declared::Task(_) => None,
+    };
+    loaded.tasks.iter().filter_map(template).collect()
 }
 
 /// Expects a library to be refused.

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use tdrun::task::{Host, Json, Record, Refused};
+use tdrun::task::{Arguments, Cancel, Declined, Host, Json, Progress, Record, Refused};
 
 #[derive(Default)]
 pub(crate) struct Mock {
@@ -15,33 +16,64 @@ pub(crate) struct Mock {
     pub records: Mutex<Vec<Record>>,
     pub locks: Mutex<Vec<String>>,
     pub cancelled: AtomicBool,
-    pub arguments: tdrun::task::Arguments,
+    /// The call has been given up.
+    pub over: AtomicBool,
+    pub arguments: Arguments,
+    pub progress: Mutex<Vec<Progress>>,
+    /// What was started, and what was waited for.
+    pub asked: Mutex<Vec<String>>,
+    /// Tasks that are not started, and why.
+    pub declined: BTreeMap<String, Refused>,
+}
+
+impl Mock {
+    fn ask(&self, how: &str, task: &str) -> Result<(), Declined> {
+        self.asked.lock().unwrap().push(format!("{how} {task}"));
+        let refused = self.declined.get(task);
+        refused.map_or(Ok(()), |&refused| {
+            let why = format!("`{task}` is declined");
+            Err(Declined { refused, why })
+        })
+    }
 }
 
 impl Host for Mock {
     fn is_over(&self) -> bool {
-        false
+        self.over.load(Ordering::Relaxed)
     }
+
     fn name(&self) -> &str {
-        "mock"
+        "mock::größe"
     }
-    fn arguments(&self) -> &tdrun::task::Arguments {
+
+    fn arguments(&self) -> &Arguments {
         &self.arguments
     }
+
     fn attempt(&self) -> u32 {
-        1
+        3
     }
-    fn progress(&self, _: tdrun::task::Progress) {}
-    fn when_cancelled(&self, _: Box<dyn Fn(tdrun::task::Cancel) + Send + Sync>) {}
-    fn grace(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+
+    fn progress(&self, progress: Progress) {
+        self.progress.lock().unwrap().push(progress);
     }
-    fn start(&self, _: &str) -> Result<(), tdrun::task::Declined> {
-        unreachable!("nobody starts tasks here")
+
+    fn when_cancelled(&self, _: Box<dyn Fn(Cancel) + Send + Sync>) {
+        unreachable!("functions of libraries ask by themselves")
     }
-    fn wait(&self, _: &str) -> Result<(), tdrun::task::Declined> {
-        unreachable!("nobody waits for tasks here")
+
+    fn grace(&self) -> Duration {
+        unreachable!("nobody waits for a grace here")
     }
+
+    fn start(&self, task: &str) -> Result<(), Declined> {
+        self.ask("start", task)
+    }
+
+    fn wait(&self, task: &str) -> Result<(), Declined> {
+        self.ask("wait", task)
+    }
+
     fn log(&self, record: Record) {
         self.records.lock().unwrap().push(record);
     }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::common::c_library;
-use super::{assert_error, load, refusal};
+use super::{assert_error, load, plain, refusal};
 
 /// A library of two tasks that changes its own table before it hands it out.
 fn library_that(change: &str) -> PathBuf {
@@ -93,7 +93,7 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     (
         "tasks[1].size = sizeof(td_task) + 8;",
         "abi.size",
-        &["task 1", "128 bytes"],
+        &["task 1", "`size` is 240 bytes, between 48 and 232"],
     ),
     (
         "table.task_count = (size_t)1 << 40;",
@@ -205,7 +205,21 @@ const WRONG: &[(&str, &str, &[&str])] = &[
         "abi.name",
         &["\\u{1b}"],
     ),
-    ("tasks[0].name = s(\"a::b\");", "abi.name", &["`::`"]),
+    (
+        "tasks[0].name = s(\"a::\");",
+        "abi.name",
+        &["an empty part beside a `::`"],
+    ),
+    (
+        "tasks[0].name = s(\"a::[b\");",
+        "abi.name",
+        &["`name` has a bracket without its other one"],
+    ),
+    (
+        "list[0] = s(\"a::b\"); tasks[0].tags = list; tasks[0].tag_count = 1;",
+        "abi.name",
+        &["`tags[0]` has a `::`"],
+    ),
     ("tasks[0].name = s(\"a,b\");", "abi.name", &["`,`"]),
     (
         "tasks[0].name = s(\"-a\");",
@@ -280,6 +294,9 @@ fn what_is_harmless_is_ignored() {
         "table.minor = 99;",
         "table.name = s(\"table\");",
         "tasks[0].name = bytes(255);",
+        "tasks[0].name = s(\"a::b\");",
+        "tasks[0].params = (td_param *)8; tasks[0].param_stride = 1;",
+        "tasks[0].locks = tasks[0].before = tasks[0].then = (td_str *)8;",
     ] {
         let loaded =
             load(&library_that(change)).unwrap_or_else(|error| panic!("{change}: {error}"));
@@ -307,7 +324,7 @@ fn all_fields_are_copied() {
     assert_eq!(loaded.library.name, "other");
     assert_eq!(loaded.library.path, "libtable.so");
     assert!(loaded.library.setup.is_some() && loaded.library.teardown.is_none());
-    let [first, second] = &loaded.tasks[..] else {
+    let [first, second] = plain(&loaded)[..] else {
         panic!("two tasks");
     };
     assert_eq!((&*first.name, &*first.doc), ("first", "Says hi."));
@@ -335,9 +352,9 @@ fn a_larger_stride_of_a_future_library_works() {
         table.tasks = &longer[0].task;
         table.task_stride = sizeof longer[0];";
     let loaded = load(&library_that(change)).expect("fine");
-    let names: Vec<&str> = loaded.tasks.iter().map(|task| &*task.name).collect();
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
     assert_eq!(names, ["first", "second"]);
-    assert_eq!(loaded.tasks[1].place.as_ref().expect("known").line, 9);
+    assert_eq!(plain(&loaded)[1].place.as_ref().expect("known").line, 9);
 }
 
 #[test]
@@ -354,19 +371,39 @@ fn a_smaller_stride_of_an_old_library_reads_as_zero_behind_its_end() {
         table.flags = ~UINT64_C(0);
         table.setup = (td_run_fn)8;";
     let loaded = load(&library_that(change)).expect("fine");
-    let names: Vec<&str> = loaded.tasks.iter().map(|task| &*task.name).collect();
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
     assert_eq!(names, ["first", "second"]);
     assert!(loaded.library.setup.is_none());
-    assert_eq!(loaded.tasks[0].place, None);
+    assert_eq!(plain(&loaded)[0].place, None);
+}
+
+#[test]
+fn a_task_of_version_1_0_declares_nothing_that_came_later() {
+    let change = "
+        static char old[2 * 120];
+        tasks[0].wave = 3;
+        tasks[0].command = (td_command *)8;
+        for (int i = 0; i < 2; i++) {
+            memcpy(old + 120 * i, &tasks[i], 120);
+            ((td_task *)(void *)(old + 120 * i))->size = 120;
+        }
+        table.tasks = (td_task *)(void *)old;
+        table.task_stride = 120;
+        table.minor = 0;";
+    let loaded = load(&library_that(change)).expect("fine");
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
+    assert_eq!(names, ["first", "second"]);
+    assert_eq!(plain(&loaded)[1].place.as_ref().expect("known").line, 9);
+    assert!(plain(&loaded).iter().all(|task| task.options.is_none()));
 }
 
 #[test]
 fn a_size_below_the_stride_hides_the_fields_behind_it() {
     let change = "tasks[0].size = 48; tasks[0].doc = (td_str){(char *)8, 5};";
     let loaded = load(&library_that(change)).expect("fine");
-    assert_eq!(&*loaded.tasks[0].doc, "");
-    assert_eq!(loaded.tasks[0].place, None);
-    assert!(loaded.tasks[1].place.is_some());
+    assert_eq!(&*plain(&loaded)[0].doc, "");
+    assert_eq!(plain(&loaded)[0].place, None);
+    assert!(plain(&loaded)[1].place.is_some());
 }
 
 #[test]
@@ -394,7 +431,7 @@ fn a_table_may_be_built_in_code_and_be_long() {
         table.task_count = 100000;";
     let loaded = load(&library_that(change)).expect("fine");
     assert_eq!(loaded.tasks.len(), 100_000);
-    assert_eq!(&*loaded.tasks[99_999].name, "199999");
+    assert_eq!(&*plain(&loaded)[99_999].name, "199999");
 }
 
 #[test]

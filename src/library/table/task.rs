@@ -1,0 +1,131 @@
+//! One task of a table: all its fields but the parameters and the command.
+//!
+//! Knows nothing of other tasks.
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use task_abi::raw;
+
+use super::super::fault::{Checked, Fault};
+use super::super::{call, name};
+use super::reader::{self, Reader};
+use super::{DOC_MAX, FILE_MAX, Files, Names, command, params};
+use crate::task::{
+    Action, Arguments, Condition, Declared, LibraryId, Lock, Options, Pattern, Task, Template,
+};
+
+/// Bytes of `library::task`.
+const QUALIFIED_MAX: usize = 2 * name::NAME_MAX + 2;
+
+/// A task, or a template where its name has parameters.
+pub(super) fn read<'a>(
+    reader: Reader<'a>,
+    raw: &raw::Task,
+    library: LibraryId,
+    files: &mut Files<'a>,
+) -> Checked<Declared> {
+    let (name, pattern) = read_name(reader, raw)?;
+    reader::check_flags(raw.flags, raw::TASK_EXCLUSIVE)?;
+    let parameters = params::read(reader, raw, &pattern)?;
+    let file = reader.text(raw.file, format_args!("file"), FILE_MAX)?;
+    let task = Task {
+        name: name.into(),
+        library,
+        after: names(reader, raw.after, raw.after_count, "after")?,
+        tags: tags(reader, raw, &pattern)?,
+        doc: reader.text(raw.doc, format_args!("doc"), DOC_MAX)?.into(),
+        place: files.place(file, raw.line),
+        action: action(reader, raw)?,
+        options: options(reader, raw)?.map(Arc::new),
+        arguments: Arguments::default(),
+    };
+    Ok(if parameters.is_empty() {
+        task.into()
+    } else {
+        Template::new(task, pattern, parameters).into()
+    })
+}
+
+fn read_name<'a>(reader: Reader<'a>, raw: &raw::Task) -> Checked<(&'a str, Pattern)> {
+    let name = reader.text(raw.name, format_args!("name"), name::NAME_MAX)?;
+    let broken = |rule: &str| Fault::new("abi.name", format!("`name` {rule}"));
+    if let Some(rule) = name::broken_task_rule(name) {
+        return Err(broken(&rule));
+    }
+    let pattern = Pattern::parse(name).map_err(|malformed| broken(malformed.as_str()))?;
+    Ok((name, pattern))
+}
+
+fn action(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
+    match raw.kind {
+        raw::KIND_FUNCTION => function(reader, raw),
+        raw::KIND_COMMAND => Ok(crate::command::action(command::read(reader, raw)?)),
+        kind => Err(reader::unknown(format_args!("is of kind {kind}"))),
+    }
+}
+
+fn function(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
+    if !raw.command.is_null() {
+        return Err(command::fault("has a `command`, but is not of its kind"));
+    }
+    let Some(run) = raw.run else {
+        return Err(Fault::new("abi.pointer", "`run` is null"));
+    };
+    reader.check_function(run as usize, format_args!("run"))?;
+    // SAFETY: the caller of `table::read` promises that code at this address is a task.
+    Ok(unsafe { call::action(run, raw.user) })
+}
+
+fn names(reader: Reader<'_>, list: *const raw::Str, count: usize, field: &str) -> Checked<Names> {
+    let rule = |name: &str| name.is_empty().then(|| "is empty".to_owned());
+    reader.list(list, count, field, QUALIFIED_MAX, rule)
+}
+
+/// Tags of a template may have its parameters, as its name has.
+fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: &Pattern) -> Checked<Names> {
+    let values = pattern.parameters().map(|name| (name.into(), "x".into()));
+    let arguments = Arguments::new(values.collect());
+    let rule = |tag: &str| name::broken_rule(&arguments.fill(tag));
+    reader.list(raw.tags, raw.tag_count, "tags", name::NAME_MAX, rule)
+}
+
+/// None where nothing is declared.
+fn options(reader: Reader<'_>, raw: &raw::Task) -> Checked<Option<Options>> {
+    let timeout = Duration::from_millis(raw.timeout_ms);
+    let options = Options {
+        before: names(reader, raw.before, raw.before_count, "before")?,
+        then: names(reader, raw.then, raw.then_count, "then")?,
+        wave: raw.wave,
+        locks: locks(reader, raw)?,
+        condition: condition(raw.condition)?,
+        priority: raw.priority,
+        exclusive: raw.flags & raw::TASK_EXCLUSIVE != 0,
+        retries: raw.retries,
+        retry_timeouts: raw.flags & raw::TASK_RETRY_TIMEOUT != 0,
+        retry_delay: Duration::from_millis(raw.retry_delay_ms),
+        timeout: (!timeout.is_zero()).then_some(timeout),
+    };
+    Ok((options != Options::default()).then_some(options))
+}
+
+fn locks(reader: Reader<'_>, raw: &raw::Task) -> Checked<Box<[Lock]>> {
+    let rule = |text: &str| {
+        let lock = Lock::parse(text);
+        lock.name.is_empty().then(|| "names no lock".to_owned())
+    };
+    let names = reader.list(raw.locks, raw.lock_count, "locks", name::NAME_MAX, rule)?;
+    Ok(Lock::set(
+        names.iter().map(|name| Lock::parse(name)).collect(),
+    ))
+}
+
+fn condition(condition: u32) -> Checked<Condition> {
+    match condition {
+        raw::AFTER_PASSED => Ok(Condition::AfterPassed),
+        raw::NO_FAILURES => Ok(Condition::NoFailures),
+        raw::ALWAYS => Ok(Condition::Always),
+        other => Err(reader::unknown(format_args!("has condition {other}"))),
+    }
+}
