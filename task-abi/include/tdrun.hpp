@@ -36,12 +36,18 @@
 
 #include "tdrun.h"
 
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <deque>
 #include <exception>
+#include <functional>
+#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -130,7 +136,9 @@ inline const char *reason(int32_t code) noexcept {
     case TD_E_DENIED: return "the key is reserved";
     case TD_E_CHANGED: return "the value has changed";
     case TD_E_DEADLOCK: return "waiting for it would never end";
-    case TD_E_CANCELLED: return "the run has been stopped";
+    case TD_E_CANCELLED: return "the run has been stopped, or the task has timed out";
+    case TD_E_FAILED: return "it did not pass";
+    case TD_E_LIMIT: return "the system gives no more threads";
     default: return "refused by tdrun";
     }
 }
@@ -141,6 +149,48 @@ inline void check(int32_t code, const std::string &what) {
 
 inline void check(int32_t code, const char *what, const std::string &name) {
     if (code != TD_OK) check(code, std::string(what) + " `" + name + "`");
+}
+
+/* The text of a parameter as a value of a type; false where it is none. */
+inline bool parse(const std::string &text, std::string &value) {
+    value = text;
+    return true;
+}
+inline bool parse(const std::string &text, bool &value) {
+    value = text == "true";
+    return value || text == "false";
+}
+/* What `convert` (strtoll and its kind) makes of the whole text, which must not begin with a space. */
+template <typename N, typename C> bool parse_all(const std::string &text, C convert, N &value) {
+    char *end = nullptr;
+    if (text.empty() || text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r')) return false;
+    errno = 0;
+    value = convert(text.c_str(), &end);
+    return errno == 0 && end == text.c_str() + text.size();
+}
+template <typename T>
+typename std::enable_if<std::is_integral<T>::value && std::is_signed<T>::value, bool>::type
+parse(const std::string &text, T &value) {
+    long long number = 0;
+    if (!parse_all(text, [](const char *t, char **end) { return std::strtoll(t, end, 10); }, number)) return false;
+    value = static_cast<T>(number);
+    return number >= std::numeric_limits<T>::min() && number <= std::numeric_limits<T>::max();
+}
+template <typename T>
+typename std::enable_if<std::is_integral<T>::value && std::is_unsigned<T>::value, bool>::type
+parse(const std::string &text, T &value) {
+    unsigned long long number = 0;
+    if (text.find('-') != std::string::npos) return false;
+    if (!parse_all(text, [](const char *t, char **end) { return std::strtoull(t, end, 10); }, number)) return false;
+    value = static_cast<T>(number);
+    return number <= std::numeric_limits<T>::max();
+}
+template <typename T>
+typename std::enable_if<std::is_floating_point<T>::value, bool>::type parse(const std::string &text, T &value) {
+    double number = 0;
+    if (!parse_all(text, [](const char *t, char **end) { return std::strtod(t, end); }, number)) return false;
+    value = static_cast<T>(number);
+    return true;
 }
 
 /* The chain of nested exceptions, a line each. */
@@ -191,6 +241,53 @@ class context {
     /* For the functions of tdrun.h. */
     const td_host *host() const noexcept { return host_; }
     td_ctx id() const noexcept { return ctx_; }
+
+    /* The name of the task; of one that is made of a template, with its parameters filled in. */
+    std::string name() const {
+        std::string value;
+        detail::slot s = {&value, false};
+        const int32_t code = host_->task_name(ctx_, detail::td_cpp_take, &s);
+        if (s.failed) throw std::bad_alloc();
+        detail::check(code, "the name");
+        return value;
+    }
+
+    /* A parameter of the task's template: its text, or that as a number or a bool: ctx.param<int>("port"). Throws where the
+     * text is no such value; TD_PARAM_INT and its kind in the table find out before anything runs. */
+    template <typename T = std::string> T param(const std::string &name) const {
+        std::string text;
+        detail::slot s = {&text, false};
+        const int32_t code = host_->param(ctx_, detail::str(name), detail::td_cpp_take, &s);
+        if (s.failed) throw std::bad_alloc();
+        detail::check(code, "parameter", name);
+        T value = T();
+        if (!detail::parse(text, value))
+            throw td::error(TD_E_ARG, "parameter `" + name + "`: `" + text + "` does not fit its type");
+        return value;
+    }
+
+    /* Which attempt this is: 1, 2 … */
+    int32_t attempt() const {
+        const int32_t number = host_->attempt(ctx_);
+        detail::check(number < 0 ? number : TD_OK, "the attempt");
+        return number;
+    }
+
+    /* Tells how far the task is; total 0: not known. */
+    void progress(uint64_t done, uint64_t total, const std::string &what = std::string()) const noexcept {
+        host_->progress(ctx_, done, total, detail::str(what));
+    }
+
+    /* Makes sure that a task is part of the run; the second waits, too, until it has ended, and throws where it did not pass;
+     * the third returns its result, which is empty where it has none. What they throw has the reason in tdrun's words. */
+    void start(const std::string &task) const { ask(host_->start, task); }
+    void wait(const std::string &task) const { ask(host_->wait, task); }
+    std::string run(const std::string &task) const {
+        std::string value;
+        wait(task);
+        result(task, value);
+        return value;
+    }
 
     /* The task should stop soon, or has ended. */
     bool cancelled() const noexcept { return host_->cancelled(ctx_) != 0; }
@@ -270,6 +367,13 @@ class context {
         const int32_t code = ask(ctx_, detail::str(name), as, detail::td_cpp_take, &s);
         if (s.failed) throw std::bad_alloc();
         return code;
+    }
+    void ask(int32_t (*act)(td_ctx, td_str, td_visit_fn, void *), const std::string &task) const {
+        std::string why;
+        detail::slot s = {&why, false};
+        const int32_t code = act(ctx_, detail::str(task), detail::td_cpp_take, &s);
+        if (code != TD_OK && !why.empty()) throw td::error(code, why);
+        detail::check(code, "task", task);
     }
     static bool found(int32_t code, const char *what, const std::string &name) {
         if (code == TD_E_NOTFOUND) return false;
@@ -383,69 +487,211 @@ template <typename P, P f> int32_t run(const td_host *host, td_ctx ctx, void *) 
 #define TD_FN(f)                                                                                                       \
     (td::function{#f, &td::detail::run<decltype(&f), &f>, __FILE__, static_cast<uint32_t>(__LINE__)})
 
-/* A task that is being declared; each function returns it again. */
+namespace detail {
+
+/* A parameter of a template that is being declared. */
+struct parameter {
+    std::string name;
+    uint32_t kind;
+    bool has_choices;
+    std::vector<std::string> choices;
+    std::string wants;
+    std::function<std::string(const std::string &)> check;
+    std::vector<td_str> choice_strs;
+};
+
+/* For a list of choices that is empty: no task, not any text. */
+extern "C" inline int32_t td_cpp_choose_nothing(void *, td_visit_fn, td_visit_fn, void *) { return TD_OK; }
+
+/* Asks the check of a parameter; an exception is a no. */
+extern "C" inline int32_t td_cpp_check(void *user, td_str text, td_visit_fn fail, void *reason) {
+    try {
+        const parameter *p = static_cast<const parameter *>(user);
+        const std::string why = p->check(std::string(text.len ? text.ptr : "", text.len));
+        if (why.empty()) return TD_OK;
+        fail(reason, str(why));
+    } catch (const std::exception &e) {
+        fail(reason, td_s(e.what()));
+    } catch (...) {
+        fail(reason, td_s("unknown exception"));
+    }
+    return TD_FAIL;
+}
+
+inline void refer(const std::vector<std::string> &texts, std::vector<td_str> &strs) {
+    strs.clear();
+    for (std::size_t i = 0; i < texts.size(); ++i) strs.push_back(str(texts[i]));
+}
+
+/* A list of a task, and how the table has it. */
+struct list {
+    std::vector<std::string> texts;
+    std::vector<td_str> strs;
+
+    void put(const td_str *&first, std::size_t &count) {
+        refer(texts, strs);
+        first = strs.data();
+        count = strs.size();
+    }
+};
+
+} // namespace detail
+
+/* A task that is being declared; each function returns it again. What each means stands at the fields of td_task. */
 class task {
   public:
-    explicit task(const function &f) : function_(f), name_(f.name) {
+    explicit task(const function &f) : raw_(), command_(), name_(f.name) {
         const std::size_t colon = name_.rfind("::");
         if (colon != std::string::npos) name_.erase(0, colon + 2);
+        raw_.kind = TD_KIND_FUNCTION;
+        raw_.run = f.run;
+        raw_.file = td_s(f.file);
+        raw_.line = f.line;
+    }
+    /* A command; see library::command. */
+    task(std::string name, std::vector<std::string> argv, std::string shell, const char *file, uint32_t line)
+        : raw_(), command_(), name_(std::move(name)), shell_(std::move(shell)) {
+        argv_.texts = std::move(argv);
+        raw_.kind = TD_KIND_COMMAND;
+        raw_.file = td_s(file);
+        raw_.line = line;
+    }
+    task(const task &) = delete;
+    task &operator=(const task &) = delete;
+
+    /* Another name than that of the function; `build::[env]` is a template. */
+    task &name(std::string text) { return set(name_, std::move(text)); }
+    /* What it does, shown in lists. */
+    task &doc(std::string text) { return set(doc_, std::move(text)); }
+
+    /* Each of these may be called several times. */
+    task &after(std::string text) { return add(after_, std::move(text)); }
+    task &before(std::string text) { return add(before_, std::move(text)); }
+    task &then(std::string text) { return add(then_, std::move(text)); }
+    task &tag(std::string text) { return add(tags_, std::move(text)); }
+    task &lock(std::string text) { return add(locks_, std::move(text)); }
+
+    task &wave(uint32_t number) { return set(raw_.wave, number); }
+    task &priority(int32_t number) { return set(raw_.priority, number); }
+    task &no_failures() { return set(raw_.condition, static_cast<uint32_t>(TD_NO_FAILURES)); }
+    task &always() { return set(raw_.condition, static_cast<uint32_t>(TD_ALWAYS)); }
+    task &exclusive() { return flag(TD_TASK_EXCLUSIVE); }
+    task &retries(uint32_t count, std::chrono::milliseconds delay = std::chrono::milliseconds(0)) {
+        raw_.retry_delay_ms = static_cast<uint64_t>(delay.count());
+        return set(raw_.retries, count);
+    }
+    task &retry_timeouts() { return flag(TD_TASK_RETRY_TIMEOUT); }
+    task &timeout(std::chrono::milliseconds time) {
+        return set(raw_.timeout_ms, static_cast<uint64_t>(time.count()));
     }
 
-    /* Another name than that of the function. */
-    task &name(std::string text) {
-        name_ = std::move(text);
+    /* Parameters of a template, by their names. The choices may as well be computed: what declares the tasks runs while the
+     * library is loaded. No choices, no tasks. */
+    task &param(const std::string &param, uint32_t kind) {
+        parameter(param).kind = kind;
         return *this;
     }
-    /* A task that must have passed before; may be called several times. `library::task` is one of another library. */
-    task &after(std::string text) {
-        after_.push_back(std::move(text));
-        return *this;
+    task &choices(const std::string &param, std::vector<std::string> texts) {
+        parameter(param).has_choices = true;
+        return set(parameter(param).choices, std::move(texts));
     }
-    /* A label to select by; may be called several times. */
-    task &tag(std::string text) {
-        tags_.push_back(std::move(text));
-        return *this;
+    /* `check` returns what is wrong with a text, or nothing; called on any thread. `wants` is for messages: `a port`. */
+    task &check(const std::string &param, std::string wants, std::function<std::string(const std::string &)> check) {
+        parameter(param).wants = std::move(wants);
+        return set(parameter(param).check, std::move(check));
     }
-    /* What it does, shown in lists. */
-    task &doc(std::string text) {
-        doc_ = std::move(text);
+
+    /* Of a command only: where it runs; `NAME=value` or `NAME`; any exit status will do. */
+    task &cwd(std::string text) { return set(cwd_, std::move(text)); }
+    task &env(std::string text) { return add(env_, std::move(text)); }
+    task &unchecked() {
+        command_.flags |= TD_COMMAND_UNCHECKED;
         return *this;
     }
 
   private:
     friend class library;
 
-    static void refer(const std::vector<std::string> &texts, std::vector<td_str> &strs) {
-        strs.clear();
-        for (std::size_t i = 0; i < texts.size(); ++i) strs.push_back(detail::str(texts[i]));
+    template <typename T, typename V> task &set(T &field, V &&value) {
+        field = std::forward<V>(value);
+        return *this;
+    }
+    task &add(detail::list &list, std::string text) {
+        list.texts.push_back(std::move(text));
+        return *this;
+    }
+    task &flag(uint64_t bit) {
+        raw_.flags |= bit;
+        return *this;
+    }
+    detail::parameter &parameter(const std::string &name) {
+        for (std::size_t i = 0; i < parameters_.size(); ++i)
+            if (parameters_[i].name == name) return parameters_[i];
+        parameters_.emplace_back();
+        parameters_.back().name = name;
+        return parameters_.back();
     }
 
     td_task raw() {
-        refer(after_, after_strs_);
-        refer(tags_, tag_strs_);
-        td_task t = td_task();
+        td_task t = raw_;
         t.size = sizeof(td_task);
-        t.kind = TD_KIND_FUNCTION;
         t.name = detail::str(name_);
-        t.run = function_.run;
-        t.after = after_strs_.data();
-        t.after_count = after_strs_.size();
-        t.tags = tag_strs_.data();
-        t.tag_count = tag_strs_.size();
         t.doc = detail::str(doc_);
-        t.file = td_s(function_.file);
-        t.line = function_.line;
+        after_.put(t.after, t.after_count);
+        before_.put(t.before, t.before_count);
+        then_.put(t.then, t.then_count);
+        tags_.put(t.tags, t.tag_count);
+        locks_.put(t.locks, t.lock_count);
+        params_.clear();
+        for (std::size_t i = 0; i < parameters_.size(); ++i) params_.push_back(raw_param(parameters_[i]));
+        t.params = params_.data();
+        t.param_count = params_.size();
+        t.param_stride = sizeof(td_param);
+        if (t.kind == TD_KIND_COMMAND) t.command = raw_command();
         return t;
     }
+    static td_param raw_param(detail::parameter &from) {
+        td_param p = td_param();
+        p.size = sizeof(td_param);
+        p.kind = from.kind;
+        p.name = detail::str(from.name);
+        p.type_name = detail::str(from.wants);
+        detail::refer(from.choices, from.choice_strs);
+        p.choices = from.choice_strs.data();
+        p.choice_count = from.choice_strs.size();
+        if (from.has_choices && from.choices.empty()) p.choose = detail::td_cpp_choose_nothing;
+        if (from.check) p.check = detail::td_cpp_check;
+        p.user = &from;
+        return p;
+    }
+    const td_command *raw_command() {
+        command_.size = sizeof(td_command);
+        argv_.put(command_.argv, command_.argc);
+        env_.put(command_.env, command_.env_count);
+        command_.shell = detail::str(shell_);
+        command_.cwd = detail::str(cwd_);
+        return &command_;
+    }
 
-    function function_;
+    td_task raw_;
+    td_command command_;
     std::string name_;
     std::string doc_;
-    std::vector<std::string> after_;
-    std::vector<std::string> tags_;
-    std::vector<td_str> after_strs_;
-    std::vector<td_str> tag_strs_;
+    std::string shell_;
+    std::string cwd_;
+    detail::list after_, before_, then_, tags_, locks_, argv_, env_;
+    std::deque<detail::parameter> parameters_; /* so that td_param.user stays good */
+    std::vector<td_param> params_;
 };
+
+/* Where a command is declared, as far as the compiler tells. */
+#if defined(__GNUC__)
+#define TD_CPP_FILE_ __builtin_FILE()
+#define TD_CPP_LINE_ static_cast<uint32_t>(__builtin_LINE())
+#else
+#define TD_CPP_FILE_ nullptr
+#define TD_CPP_LINE_ 0
+#endif
 
 /* The tasks and hooks of a library; see TD_CPP_LIBRARY. */
 class library {
@@ -457,6 +703,18 @@ class library {
     /* Adds a task: library.task(TD_FN(f)).after("other"). */
     td::task &task(const function &f) {
         tasks_.emplace_back(f);
+        return tasks_.back();
+    }
+    /* Adds a command: library.command("compile", {"cc", "-c", "[file].c"}). */
+    td::task &command(std::string name, std::vector<std::string> argv, const char *file = TD_CPP_FILE_,
+                      uint32_t line = TD_CPP_LINE_) {
+        tasks_.emplace_back(std::move(name), std::move(argv), std::string(), file, line);
+        return tasks_.back();
+    }
+    /* Adds a command that a shell runs: library.shell("count", "ls | wc -l"). */
+    td::task &shell(std::string name, std::string text, const char *file = TD_CPP_FILE_,
+                    uint32_t line = TD_CPP_LINE_) {
+        tasks_.emplace_back(std::move(name), std::vector<std::string>(), std::move(text), file, line);
         return tasks_.back();
     }
     /* Runs before the first task; where it does not pass, or skips itself, no task runs. */

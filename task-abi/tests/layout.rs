@@ -249,6 +249,23 @@ static int32_t second(const td_host *host, td_ctx ctx, void *user) {
     return td_state_set_json(host, ctx, "n", "1");
 }
 
+static int32_t build(const td_host *host, td_ctx ctx, void *user) {
+    char env[16], port[8], text[8];
+    (void)user;
+    TD_REQUIRE_PARAM(host, ctx, "env", env, sizeof env);
+    TD_REQUIRE_RUN(host, ctx, "first");
+    TD_CHECK(host, ctx, td_param_copy(host, ctx, "port", port, sizeof port) == TD_E_NOTFOUND);
+    TD_CHECK(host, ctx, td_name_copy(host, ctx, text, sizeof text) == TD_E_SPACE);
+    TD_CHECK(host, ctx, host->progress(ctx, 1, 2, td_s(env)) == TD_OK && host->attempt(ctx) == 1);
+    return td_run(host, ctx, "first", text, sizeof text);
+}
+
+static int32_t choose(void *user, td_visit_fn add, td_visit_fn fail, void *list) {
+    (void)user, (void)fail;
+    add(list, td_s("80"));
+    return TD_OK;
+}
+
 static int32_t setup(const td_host *host, td_ctx ctx, void *user) {
     (void)user;
     TD_INFO(host, ctx, "ready");
@@ -258,6 +275,17 @@ static int32_t setup(const td_host *host, td_ctx ctx, void *user) {
 static const td_task tasks[] = {
     TD_TASK(first),
     TD_TASK(second, TD_AFTER(TD_STR("first")), TD_TAGS(TD_STR("a"), TD_STR("b")), .doc = TD_STR("Second")),
+    TD_TASK_NAMED(first, "alone", .flags = TD_TASK_EXCLUSIVE, .retries = 2, .timeout_ms = 30000),
+    TD_TASK_NAMED(build, "build::[env]", TD_PARAMS(TD_PARAM("env", TD_CHOICES(TD_STR("dev"), TD_STR("prod")))),
+                  TD_BEFORE(TD_STR("deploy::[env]")), TD_LOCKS(TD_STR("db"), TD_STR("disk:r")), .wave = 1),
+    TD_TASK_NAMED(build, "serve::[env]::[port]",
+                  TD_PARAMS(TD_PARAM("env"), TD_PARAM("port", .kind = TD_PARAM_INT, .choose = choose))),
+    TD_COMMAND("plain", TD_SHELL("ls")),
+    TD_COMMAND("count", TD_SHELL("ls | wc -l", .cwd = TD_STR("src")), TD_THEN(TD_STR("plain"))),
+    TD_COMMAND("compile::[file]",
+               TD_EXEC(TD_ARGV(TD_STR("cc"), TD_STR("-c"), TD_STR("[file].c")), TD_ENV(TD_STR("LANG=C"), TD_STR("CC")),
+                       .flags = TD_COMMAND_UNCHECKED),
+               TD_AFTER(TD_STR("count")), .condition = TD_ALWAYS),
 };
 
 TD_LIBRARY(tasks, .name = TD_STR("page"), .setup = setup)
@@ -278,6 +306,16 @@ static void second(td::context &ctx) {
 static int32_t third(td::context &ctx) {
     return td_result_json(ctx.host(), ctx.id(), "3");
 }
+static void serve(td::context &ctx) {
+    TD_REQUIRE(ctx.name() == "serve::" + ctx.param("env") + "::" + ctx.param<std::string>("port"));
+    TD_REQUIRE(ctx.param<uint16_t>("port") == ctx.param<int>("port") && ctx.param<double>("port") > 0);
+    TD_REQUIRE(!ctx.param<bool>("env"));
+    ctx.progress(static_cast<uint64_t>(ctx.attempt()), 2, "half");
+    ctx.progress(2, 2);
+    ctx.start("first");
+    ctx.wait("last");
+    ctx.info(ctx.run("first"));
+}
 }
 
 static int32_t by_hand(const td_host *host, td_ctx ctx, void *) {
@@ -290,6 +328,23 @@ TD_CPP_LIBRARY(library) {
     library.task(TD_FN(steps::first));
     library.task(TD_FN(steps::second)).after("first").tag("a").tag("b").doc("Second");
     library.task(TD_FN(steps::third)).name("last");
+    library.task(TD_FN(steps::serve))
+        .name("serve::[env]::[port]")
+        .choices("env", {"dev", "prod"})
+        .param("port", TD_PARAM_INT)
+        .check("port", "a port", [](const std::string &text) { return text == "0" ? "it is 0" : ""; })
+        .before("last")
+        .then("second")
+        .lock("db:r")
+        .wave(1)
+        .priority(-1)
+        .exclusive()
+        .retries(2, std::chrono::seconds(1))
+        .retry_timeouts()
+        .timeout(std::chrono::seconds(30))
+        .no_failures();
+    library.command("compile", {"cc", "-c", "a.c"}).cwd("src").env("LANG=C").unchecked().always();
+    library.shell("count", "ls | wc -l").after("compile");
     td::function plain = {"by_hand", by_hand, __FILE__, __LINE__};
     library.task(plain);
 }
