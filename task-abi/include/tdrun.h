@@ -133,8 +133,8 @@ typedef uint64_t td_ctx;
 #define TD_JSON 0 /* JSON text, both ways */
 #define TD_TEXT 1 /* to the host: a string, as it is. From the host: the string itself, where the value is one; else JSON */
 
-/* Receives a value. Called at most once, on the thread that asked, before the asking function returns.
- * value is valid until the callback returns. The callback may call host functions. */
+/* Receives a value. Called at most once (td_choose_fn: once for each choice), on the thread that asked, before the asking
+ * function returns. value is valid until the callback returns. The callback may call host functions. */
 typedef void (*td_visit_fn)(void *user, td_str value);
 
 /* All that a library may ask of tdrun. Valid until the process ends, the same for all tasks of the library. A pointer
@@ -160,8 +160,8 @@ typedef struct td_host {
     /* Tells why the task is going to skip itself. The task still has to return TD_SKIP. [any thread] */
     int32_t (*skip)(td_ctx ctx, td_str reason);
 
-    /* 1 where the task has been asked to stop (Ctrl-C, its timeout), 0 where not, or an error. A task that takes long should ask now
-     * and then, and return soon. [any thread] */
+    /* 1 where the task has been asked to stop (Ctrl-C, its timeout), 0 where not, or an error. A task that takes long should
+     * ask now and then, and return soon. [any thread] */
     int32_t (*cancelled)(td_ctx ctx);
 
     /* Sets what the task returns to its dependents. `as` is TD_JSON or TD_TEXT. It counts only if the task passes; the
@@ -169,7 +169,8 @@ typedef struct td_host {
     int32_t (*result_set)(td_ctx ctx, uint32_t as, td_str value);
 
     /* Hands the result of a task that has passed (or was given with --result-NAME) to `visit`. `task` is a name in the
-     * same library, or `library::task`. Only what ran before this task is sure to be there: name it in td_task.after.
+     * same library, or `library::task`; `[x]` in it stands for this task's parameter x. Only what ran before this task is
+     * sure to be there: name it in td_task.after.
      * TD_E_NOTFOUND: it has no result, did not pass, or has not run. [any thread] */
     int32_t (*result_get)(td_ctx ctx, td_str task, uint32_t as, td_visit_fn visit, void *user);
 
@@ -277,9 +278,9 @@ typedef struct td_param {
     uint32_t kind; /* TD_PARAM_… */
     td_str name;   /* as it stands in the brackets; letters, digits and _ */
 
-    /* The values it may have, each with the characters of a name, without `::` and brackets. Where all parameters of a
-     * template have choices, all tasks that they can make are there from the start; else a task is there when a selector or
-     * another task names it. None, and no `choose`: any text without `::`. */
+    /* The values it may have, with the characters of a name, without `::` and brackets. Where all parameters of a template have
+     * choices, all tasks that they can make are there from the start; else a task is there when a selector or another task
+     * names it. None, and no `choose`: any text of these characters. */
     const td_str *choices;
     size_t choice_count;
 
@@ -289,8 +290,8 @@ typedef struct td_param {
     void *user;          /* handed to both as it is */
 } td_param;
 
-/* A program to run: either argv or shell. Its stdin is empty; its stdout and stderr are kept, 16 MiB of each. It passes with exit
- * status 0 and skips itself with 77; else it has failed, or crashed where a signal ended it. Either way its result is
+/* A program to run: either argv or shell. Its stdin is empty; its stdout and stderr are kept, 16 MiB of each. It passes with
+ * exit status 0 and skips itself with 77; else it has failed, or crashed where a signal ended it. Either way its result is
  * {"command": text, "shell": bool, "returncode": number (minus the signal), "stdout": text, "stderr": text, "cwd": text}.
  * When the task is cancelled, its process and all that it has started get SIGTERM, and after the grace SIGKILL.
  *

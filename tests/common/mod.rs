@@ -27,26 +27,39 @@ pub(crate) fn c_library(name: &str, source: &str, flags: &[&str]) -> PathBuf {
     )
 }
 
+/// As [`c_library`], out of C++ source, which may include `tdrun.hpp`.
+pub(crate) fn cpp_library(name: &str, source: &str) -> PathBuf {
+    let output = format!("lib{name}.so");
+    let flags = ["-std=c++11", "-shared", "-fPIC"];
+    build("c++", &output, &format!("{name}.cpp"), source, &flags)
+}
+
 /// As [`c_library`], but what is built is up to the flags.
 pub(crate) fn c_output(output: &str, name: &str, source: &str, flags: &[&str]) -> PathBuf {
-    let directory = directory_of(&(output, name, source, flags, header_text()));
+    build("cc", output, &format!("{name}.c"), source, flags)
+}
+
+fn build(compiler: &str, output: &str, file: &str, source: &str, flags: &[&str]) -> PathBuf {
+    let directory = directory_of(&(output, file, source, flags, header_text()));
     let built = directory.join(output);
     if built.exists() {
         return built;
     }
     let work = scratch("cc");
-    let file = format!("{name}.c");
-    fs::write(work.join(&file), source).expect("the source is written");
-    let compiler = Command::new("cc")
+    fs::write(work.join(file), source).expect("the source is written");
+    let ended = Command::new(compiler)
         .current_dir(&work)
         .args([
-            "-O1", "-Wall", "-Wextra", "-Werror", "-I", INCLUDE, "-o", output, &file,
+            "-O1", "-Wall", "-Wextra", "-Werror", "-I", INCLUDE, "-o", output, file,
         ])
         .args(flags)
         .output()
-        .expect("cc is installed");
-    let messages = String::from_utf8_lossy(&compiler.stderr);
-    assert!(compiler.status.success(), "cc refuses {file}:\n{messages}");
+        .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+    let messages = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.success(),
+        "{compiler} refuses {file}:\n{messages}"
+    );
     fs::create_dir_all(&directory).expect("a directory");
     fs::rename(work.join(output), &built).expect("the library is moved");
     let _ = fs::remove_dir_all(work);
@@ -74,7 +87,10 @@ fn directory_of(content: &impl Hash) -> PathBuf {
 }
 
 fn header_text() -> String {
-    fs::read_to_string(Path::new(INCLUDE).join("tdrun.h")).expect("the header is readable")
+    let text = |name| fs::read_to_string(Path::new(INCLUDE).join(name));
+    ["tdrun.h", "tdrun.hpp"]
+        .map(|name| text(name).expect("the headers are readable"))
+        .concat()
 }
 
 /// A library that builds its table of 100,000 tasks in code: each after one some way before it, so that there are many

@@ -763,7 +763,7 @@ impl Host for SlowLock {
     fn is_over(&self) -> bool {
         false
     }
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mock"
     }
     fn arguments(&self) -> &Arguments {

@@ -4,8 +4,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../task-abi/tests/host/cpp.rs"]
+mod compiler;
 
 mod calls;
+mod cpp;
 mod ends;
 mod files;
 mod mock;
@@ -27,20 +30,20 @@ fn load(path: &Path) -> Result<Loaded, Error> {
 
 /// All that is no template.
 fn plain(loaded: &Loaded) -> Vec<&Task> {
-    let task = |declared| match declared {
-        &Declared::Task(ref task) => Some(task),
+    let tasks = loaded.tasks.iter().filter_map(|declared| match declared {
+        Declared::Task(task) => Some(task),
         Declared::Template(_) => None,
-    };
-    loaded.tasks.iter().filter_map(task).collect()
+    });
+    tasks.collect()
 }
 
 /// The templates.
 fn templates_of(loaded: &Loaded) -> Vec<&Template> {
-    let template = |declared| match declared {
-        &Declared::Template(ref template) => Some(template),
+    let templates = loaded.tasks.iter().filter_map(|declared| match declared {
+        Declared::Template(template) => Some(template),
         Declared::Task(_) => None,
-    };
-    loaded.tasks.iter().filter_map(template).collect()
+    });
+    templates.collect()
 }
 
 /// Expects a library to be refused.

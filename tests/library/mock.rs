@@ -42,7 +42,7 @@ impl Host for Mock {
         self.over.load(Ordering::Relaxed)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "mock::größe"
     }
 

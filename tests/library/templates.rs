@@ -236,11 +236,31 @@ fn parameters_of_a_newer_and_of_an_older_library_are_read() {
         task->param_stride = 24;";
     let loaded = fine(older);
     let parameters = &templates_of(&loaded)[0].parameters;
-    assert!(
-        parameters
-            .iter()
-            .all(|p| p.choices.is_none() && p.check.is_none())
-    );
+    assert!(parameters.iter().all(|p| p.choices.is_none()));
+}
+
+#[test]
+fn a_name_that_breaks_the_rules_is_not_made() {
+    let loaded = fine("env->choice_count = 0; task->param_count = 1;");
+    let template = templates_of(&loaded)[0];
+    let make = |env: &str, n: &str| {
+        let values = vec![("env".into(), env.into()), ("n".into(), n.into())];
+        template
+            .instance(Arguments::new(values))
+            .map(|task| task.name)
+    };
+    assert_eq!(make("a b", "-1"), Ok("build::a b::-1".into()));
+    for (env, n, why) in [
+        ("a\x1b", "1", "it has a control character, `\\u{1b}`"),
+        ("a,b", "1", "it has a `,`"),
+        ("a", "[x]", "it has a `[`"),
+        ("a", &*"x".repeat(256), "it has 256 bytes, the limit is 255"),
+    ] {
+        let Err(Misfit::Unfit { why: said, .. }) = make(env, n) else {
+            panic!("`{env}` and `{n}` make a task");
+        };
+        assert_eq!(&*said, why);
+    }
 }
 
 #[test]
@@ -260,10 +280,10 @@ fn a_template_without_any_choice_to_make_is_told_of() {
 #[test]
 fn a_template_that_makes_no_sense_is_an_error() {
     for &(change, error) in WRONG {
-        let error = format!("error[{error}").replace(
-            "FIRST",
-            "task 0 of `libtemplates.so` (`build::[env]::[n]`, templates.c:3)",
-        );
+        let first = "task 0 of `libtemplates.so` (`build::[env]::[n]`, templates.c:3)";
+        let error = format!("error[{error}")
+            .replace("FIRST", first)
+            .replace("XXX", &"x".repeat(260));
         assert_eq!(
             refusal(&library_that(change)).to_string(),
             error,
@@ -356,23 +376,23 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "two[1] = s(\"a::b\");",
-        "load.choices]: FIRST: the choice `a::b` of `env` has a `::`",
+        "load.choices]: FIRST: the choice `a::b` of `env` does not fit: it has a `::`",
     ),
     (
         "two[1] = s(\"a,b\");",
-        "load.choices]: FIRST: the choice `a,b` of `env` has a `,`",
+        "load.choices]: FIRST: the choice `a,b` of `env` does not fit: it has a `,`",
     ),
     (
         "two[1] = s(\"[n]\");",
-        "load.choices]: FIRST: the choice `[n]` of `env` has a `[`",
+        "load.choices]: FIRST: the choice `[n]` of `env` does not fit: it has a `[`",
     ),
     (
         "two[1] = s(\"a:\");",
-        "load.choices]: FIRST: the choice `a:` of `env` has a `:` at its end",
+        "load.choices]: FIRST: the choice `a:` of `env` does not fit: it has a `:` at its end",
     ),
     (
         "two[1] = s(\"a\\n\");",
-        "load.choices]: FIRST: the choice `a\\n` of `env` has a control character, `\\n`",
+        "load.choices]: FIRST: the choice `a\\n` of `env` does not fit: it has a control character, `\\n`",
     ),
     (
         "task->name = s(\"[env]::[n]\"); two[1] = s(\"-x\");",
@@ -404,7 +424,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "memset(large, 'x', 260); found(env, large);",
-        "load.choices]: FIRST: a choice of `env` has 260 bytes, the limit is 255",
+        "load.choices]: FIRST: the choice `XXX` of `env` does not fit: it has 260 bytes, the limit is 255",
     ),
     (
         "memset(large, 'x', 250); found(env, large);",
@@ -429,3 +449,26 @@ const WRONG: &[(&str, &str)] = &[
         "graph.duplicate]: two tasks of `libtemplates.so` are called `build::[env]::[n]`: templates.c:3 and templates.c:3",
     ),
 ];
+
+#[test]
+fn the_example_of_a_deployment_has_the_tasks_that_it_tells_of() {
+    let source = include_str!("../../examples/c/deploy.c");
+    let loaded = load(&c_library("deploy", source, &["-std=c99", "-pedantic"])).expect("fine");
+    assert!(loaded.warnings.is_empty());
+    assert_eq!(
+        names(loaded),
+        [
+            "lint",
+            "check::dev",
+            "check::prod",
+            "build::dev",
+            "build::prod",
+            "migrate::dev",
+            "migrate::prod",
+            "deploy::dev",
+            "deploy::prod",
+            "clean_up",
+            "announce",
+        ]
+    );
+}

@@ -39,9 +39,17 @@ pub(super) fn read(
     }
     let of_name = |name: &str| {
         let at = declared.iter().position(|other| *other.name == *name);
-        at.map_or_else(|| Parameter::text(name), |at| declared.swap_remove(at))
+        at.map_or_else(|| any(name), |at| declared.swap_remove(at))
     };
     Ok(pattern.parameters().map(of_name).collect())
+}
+
+/// One that takes all that can be part of a name.
+fn any(name: &str) -> Parameter {
+    Parameter {
+        check: Some(Arc::new(is_part_of_name)),
+        ..Parameter::text(name)
+    }
 }
 
 fn array(reader: Reader<'_>, task: &raw::Task) -> Checked<Array> {
@@ -72,17 +80,22 @@ fn parameter(reader: Reader<'_>, raw: &raw::Param, field: &str, name: &str) -> C
         }
         None => None,
     };
-    let check = both(of_kind, own);
+    let check = [of_kind, own]
+        .into_iter()
+        .flatten()
+        .fold(Arc::new(is_part_of_name) as Check, |first, second| {
+            Arc::new(move |text| first(text).and_then(|()| second(text)))
+        });
     Ok(Parameter {
         name: name.into(),
-        choices: choices(reader, raw, field, name, check.as_ref())?,
+        choices: choices(reader, raw, field, name, &check)?,
         wants: if type_name.is_empty() {
             wants
         } else {
             type_name
         }
         .into(),
-        check,
+        check: Some(check),
     })
 }
 
@@ -121,12 +134,15 @@ fn is_bool(text: &str) -> Result<(), Box<str>> {
     }
 }
 
-fn both(first: Option<Check>, second: Option<Check>) -> Option<Check> {
-    match (first, second) {
-        (Some(first), Some(second)) => Some(Arc::new(move |text| {
-            first(text).and_then(|()| second(text))
-        })),
-        (first, second) => first.or(second),
+/// A task whose name breaks the rules is not made, wherever somebody names it.
+fn is_part_of_name(text: &str) -> Result<(), Box<str>> {
+    let limit = name::NAME_MAX;
+    match name::broken_value_rule(text) {
+        Some(rule) => Err(format!("it {rule}").into()),
+        None if text.len() > limit => {
+            Err(format!("it has {} bytes, the limit is {limit}", text.len()).into())
+        }
+        None => Ok(()),
     }
 }
 
@@ -136,7 +152,7 @@ fn choices(
     raw: &raw::Param,
     field: &str,
     parameter: &str,
-    check: Option<&Check>,
+    check: &Check,
 ) -> Checked<Option<Box<[Box<str>]>>> {
     if raw.choice_count == 0 && raw.choose.is_none() {
         return Ok(None);
@@ -169,21 +185,12 @@ fn choices(
     Ok(Some(choices.into()))
 }
 
-fn check_choice(parameter: &str, choice: &str, check: Option<&Check>) -> Result<(), String> {
+fn check_choice(parameter: &str, choice: &str, check: &Check) -> Result<(), String> {
     if choice.is_empty() {
         return Err(format!("`{parameter}` has an empty choice"));
     }
-    if choice.len() > name::NAME_MAX {
-        let (bytes, limit) = (choice.len(), name::NAME_MAX);
-        return Err(format!(
-            "a choice of `{parameter}` has {bytes} bytes, the limit is {limit}"
-        ));
-    }
-    if let Some(rule) = name::broken_value_rule(choice) {
-        return Err(format!("the choice `{choice}` of `{parameter}` {rule}"));
-    }
-    let fit = check.map_or(Ok(()), |check| check(choice));
-    fit.map_err(|why| format!("the choice `{choice}` of `{parameter}` does not fit: {why}"))
+    check(choice)
+        .map_err(|why| format!("the choice `{choice}` of `{parameter}` does not fit: {why}"))
 }
 
 fn fault(clause: String) -> Fault {
@@ -193,6 +200,7 @@ fn fault(clause: String) -> Fault {
 /// How many tasks the choices of a template make, at most `usize::MAX`; none where a parameter has no choices. The names
 /// of all of them are as names have to be.
 pub(super) fn count_instances(template: &Template) -> Checked<usize> {
+    check_begin(template)?;
     let mut count = 1_usize;
     let mut longest = template.task.name.len();
     for parameter in &template.parameters {
@@ -209,7 +217,6 @@ pub(super) fn count_instances(template: &Template) -> Checked<usize> {
         let clause = format!("its choices make a name of {longest} bytes, the limit is {limit}");
         return Err(Fault::new("abi.limit", clause));
     }
-    check_begin(template)?;
     Ok(count)
 }
 
