@@ -399,6 +399,46 @@ fn a_pointer_where_td_library_takes_an_array_does_not_compile() {
 }
 
 #[test]
+fn what_a_table_cannot_take_does_not_compile() {
+    let table = |task: &str| {
+        format!(
+            "#include \"tdrun.h\"
+             static int32_t run(const td_host *host, td_ctx ctx, void *user);
+             static const char *name = \"variable\";
+             static const td_task tasks[] = {{{task}}};
+             TD_LIBRARY(tasks)
+             static int32_t run(const td_host *host, td_ctx ctx, void *user) {{
+                 (void)host, (void)ctx, (void)user, (void)name;
+                 return TD_OK;
+             }}"
+        )
+    };
+    let arguments = [
+        "-std=c99",
+        "-shared",
+        "-fPIC",
+        "-pedantic-errors",
+        "-Werror",
+    ];
+    compile_text("cc", "fine.c", &table("TD_TASK(run)"), &arguments);
+    for wrong in [
+        "TD_TASK_NAMED(run, name)",
+        "TD_TASK_NAMED(\"run\", \"name\")",
+        "TD_TASK(run, TD_AFTER(\"a\", \"b\"))",
+        "TD_TASK(run, TD_PARAMS(\"env\"))",
+        "TD_TASK(run, TD_CHOICES(TD_STR(\"a\")))",
+        "TD_COMMAND(\"ls\", TD_ARGV(TD_STR(\"ls\")))",
+        "TD_COMMAND(\"ls\", TD_EXEC(TD_AFTER(TD_STR(\"a\"))))",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("wrong.c");
+        fs::write(&source, table(wrong)).unwrap();
+        let output = run("cc", &arguments, &source, &dir.path().join("out"));
+        assert!(!output.status.success(), "{wrong} compiles");
+    }
+}
+
+#[test]
 fn a_cpp_library_compiles_without_a_warning() {
     if cpp::is_missing() {
         return;

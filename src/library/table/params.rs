@@ -13,12 +13,13 @@ use super::super::{ask, name};
 use super::reader::{self, Array, LIST_MAX, Reader};
 use crate::task::{Check, Parameter, Pattern, Template};
 
-/// The parameters of a name, in its order. Those that the task says nothing about take any text.
+/// The parameters of a name, in its order. Those that the task says nothing about take any text. None without a pattern.
 pub(super) fn read(
     reader: Reader<'_>,
     task: &raw::Task,
-    pattern: &Pattern,
+    pattern: Option<&Pattern>,
 ) -> Checked<Box<[Parameter]>> {
+    let parameters = || pattern.into_iter().flat_map(Pattern::parameters);
     let mut declared: Vec<Parameter> = Vec::new();
     let array = array(reader, task)?;
     for index in 0..task.param_count {
@@ -27,7 +28,7 @@ pub(super) fn read(
         let raw: raw::Param = unsafe { array.element(index, raw::PARAM_SIZE_MIN, &what)? };
         let field = format!("params[{index}]");
         let name = reader.text(raw.name, format_args!("{field}.name"), name::NAME_MAX)?;
-        if !pattern.parameters().any(|known| known == name) {
+        if !parameters().any(|known| known == name) {
             let clause = format!("`{field}` is `{name}`, which is no parameter of the name");
             return Err(Fault::new("abi.param", clause));
         }
@@ -41,7 +42,7 @@ pub(super) fn read(
         let at = declared.iter().position(|other| *other.name == *name);
         at.map_or_else(|| any(name), |at| declared.swap_remove(at))
     };
-    Ok(pattern.parameters().map(of_name).collect())
+    Ok(parameters().map(of_name).collect())
 }
 
 /// One that takes all that can be part of a name.

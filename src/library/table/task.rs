@@ -28,34 +28,37 @@ pub(super) fn read<'a>(
 ) -> Checked<Declared> {
     let (name, pattern) = read_name(reader, raw)?;
     reader::check_flags(raw.flags, raw::TASK_EXCLUSIVE)?;
-    let parameters = params::read(reader, raw, &pattern)?;
+    let parameters = params::read(reader, raw, pattern.as_ref())?;
     let file = reader.text(raw.file, format_args!("file"), FILE_MAX)?;
     let task = Task {
         name: name.into(),
         library,
         after: names(reader, raw.after, raw.after_count, "after")?,
-        tags: tags(reader, raw, &pattern)?,
+        tags: tags(reader, raw, pattern.as_ref())?,
         doc: reader.text(raw.doc, format_args!("doc"), DOC_MAX)?.into(),
         place: files.place(file, raw.line),
         action: action(reader, raw)?,
         options: options(reader, raw)?.map(Arc::new),
         arguments: Arguments::default(),
     };
-    Ok(if parameters.is_empty() {
-        task.into()
-    } else {
-        Template::new(task, pattern, parameters).into()
+    Ok(match pattern {
+        None => task.into(),
+        Some(pattern) => Template::new(task, pattern, parameters).into(),
     })
 }
 
-fn read_name<'a>(reader: Reader<'a>, raw: &raw::Task) -> Checked<(&'a str, Pattern)> {
+/// The name, and where it has parameters, its pattern.
+fn read_name<'a>(reader: Reader<'a>, raw: &raw::Task) -> Checked<(&'a str, Option<Pattern>)> {
     let name = reader.text(raw.name, format_args!("name"), name::NAME_MAX)?;
     let broken = |rule: &str| Fault::new("abi.name", format!("`name` {rule}"));
     if let Some(rule) = name::broken_task_rule(name) {
         return Err(broken(&rule));
     }
+    if !name.contains(['[', ']']) {
+        return Ok((name, None));
+    }
     let pattern = Pattern::parse(name).map_err(|malformed| broken(malformed.as_str()))?;
-    Ok((name, pattern))
+    Ok((name, Some(pattern)))
 }
 
 fn action(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
@@ -84,8 +87,9 @@ fn names(reader: Reader<'_>, list: *const raw::Str, count: usize, field: &str) -
 }
 
 /// Tags of a template may have its parameters, as its name has.
-fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: &Pattern) -> Checked<Names> {
-    let values = pattern.parameters().map(|name| (name.into(), "x".into()));
+fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: Option<&Pattern>) -> Checked<Names> {
+    let parameters = pattern.into_iter().flat_map(Pattern::parameters);
+    let values = parameters.map(|name| (name.into(), "x".into()));
     let arguments = Arguments::new(values.collect());
     let rule = |tag: &str| name::broken_rule(&arguments.fill(tag));
     reader.list(raw.tags, raw.tag_count, "tags", name::NAME_MAX, rule)
