@@ -3,9 +3,8 @@
 //! The rooms, from the ground up; each may use what stands before it, and `tests/rooms.rs` holds them to it:
 //!
 //! - [`exit`], [`stream`], [`task`]: the exit statuses, checked streams, the nouns
-//! - [`command`]: external programs as actions
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
-//! - [`state`], [`graph`]: the shared values; the checked dependencies and their views
+//! - [`state`], [`graph`], [`command`]: the shared values; the checked dependencies and their views; external programs
 //! - [`plan`], [`select`], [`library`], [`report`]: the graph in motion; the choice; shared objects; who listens
 //! - [`pool`], [`run`]: worker threads; a run from setup to summary
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
