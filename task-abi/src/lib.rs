@@ -214,15 +214,21 @@ pub mod raw;
 mod author;
 
 #[cfg(feature = "author")]
-pub use author::context::{Context, LockGuard, State};
+pub use author::command::CommandResult;
+#[cfg(feature = "author")]
+pub use author::context::{Context, LockGuard, Started, State};
 #[cfg(feature = "author")]
 pub use author::current::Entered;
+#[cfg(feature = "author")]
+pub use author::declare::{Function, NewTask, Process, Tasks};
 #[cfg(feature = "author")]
 pub use author::error::{Error, ErrorKind};
 #[cfg(feature = "author")]
 pub use author::failure::{Failure, Result, Skip, skip};
 #[cfg(feature = "author")]
-pub use task_abi_macros::{setup, task, teardown};
+pub use author::returned::{Json, Returned, Why};
+#[cfg(feature = "author")]
+pub use task_abi_macros::{command, register, setup, task, teardown};
 
 /// For what the attributes write; no part of the interface, and free to change.
 #[cfg(feature = "author")]
@@ -230,9 +236,10 @@ pub use task_abi_macros::{setup, task, teardown};
 pub mod __private {
     pub use linkme;
 
+    pub use crate::author::declare::{List, choices};
+    pub use crate::author::executor::block_on;
     pub use crate::author::output::{self, Wrap};
-    pub use crate::author::parameter::{result, state};
-    pub use crate::author::register::{
-        After, Body, HookSpec, SETUPS, Site, TASKS, TEARDOWNS, TaskSpec, tdrun_entry_v1, type_id,
-    };
+    pub use crate::author::parameter::{check, parameter, result, state};
+    pub use crate::author::register::{HookSpec, SETUPS, Site, Spec, TASKS, TEARDOWNS, type_id};
+    pub use crate::author::table::tdrun_entry_v1;
 }

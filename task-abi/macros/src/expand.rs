@@ -1,15 +1,18 @@
-//! What the attributes write below the function: a body that finds its parameters, and an element of the linker's array.
+//! What the attributes write below the function: a body that finds its parameters, and an element of the linker's array, which
+//! declares the task by the same calls as a `#[register]` function would.
 //!
 //! Knows the names in `task_abi::__private`; what is wrong with the function has been found before.
 
 use proc_macro2::{Ident, Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
-use syn::{Error, ItemFn, ReturnType, Type, parse_quote};
+use syn::{Attribute, Error, ItemFn, ReturnType, Type, parse_quote};
 
-use crate::arguments::{After, Arguments, tidy};
+use crate::arguments::{Arguments, Choices, Owner, Reference};
 use crate::function::{self, Parameter};
+use crate::literal::tidy;
 
 /// What a function becomes.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,43 +24,151 @@ enum Kind {
 /// For `#[task(arguments)]`.
 pub(crate) fn task(arguments: TokenStream, item: &mut ItemFn) -> TokenStream {
     let mut errors = Vec::new();
-    let arguments = Arguments::read(arguments, &mut errors);
-    let parameters = read(item, &mut errors);
+    let arguments = Arguments::read(Owner::Task, arguments, &mut errors);
+    let parameters = read(item, &arguments, &mut errors);
+    let name = match &arguments.name {
+        Some(name) => name.value(),
+        None => item.sig.ident.unraw().to_string(),
+    };
     for parameter in &parameters {
-        if let Parameter::Result { task, .. } = parameter
-            && *task == item.sig.ident
-            && arguments.name.is_none()
+        if let Parameter::Result {
+            parameter, task, ..
+        } = parameter
+            && *task == name
         {
-            errors.push(Error::new_spanned(
-                task,
-                "a task cannot take its own result",
-            ));
+            let message = "a task cannot take its own result";
+            errors.push(Error::new_spanned(parameter, message));
         }
     }
     if !errors.is_empty() {
         return report(&errors, item);
     }
-    let name = match &arguments.name {
-        Some(name) => name.value(),
-        None => item.sig.ident.unraw().to_string(),
-    };
-    let after = after(&arguments.after, &parameters);
-    let (tags, doc) = (&arguments.tags, function::doc(&item.attrs));
     let ident = &item.sig.ident;
-    let site = site(ident);
-    let spec = quote! {
-        ::task_abi::__private::TaskSpec {
-            name: #name,
-            id: || ::task_abi::__private::type_id(&#ident),
-            after: &[#(#after),*],
-            tags: &[#(#tags),*],
-            doc: #doc,
-            site: #site,
-            body: __tdrun_body,
+    let options = options(&arguments, &parameters, &function::doc(&item.attrs));
+    let body = body(item, &parameters, Kind::Task);
+    let declare = quote! {
+        |tasks| {
+            tasks.__function(#name, __tdrun_body) #options;
+            ::core::result::Result::Ok(())
         }
     };
-    let ty = format_ident!("TaskSpec");
-    register(item, &parameters, Kind::Task, "TASKS", &ty, &spec)
+    let id = quote!(::core::option::Option::Some(|| ::task_abi::__private::type_id(&#ident)));
+    let site = site(ident.span());
+    let spec = spec(&name, &id, false, &site, &declare);
+    let conditions = function::conditions(&item.attrs);
+    register(&conditions, "TASKS", "Spec", &body, &spec)
+}
+
+/// For `command! { … }`.
+pub(crate) fn command(input: TokenStream) -> TokenStream {
+    let mut errors = Vec::new();
+    let (docs, rest) = match docs.parse2(input) {
+        Ok(parsed) => parsed,
+        Err(error) => return error.to_compile_error(),
+    };
+    let arguments = Arguments::read(Owner::Command, rest, &mut errors);
+    let command = &arguments.command;
+    if errors.is_empty() {
+        if arguments.name.is_none() {
+            let message = "a command needs a name: write `name = \"…\"`";
+            errors.push(Error::new(Span::call_site(), message));
+        }
+        match (&command.run, &command.shell) {
+            (Some(_), Some(shell)) => errors.push(Error::new_spanned(
+                shell,
+                "`run` and `shell` exclude each other: a list of arguments is run as it is, a line of \
+                 the shell by `/bin/sh`",
+            )),
+            (None, None) => errors.push(Error::new(
+                Span::call_site(),
+                "a command needs what it runs: write `run = [\"ls\", \"-l\"]` or `shell = \"ls | wc -l\"`",
+            )),
+            _ => {}
+        }
+    }
+    let Some(name) = arguments.name.as_ref().filter(|_| errors.is_empty()) else {
+        return errors.iter().map(Error::to_compile_error).collect();
+    };
+    let doc = match &command.doc {
+        Some(doc) => doc.value(),
+        None => function::doc(&docs),
+    };
+    let mut options = options(&arguments, &[], &doc);
+    if let Some(cwd) = &command.cwd {
+        options.extend(quote!(.cwd(#cwd)));
+    }
+    for (variable, value) in &command.env {
+        let variable = variable.unraw().to_string();
+        options.extend(quote!(.env(#variable, #value)));
+    }
+    if command.unchecked {
+        options.extend(quote!(.unchecked()));
+    }
+    let added = match (&command.run, &command.shell) {
+        (Some(run), _) => quote!(tasks.command(#name, [#(#run),*])),
+        (_, shell) => quote!(tasks.shell(#name, #shell)),
+    };
+    let declare = quote! {
+        |tasks| {
+            #added #options;
+            ::core::result::Result::Ok(())
+        }
+    };
+    let (id, site) = (quote!(::core::option::Option::None), site(name.span()));
+    let spec = spec(&name.value(), &id, false, &site, &declare);
+    register(&[], "TASKS", "Spec", &TokenStream::new(), &spec)
+}
+
+/// The doc comment that a command begins with, and what follows.
+fn docs(input: ParseStream<'_>) -> syn::Result<(Vec<Attribute>, TokenStream)> {
+    let docs = input.call(Attribute::parse_outer)?;
+    if let Some(other) = docs
+        .iter()
+        .find(|attribute| !attribute.path().is_ident("doc"))
+    {
+        let message = "this goes before `command!`; inside are a doc comment and keys";
+        return Err(Error::new_spanned(other, message));
+    }
+    Ok((docs, input.parse()?))
+}
+
+/// For `#[register]`.
+pub(crate) fn register_tasks(arguments: TokenStream, item: &mut ItemFn) -> TokenStream {
+    let mut errors = Vec::new();
+    if !arguments.is_empty() {
+        let message = "`#[register]` takes no arguments";
+        errors.push(Error::new_spanned(arguments, message));
+    }
+    function::check(&item.sig, &mut errors);
+    if let Some(token) = &item.sig.asyncness {
+        let message = "`#[register]` runs while the library is loaded: write a plain `fn`";
+        errors.push(Error::new_spanned(token, message));
+    }
+    if let Err(error) = function::takes_tasks(&item.sig) {
+        errors.push(error);
+    }
+    allow(item);
+    if !errors.is_empty() {
+        return report(&errors, item);
+    }
+    let ident = &item.sig.ident;
+    let call = quote!(#ident(__tdrun_tasks));
+    let end = ending(item, Kind::Hook, &call);
+    let body = quote! {
+        fn __tdrun_body(
+            __tdrun_tasks: &mut ::task_abi::Tasks,
+        ) -> ::core::result::Result<
+            ::core::option::Option<::std::string::String>,
+            ::task_abi::Failure,
+        > {
+            #end
+        }
+    };
+    let declare = quote!(|tasks| __tdrun_body(tasks).map(::core::mem::drop));
+    let (id, site) = (quote!(::core::option::Option::None), site(ident.span()));
+    let spec = spec(&ident.unraw().to_string(), &id, true, &site, &declare);
+    let conditions = function::conditions(&item.attrs);
+    register(&conditions, "TASKS", "Spec", &body, &spec)
 }
 
 /// For `#[setup]` and `#[teardown]`.
@@ -67,14 +178,14 @@ pub(crate) fn hook(attribute: &str, arguments: TokenStream, item: &mut ItemFn) -
         let message = format!("`#[{attribute}]` takes no arguments");
         errors.push(Error::new_spanned(arguments, message));
     }
-    let parameters = read(item, &mut errors);
+    let parameters = read(item, &Arguments::default(), &mut errors);
     for parameter in &parameters {
-        if let Parameter::Result { task, .. } = parameter {
+        if let Parameter::Result { parameter, .. } = parameter {
             errors.push(Error::new_spanned(
-                task,
+                parameter,
                 format!(
                     "`#[{attribute}]` has no dependencies: its parameters are `&State`, \
-                     `&Context` and `#[state] {task}: …`"
+                     `&Context` and `#[state] {parameter}: …`"
                 ),
             ));
         }
@@ -83,7 +194,7 @@ pub(crate) fn hook(attribute: &str, arguments: TokenStream, item: &mut ItemFn) -
         return report(&errors, item);
     }
     let name = item.sig.ident.unraw().to_string();
-    let site = site(&item.sig.ident);
+    let site = site(item.sig.ident.span());
     let spec = quote! {
         ::task_abi::__private::HookSpec { name: #name, site: #site, body: __tdrun_body }
     };
@@ -91,18 +202,23 @@ pub(crate) fn hook(attribute: &str, arguments: TokenStream, item: &mut ItemFn) -
         "setup" => "SETUPS",
         _ => "TEARDOWNS",
     };
-    let ty = format_ident!("HookSpec");
-    register(item, &parameters, Kind::Hook, slice, &ty, &spec)
+    let body = body(item, &parameters, Kind::Hook);
+    let conditions = function::conditions(&item.attrs);
+    register(&conditions, slice, "HookSpec", &body, &spec)
 }
 
-fn read(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Parameter> {
+fn read(item: &mut ItemFn, arguments: &Arguments, errors: &mut Vec<Error>) -> Vec<Parameter> {
     function::check(&item.sig, errors);
-    let parameters = function::parameters(item, errors);
-    // That a task takes what it is given, and may fail, is not its choice.
-    item.attrs.push(parse_quote!(
-        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
-    ));
+    let parameters = function::parameters(item, arguments, errors);
+    allow(item);
     parameters
+}
+
+/// That a task takes what it is given, and may fail, is not its choice; nor that an `async` one has nothing to wait for.
+fn allow(item: &mut ItemFn) {
+    item.attrs.push(parse_quote!(
+        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::unused_async)]
+    ));
 }
 
 /// The errors alone: that nothing calls the function is no fault of its author.
@@ -111,18 +227,33 @@ fn report(errors: &[Error], item: &mut ItemFn) -> TokenStream {
     errors.iter().map(Error::to_compile_error).collect()
 }
 
+fn spec(
+    name: &str,
+    id: &TokenStream,
+    by_code: bool,
+    site: &TokenStream,
+    declare: &TokenStream,
+) -> TokenStream {
+    quote! {
+        ::task_abi::__private::Spec {
+            name: #name,
+            id: #id,
+            by_code: #by_code,
+            site: #site,
+            declare: #declare,
+        }
+    }
+}
+
 /// The body and the element, in a scope of their own.
 fn register(
-    item: &ItemFn,
-    parameters: &[Parameter],
-    kind: Kind,
+    conditions: &[&Attribute],
     slice: &str,
-    ty: &Ident,
+    ty: &str,
+    body: &TokenStream,
     spec: &TokenStream,
 ) -> TokenStream {
-    let conditions = function::conditions(&item.attrs);
-    let slice = format_ident!("{slice}");
-    let body = body(item, parameters, kind);
+    let (slice, ty) = (format_ident!("{slice}"), format_ident!("{ty}"));
     quote! {
         #(#conditions)*
         #[allow(deprecated, unreachable_code, clippy::all, clippy::pedantic)]
@@ -136,6 +267,98 @@ fn register(
     }
 }
 
+/// The calls by which a task is told what stands in the parentheses; see `NewTask`.
+fn options(arguments: &Arguments, parameters: &[Parameter], doc: &str) -> TokenStream {
+    let mut calls = TokenStream::new();
+    if !doc.is_empty() {
+        calls.extend(quote!(.doc(#doc)));
+    }
+    for (list, method, references) in [
+        ("After", "after", &arguments.after),
+        ("Before", "before", &arguments.before),
+        ("Then", "then", &arguments.then),
+    ] {
+        let (list, method) = (format_ident!("{list}"), format_ident!("{method}"));
+        for other in references {
+            calls.extend(reference(&list, &method, other));
+        }
+    }
+    for parameter in parameters {
+        match parameter {
+            Parameter::Result { task, .. } => calls.extend(quote!(.after([#task]))),
+            Parameter::Own { parameter, ty } => {
+                let wanted = tidy(ty);
+                calls.extend(quote_spanned! {pointing_at(ty.span())=>
+                    .__typed(#parameter, ::task_abi::__private::check::<#ty>, #wanted)
+                });
+            }
+            _ => {}
+        }
+    }
+    for (parameter, choices) in &arguments.choices {
+        let parameter = parameter.unraw().to_string();
+        calls.extend(match choices {
+            Choices::These(texts) => quote!(.choices(#parameter, [#(#texts),*])),
+            Choices::Function(path) => quote_spanned! {pointing_at(path.span())=>
+                .__choose(#parameter, || ::task_abi::__private::choices(#path()))
+            },
+        });
+    }
+    for (method, texts) in [("tags", &arguments.tags), ("locks", &arguments.locks)] {
+        if !texts.is_empty() {
+            let method = format_ident!("{method}");
+            calls.extend(quote!(.#method([#(#texts),*])));
+        }
+    }
+    for (method, ty, value) in [
+        ("wave", "u32", &arguments.wave),
+        ("priority", "i32", &arguments.priority),
+        ("retries", "u32", &arguments.retries),
+    ] {
+        if let Some(value) = value {
+            let (method, ty) = (format_ident!("{method}"), format_ident!("{ty}"));
+            let value = quote_spanned! {pointing_at(value.span())=>
+                { const VALUE: ::core::primitive::#ty = #value; VALUE }
+            };
+            calls.extend(quote!(.#method(#value)));
+        }
+    }
+    for (method, duration) in [
+        ("retry_delay", arguments.retry_delay),
+        ("timeout", arguments.timeout),
+    ] {
+        if let Some(duration) = duration {
+            let method = format_ident!("{method}");
+            let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+            calls.extend(quote!(.#method(::core::time::Duration::new(#seconds, #nanos))));
+        }
+    }
+    for flag in &arguments.flags {
+        calls.extend(quote!(.#flag()));
+    }
+    calls
+}
+
+/// A task in one of the lists.
+fn reference(list: &Ident, method: &Ident, reference: &Reference) -> TokenStream {
+    match reference {
+        Reference::Name(name) => quote!(.#method([#name])),
+        Reference::Path(path) => {
+            let written = path
+                .segments
+                .last()
+                .map(|last| last.ident.unraw().to_string());
+            quote_spanned! {pointing_at(path.span())=>
+                .__function(
+                    ::task_abi::__private::List::#list,
+                    ::task_abi::__private::type_id(&#path),
+                    #written,
+                )
+            }
+        }
+    }
+}
+
 /// A function with the signature that all tasks share.
 fn body(item: &ItemFn, parameters: &[Parameter], kind: Kind) -> TokenStream {
     let function = &item.sig.ident;
@@ -146,7 +369,10 @@ fn body(item: &ItemFn, parameters: &[Parameter], kind: Kind) -> TokenStream {
         .iter()
         .zip(parameters)
         .map(|(name, parameter)| binding(name, parameter));
-    let call = quote!(#function(#(#names),*));
+    let mut call = quote!(#function(#(#names),*));
+    if item.sig.asyncness.is_some() {
+        call = quote!(::task_abi::__private::block_on(#call));
+    }
     let end = match &item.sig.output {
         ReturnType::Type(_, ty) if matches!(**ty, Type::Never(_)) => call,
         _ => ending(item, kind, &call),
@@ -177,11 +403,23 @@ fn binding(name: &Ident, parameter: &Parameter) -> TokenStream {
                 )?;
             }
         }
-        Parameter::Result { task, ty } => {
-            let (task, wanted) = (task.unraw().to_string(), tidy(ty));
+        Parameter::Result {
+            parameter,
+            task,
+            ty,
+        } => {
+            let (parameter, wanted) = (parameter.unraw().to_string(), tidy(ty));
             quote_spanned! {pointing_at(ty.span())=>
                 let #name = ::task_abi::__private::result::<#ty>(
-                    __tdrun_context, #task, #wanted,
+                    __tdrun_context, #parameter, #task, #wanted,
+                )?;
+            }
+        }
+        Parameter::Own { parameter, ty } => {
+            let wanted = tidy(ty);
+            quote_spanned! {pointing_at(ty.span())=>
+                let #name = ::task_abi::__private::parameter::<#ty>(
+                    __tdrun_context, #parameter, #wanted,
                 )?;
             }
         }
@@ -220,40 +458,14 @@ fn ending(item: &ItemFn, kind: Kind, call: &TokenStream) -> TokenStream {
     }
 }
 
-/// The declared dependencies, then those that parameters stand for.
-fn after(declared: &[After], parameters: &[Parameter]) -> Vec<TokenStream> {
-    let declared = declared.iter().map(|after| match after {
-        After::Name(name) => quote!(::task_abi::__private::After::Name(#name)),
-        After::Path(path) => {
-            let last = path
-                .segments
-                .last()
-                .map(|last| last.ident.unraw().to_string());
-            quote_spanned! {pointing_at(path.span())=>
-                ::task_abi::__private::After::Function(
-                    || ::task_abi::__private::type_id(&#path), #last,
-                )
-            }
-        }
-    });
-    let results = parameters.iter().filter_map(|parameter| match parameter {
-        Parameter::Result { task, .. } => {
-            let name = task.unraw().to_string();
-            Some(quote!(::task_abi::__private::After::Name(#name)))
-        }
-        _ => None,
-    });
-    declared.chain(results).collect()
-}
-
 /// For what we write and the compiler may complain about there: names are still ours, also inside of a `macro_rules`.
 fn pointing_at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-/// Where the function's name stands; also inside of a `macro_rules`, whose call `line!()` would tell.
-fn site(ident: &Ident) -> TokenStream {
-    let start = ident.span().unwrap();
+/// Where a token stands; also inside of a `macro_rules`, whose call `line!()` would tell.
+fn site(span: Span) -> TokenStream {
+    let start = span.unwrap();
     let line = Literal::u32_unsuffixed(u32::try_from(start.line()).unwrap_or(0));
     let column = Literal::u32_unsuffixed(u32::try_from(start.column()).unwrap_or(0));
     let file = start.file();

@@ -1,6 +1,6 @@
 //! The function below an attribute: what its parameters stand for, and what a task cannot be.
 //!
-//! Takes the `#[state]` attributes out of it, since the compiler does not know them. Knows types only by their spelling.
+//! Takes the `#[state]` and `#[result]` attributes out of it, since the compiler does not know them. Knows types only by their spelling.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -11,7 +11,9 @@ use syn::{
     PatType, Result, Safety, Signature, Type, TypePath, TypeReference,
 };
 
-use crate::arguments::tidy;
+use crate::arguments::{Arguments, named};
+use crate::literal::tidy;
+use crate::name::Kind;
 
 /// What a parameter stands for.
 pub(crate) enum Parameter {
@@ -23,9 +25,15 @@ pub(crate) enum Parameter {
         key: String,
         ty: Type,
     },
-    /// The result of a task.
+    /// The result of a task: the one that it is called like, or that an attribute names.
     Result {
-        task: Ident,
+        parameter: Ident,
+        task: String,
+        ty: Type,
+    },
+    /// What stands in the brackets of the task's name.
+    Own {
+        parameter: String,
         ty: Type,
     },
 }
@@ -41,8 +49,12 @@ pub(crate) fn keyword(item: &TokenStream) -> Option<Ident> {
     })
 }
 
-/// The parameters in their order; what is wrong is added to `errors`.
-pub(crate) fn parameters(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Parameter> {
+/// The parameters in their order; what is wrong is added to `errors`. `arguments` tell what the task's own name has.
+pub(crate) fn parameters(
+    item: &mut ItemFn,
+    arguments: &Arguments,
+    errors: &mut Vec<Error>,
+) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     for argument in &mut item.sig.inputs {
         let parameter = match argument {
@@ -51,7 +63,7 @@ pub(crate) fn parameters(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Para
                 "this has to be a free function, without `self`; \
                  share values through results or `&State`",
             )),
-            FnArg::Typed(typed) => parameter(typed),
+            FnArg::Typed(typed) => parameter(typed, arguments),
         };
         match parameter {
             Ok(parameter) => parameters.push(parameter),
@@ -63,13 +75,6 @@ pub(crate) fn parameters(item: &mut ItemFn, errors: &mut Vec<Error>) -> Vec<Para
 
 /// What a function cannot be, whatever its parameters are.
 pub(crate) fn check(signature: &Signature, errors: &mut Vec<Error>) {
-    if let Some(token) = &signature.asyncness {
-        errors.push(Error::new_spanned(
-            token,
-            "a task is not async: write a plain `fn` and block in it, \
-             as with `Runtime::new()?.block_on(async { … })` of tokio",
-        ));
-    }
     if let Safety::Unsafe(token) = &signature.safety {
         errors.push(Error::new_spanned(
             token,
@@ -93,18 +98,28 @@ pub(crate) fn check(signature: &Signature, errors: &mut Vec<Error>) {
     }
 }
 
-fn parameter(typed: &mut PatType) -> Result<Parameter> {
-    let state = take_state(&mut typed.attrs);
+fn parameter(typed: &mut PatType, arguments: &Arguments) -> Result<Parameter> {
+    let state = take(&mut typed.attrs, "state");
+    let of = take(&mut typed.attrs, "result");
+    if let (Some(_), Some(second)) = (&state, &of) {
+        let message = "a parameter is the value of a key or the result of a task, not both";
+        return Err(Error::new_spanned(second, message));
+    }
     let ty = plain(&typed.ty);
     if let Type::Reference(reference) = ty {
         let parameter = reference_parameter(reference)?;
-        return match state {
-            Some(attribute) => Err(Error::new_spanned(
+        return match (state, of) {
+            (Some(attribute), _) => Err(Error::new_spanned(
                 attribute,
                 "`#[state]` goes on a parameter that takes the value of a key: \
                  write `#[state] key: String`",
             )),
-            None => Ok(parameter),
+            (_, Some(attribute)) => Err(Error::new_spanned(
+                attribute,
+                "`#[result]` goes on a parameter that takes the result of a task: \
+                 write `#[result(\"build::dev\")] built: String`",
+            )),
+            _ => Ok(parameter),
         };
     }
     if let Type::ImplTrait(ty) = ty {
@@ -113,7 +128,7 @@ fn parameter(typed: &mut PatType) -> Result<Parameter> {
             "a parameter needs a type with a name, such as `String`",
         ));
     }
-    if let (Some(lent), None) = (lent(ty), &state) {
+    if let (Some(lent), None, None) = (lent(ty), &state, &of) {
         return Err(Error::new_spanned(
             ty,
             format!(
@@ -124,10 +139,35 @@ fn parameter(typed: &mut PatType) -> Result<Parameter> {
     }
     let ty = ty.clone();
     let name = name(&typed.pat)?;
-    match state {
-        Some(attribute) => key(&attribute, &name, ty),
-        None => result(name, ty),
+    let own = name.unraw().to_string();
+    match (state, of) {
+        (Some(attribute), _) => key(&attribute, &name, ty),
+        (_, Some(attribute)) => result_of(&attribute, name, ty, arguments),
+        _ if arguments.parameters.contains(&own) => Ok(Parameter::Own { parameter: own, ty }),
+        _ => result(name, ty),
     }
+}
+
+/// That a function takes `&mut Tasks`, and nothing else.
+pub(crate) fn takes_tasks(signature: &Signature) -> Result<()> {
+    let message = "`#[register]` takes the list that it adds tasks to: write `(tasks: &mut Tasks)`";
+    let mut inputs = signature.inputs.iter();
+    let (Some(first), None) = (inputs.next(), inputs.next()) else {
+        return Err(Error::new(signature.ident.span(), message));
+    };
+    if let FnArg::Typed(typed) = first
+        && let Type::Reference(reference) = plain(&typed.ty)
+        && let Type::Path(path) = plain(&reference.elem)
+        && path
+            .path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == "Tasks")
+        && reference.mutability.is_some()
+    {
+        return Ok(());
+    }
+    Err(Error::new_spanned(first, message))
 }
 
 /// The name of a type that a task only gets as a reference, where it is written without one.
@@ -209,12 +249,41 @@ fn key(attribute: &Attribute, name: &Ident, ty: Type) -> Result<Parameter> {
     }
 }
 
-fn result(task: Ident, ty: Type) -> Result<Parameter> {
-    let name = task.to_string();
+/// `#[result("build::[env]")]`
+fn result_of(
+    attribute: &Attribute,
+    parameter: Ident,
+    ty: Type,
+    arguments: &Arguments,
+) -> Result<Parameter> {
+    let Ok(task) = attribute.parse_args::<LitStr>() else {
+        let message = "the task is a string: write `#[result(\"build::dev\")]`";
+        return Err(Error::new_spanned(attribute, message));
+    };
+    if task.value().contains(['*', '?']) {
+        let message = "this takes the result of one task; run after several with `after = […]`, and ask \
+                       for their results with `ctx.result(…)`";
+        return Err(Error::new_spanned(task, message));
+    }
+    arguments.own(&named(&task, Kind::Reference)?, &task)?;
+    let task = task.value();
+    Ok(Parameter::Result {
+        parameter,
+        task,
+        ty,
+    })
+}
+
+fn result(parameter: Ident, ty: Type) -> Result<Parameter> {
+    let name = parameter.to_string();
     match name.strip_prefix('_') {
-        None => Ok(Parameter::Result { task, ty }),
+        None => Ok(Parameter::Result {
+            task: parameter.unraw().to_string(),
+            parameter,
+            ty,
+        }),
         Some(rest) => Err(Error::new_spanned(
-            &task,
+            &parameter,
             format!(
                 "a parameter is the name of a task, and `{name}` looks like none; \
                  to run after `{rest}` without its result, write `after = [{rest}]`"
@@ -236,10 +305,10 @@ fn name(pattern: &Pat) -> Result<Ident> {
     }
 }
 
-fn take_state(attributes: &mut Vec<Attribute>) -> Option<Attribute> {
+fn take(attributes: &mut Vec<Attribute>, name: &str) -> Option<Attribute> {
     let index = attributes
         .iter()
-        .position(|attribute| attribute.path().is_ident("state"))?;
+        .position(|attribute| attribute.path().is_ident(name))?;
     Some(attributes.remove(index))
 }
 

@@ -5,6 +5,8 @@
 mod arguments;
 mod expand;
 mod function;
+mod literal;
+mod name;
 
 use proc_macro::TokenStream;
 use syn::{ItemFn, parse_macro_input};
@@ -30,6 +32,20 @@ use syn::{ItemFn, parse_macro_input};
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand("task", item, |item| expand::task(arguments.into(), item))
+}
+
+/// Makes a task of a program.
+#[proc_macro]
+pub fn command(input: TokenStream) -> TokenStream {
+    expand::command(input.into()).into()
+}
+
+/// Calls a function while the library is loaded, to add tasks by code.
+#[proc_macro_attribute]
+pub fn register(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand("register", item, |item| {
+        expand::register_tasks(arguments.into(), item)
+    })
 }
 
 /// Runs a function before the first task; where it fails or skips itself, no task runs. Several run in the order of their declaration.

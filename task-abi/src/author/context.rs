@@ -1,4 +1,4 @@
-//! What a task gets in its hands: [`Context`], [`State`] and the guard of a lock.
+//! What a task gets in its hands: [`Context`], [`State`], the guard of a lock and the tasks that it has started.
 //!
 //! Knows how to ask the host; knows nothing of how a task is called or ends.
 
@@ -50,9 +50,108 @@ impl Context {
         self.handle
     }
 
-    /// The name of the task; of a hook, the name of its function.
-    pub fn name(&self) -> &'static str {
-        self.name
+    /// The name of the task, with its parameters filled in: `build::dev`; of a hook, the name of its function.
+    pub fn name(&self) -> String {
+        let template = self.name.contains('[');
+        let filled = template.then(|| self.handle.task_name().ok().flatten());
+        filled.flatten().unwrap_or_else(|| self.name.to_owned())
+    }
+
+    /// A parameter of the task's name: of `build::dev`, made of `build::[env]`, `env` is `dev`. It is read as a value of the
+    /// command line is: the text itself where it fits the type, else the JSON inside it.
+    ///
+    /// Better, take it as a parameter of the function: then tdrun tells of a value that does not fit before anything runs.
+    pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        self.typed_param(name, None)
+    }
+
+    /// The same for a parameter of the function, where the type is known as it was written.
+    pub(crate) fn typed_param<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        wanted: Option<&str>,
+    ) -> Result<T, Error> {
+        let Some(text) = self.handle.parameter(name)? else {
+            let message = format!("the name of the task has no parameter `[{name}]`");
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        value::read_text(&text).map_err(|misfit| {
+            let inferred = value::short_type_name::<T>();
+            misfit.of(
+                &format!("the parameter `{name}`"),
+                wanted.unwrap_or(&inferred),
+            )
+        })
+    }
+
+    /// Which attempt this is: 1, and one more each time that the task is tried again.
+    pub fn attempt(&self) -> u32 {
+        self.handle.attempt()
+    }
+
+    /// Tells how far the task is, for the live views: `done` of `total`, where a total of 0 is one that is not known.
+    /// May be called as often as there is something new.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.progress_with(done, total, "");
+    }
+
+    /// The same, and what the task is doing.
+    pub fn progress_with(&self, done: u64, total: u64, what: &str) {
+        self.handle.progress(done, total, what);
+    }
+
+    /// Starts a task: it, and all that it comes after, become part of the run where they are not there yet, and run as soon as
+    /// they can. Does not wait. The name is that of a task of this library, filled in where it is a template's, or
+    /// `library::task`; `build::*` starts all that match.
+    ///
+    /// ```
+    /// use task_abi::{Context, Result, task};
+    ///
+    /// #[task(name = "size::[file]")]
+    /// fn size(file: String) -> Result<u64> {
+    ///     Ok(std::fs::metadata(file)?.len())
+    /// }
+    ///
+    /// #[task]
+    /// fn total(ctx: &Context) -> Result<u64> {
+    ///     let files = ["Cargo.toml", "README.md"].map(|file| ctx.start(&format!("size::{file}")));
+    ///     let mut total = 0;
+    ///     for file in files {
+    ///         total += file?.wait::<u64>()?;
+    ///     }
+    ///     Ok(total)
+    /// }
+    /// ```
+    ///
+    /// Errors are of kind [`ErrorKind::NotFound`] where there is no such task, [`ErrorKind::Invalid`] where a parameter does
+    /// not fit, and [`ErrorKind::Cancelled`] where the run has been stopped.
+    pub fn start(&self, task: &str) -> Result<Started, Error> {
+        self.handle.start(task)?;
+        Ok(Started {
+            context: *self,
+            task: task.into(),
+        })
+    }
+
+    /// Starts a task, if need be, and waits until it has ended. Meanwhile this task gives its place on the pool to another one.
+    ///
+    /// Where it did not pass, nor skip itself, that is an error of kind [`ErrorKind::Failed`]; where it waits for this task,
+    /// itself or over others, one of kind [`ErrorKind::Deadlock`]; else errors are those of [`start`](Self::start).
+    pub fn wait(&self, task: &str) -> Result<(), Error> {
+        self.handle.wait(task)
+    }
+
+    /// Starts a task, waits until it has ended, and returns its result. A task that was started or has ended already is not run
+    /// again. Errors are those of [`wait`](Self::wait).
+    pub fn run<T: DeserializeOwned>(&self, task: &str) -> Result<T, Error> {
+        self.wait(task)?;
+        if let Some(json) = self.handle.result(task)? {
+            return read(|| format!("the result of `{task}`"), None, &json);
+        }
+        value::absent().ok_or_else(|| {
+            let message = format!("no result of `{task}`: it skipped itself, or returned nothing");
+            Error::new(ErrorKind::NotFound, message)
+        })
     }
 
     /// True where the task should stop soon, because the run was stopped; also where the task has ended. A task that takes
@@ -99,7 +198,8 @@ impl Context {
     }
 
     /// Waits for the named lock, shared by all tasks of the run, and takes it until the guard is dropped: keep it in a
-    /// variable, `let _guard = ctx.lock("printer")?;`. `let _ = …` releases the lock at once.
+    /// variable, `let _guard = ctx.lock("printer")?;`. `let _ = …` releases the lock at once. `"printer:r"` takes it shared
+    /// with all others who do so. The locks that a task declares with `locks = […]` are the same ones.
     ///
     /// It belongs to the task, not to the thread: the task may take it again, from any of its threads. Where waiting would
     /// never end, because the holder waits for a lock of this task, it is an error of kind [`ErrorKind::Deadlock`].
@@ -116,6 +216,25 @@ impl Context {
     #[must_use = "the thread leaves the task when the guard is dropped"]
     pub fn enter(&self) -> Entered {
         Current::enter(*self, false)
+    }
+}
+
+/// A task that was started from inside of another one, see [`Context::start`].
+#[derive(Clone, Debug)]
+pub struct Started {
+    context: Context,
+    task: Box<str>,
+}
+
+impl Started {
+    /// The name by which it was started.
+    pub fn name(&self) -> &str {
+        &self.task
+    }
+
+    /// Waits until it has ended, and returns its result, as [`Context::run`] does.
+    pub fn wait<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        self.context.run(&self.task)
     }
 }
 
@@ -293,5 +412,6 @@ const _: () = {
     shared::<Context>();
     shared::<State>();
     shared::<LockGuard>();
+    shared::<Started>();
     shared::<Error>();
 };

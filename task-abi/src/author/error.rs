@@ -31,13 +31,22 @@ pub enum ErrorKind {
     TooBig,
     /// The key is reserved: `results`, or one that begins with `_`.
     Denied,
-    /// Waiting for the lock would never end.
+    /// Waiting would never end.
     Deadlock,
-    /// The run was stopped while the call waited.
+    /// The run was stopped, or the task timed out, while the call waited.
     Cancelled,
+    /// The task that was waited for did not pass.
+    Failed,
+    /// The system gives no more threads.
+    Limit,
+    /// The tdrun that runs the library is too old for it.
+    Unsupported,
     /// A number that this version of the crate does not know.
     Other,
 }
+
+/// What the functions return that the host is too old for; tdrun itself never returns it.
+pub(crate) const UNSUPPORTED: i32 = i32::MIN;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -48,6 +57,22 @@ impl Error {
     /// What it is about.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The same for a function that may say why.
+    pub(crate) fn check_why(
+        status: i32,
+        why: Option<String>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Self> {
+        if status == raw::E_DEADLOCK && why.is_none() {
+            let message = format!("{} cannot be waited for: it waits for this one", what());
+            return Err(Self::new(ErrorKind::Deadlock, message));
+        }
+        Self::check(status, what).map_err(|error| match why {
+            Some(why) if !why.is_empty() => Self::new(error.kind, why),
+            _ => error,
+        })
     }
 
     /// Turns the number that a host function returned into a result; `what` names the thing that it was about.
@@ -64,7 +89,16 @@ impl Error {
             raw::E_DEADLOCK => (Kind::Deadlock, "is held by a task that waits for this one"),
             raw::E_CANCELLED => (
                 Kind::Cancelled,
-                "was not waited for: the run has been stopped",
+                "was not waited for: the run has been stopped, or this task has timed out",
+            ),
+            raw::E_FAILED => (Kind::Failed, "did not pass"),
+            raw::E_LIMIT => (
+                Kind::Limit,
+                "cannot be waited for: the system gives no more threads",
+            ),
+            UNSUPPORTED => (
+                Kind::Unsupported,
+                "needs a newer tdrun than the one that runs this",
             ),
             other => {
                 let message = format!("{} was refused by tdrun with status {other}", what());

@@ -7,20 +7,71 @@
     reason = "the functions of the host are reached through C pointers"
 )]
 
+use std::borrow::Cow;
 use std::ffi::c_void;
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr;
 
-use super::error::Error;
-use crate::raw;
+use super::error::{Error, UNSUPPORTED};
+use crate::raw::{self, Ctx, Str, VisitFn};
 
 /// The host and the handle of one task: all that [`Context`](crate::Context) and [`State`](crate::State) are.
 #[derive(Clone, Copy)]
 pub(crate) struct Handle {
     host: &'static raw::Host,
-    ctx: raw::Ctx,
+    ctx: Ctx,
+}
+
+/// The functions of the host, with ours in place of those that it is too old for; none where it has less than the first
+/// version had.
+///
+/// # Safety
+/// `host` points to a host of major version 1, of as many bytes as its size says.
+pub(crate) unsafe fn complete(host: *const raw::Host) -> Option<raw::Host> {
+    let mut full = MaybeUninit::<raw::Host>::uninit();
+    let fields = full.as_mut_ptr();
+    // SAFETY: the fields are ours to write, and what is copied over them is promised by the caller: whole functions, of the
+    // types in the header, since a size ends where a field does. All that is not copied has been written before.
+    unsafe {
+        let known = ((*host).size as usize).min(size_of::<raw::Host>());
+        if known < offset_of!(raw::Host, task_name) {
+            return None;
+        }
+        (&raw mut (*fields).task_name).write(no_name);
+        (&raw mut (*fields).param).write(no_parameter);
+        (&raw mut (*fields).attempt).write(first_attempt);
+        (&raw mut (*fields).progress).write(no_progress);
+        (&raw mut (*fields).start).write(no_tasks);
+        (&raw mut (*fields).wait).write(no_tasks);
+        ptr::copy_nonoverlapping(host.cast::<u8>(), fields.cast(), known);
+        Some(full.assume_init())
+    }
+}
+
+unsafe extern "C" fn no_name(_: Ctx, _: VisitFn, _: *mut c_void) -> i32 {
+    UNSUPPORTED
+}
+
+unsafe extern "C" fn no_parameter(_: Ctx, _: Str, _: VisitFn, _: *mut c_void) -> i32 {
+    UNSUPPORTED
+}
+
+/// A host without attempts makes one.
+unsafe extern "C" fn first_attempt(_: Ctx) -> i32 {
+    1
+}
+
+/// Nobody looks.
+unsafe extern "C" fn no_progress(_: Ctx, _: u64, _: u64, _: Str) -> i32 {
+    raw::OK
+}
+
+unsafe extern "C" fn no_tasks(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
+    UNSUPPORTED
 }
 
 impl Handle {
-    pub(crate) fn new(host: &'static raw::Host, ctx: raw::Ctx) -> Self {
+    pub(crate) fn new(host: &'static raw::Host, ctx: Ctx) -> Self {
         Self { host, ctx }
     }
 
@@ -30,21 +81,19 @@ impl Handle {
     }
 
     pub(crate) fn log(self, level: u32, target: &str, message: &str, file: &str, line: u32) {
-        let [target, message, file] = [target, message, file].map(raw::Str::new);
+        let [target, message, file] = [target, message, file].map(Str::new);
         // SAFETY: the strings are borrowed for the call; the host copies them. There is nobody to tell of an error.
         let _ = unsafe { (self.host.log)(self.ctx, level, target, message, file, line) };
     }
 
     pub(crate) fn fail(self, message: &str, file: &str, line: u32) {
         // SAFETY: the strings are borrowed for the call; the host copies them.
-        let _ = unsafe {
-            (self.host.fail)(self.ctx, raw::Str::new(message), raw::Str::new(file), line)
-        };
+        let _ = unsafe { (self.host.fail)(self.ctx, Str::new(message), Str::new(file), line) };
     }
 
     pub(crate) fn skip(self, reason: &str) {
         // SAFETY: the string is borrowed for the call; the host copies it.
-        let _ = unsafe { (self.host.skip)(self.ctx, raw::Str::new(reason)) };
+        let _ = unsafe { (self.host.skip)(self.ctx, Str::new(reason)) };
     }
 
     /// Also true where the task has ended: whoever still asks should stop.
@@ -55,7 +104,7 @@ impl Handle {
 
     pub(crate) fn set_result(self, json: &str) -> Result<(), Error> {
         // SAFETY: the string is borrowed for the call; the host copies it.
-        let status = unsafe { (self.host.result_set)(self.ctx, raw::JSON, raw::Str::new(json)) };
+        let status = unsafe { (self.host.result_set)(self.ctx, raw::JSON, Str::new(json)) };
         Error::check(status, || "the result".to_owned())
     }
 
@@ -64,9 +113,7 @@ impl Handle {
         visit(
             |visit, user| {
                 // SAFETY: the string is borrowed for the call; `visit` and `user` fit each other and live as long.
-                unsafe {
-                    (self.host.result_get)(self.ctx, raw::Str::new(task), raw::JSON, visit, user)
-                }
+                unsafe { (self.host.result_get)(self.ctx, Str::new(task), raw::JSON, visit, user) }
             },
             || format!("the result of `{task}`"),
         )
@@ -77,9 +124,7 @@ impl Handle {
         visit(
             |visit, user| {
                 // SAFETY: the string is borrowed for the call; `visit` and `user` fit each other and live as long.
-                unsafe {
-                    (self.host.state_get)(self.ctx, raw::Str::new(key), raw::JSON, visit, user)
-                }
+                unsafe { (self.host.state_get)(self.ctx, Str::new(key), raw::JSON, visit, user) }
             },
             || format!("the state key `{key}`"),
         )
@@ -87,9 +132,8 @@ impl Handle {
 
     pub(crate) fn set_state(self, key: &str, json: &str) -> Result<(), Error> {
         // SAFETY: the strings are borrowed for the call; the host copies them.
-        let status = unsafe {
-            (self.host.state_set)(self.ctx, raw::Str::new(key), raw::JSON, raw::Str::new(json))
-        };
+        let status =
+            unsafe { (self.host.state_set)(self.ctx, Str::new(key), raw::JSON, Str::new(json)) };
         Error::check(status, || format!("the state key `{key}`"))
     }
 
@@ -100,10 +144,9 @@ impl Handle {
         expected: Option<&str>,
         value: Option<&str>,
     ) -> Result<bool, Error> {
-        let [expected, value] = [expected, value].map(|v| v.map_or(raw::Str::EMPTY, raw::Str::new));
+        let [expected, value] = [expected, value].map(|v| v.map_or(Str::EMPTY, Str::new));
         // SAFETY: the strings are borrowed for the call; the host copies them.
-        let status =
-            unsafe { (self.host.state_swap)(self.ctx, raw::Str::new(key), expected, value) };
+        let status = unsafe { (self.host.state_swap)(self.ctx, Str::new(key), expected, value) };
         if status == raw::E_CHANGED {
             return Ok(false);
         }
@@ -112,20 +155,68 @@ impl Handle {
 
     pub(crate) fn lock(self, name: &str) -> Result<(), Error> {
         // SAFETY: the string is borrowed for the call; the host copies it.
-        let status = unsafe { (self.host.lock)(self.ctx, raw::Str::new(name)) };
+        let status = unsafe { (self.host.lock)(self.ctx, Str::new(name)) };
         Error::check(status, || format!("the lock `{name}`"))
     }
 
     pub(crate) fn unlock(self, name: &str) -> Result<(), Error> {
         // SAFETY: the string is borrowed for the call; the host copies it.
-        let status = unsafe { (self.host.unlock)(self.ctx, raw::Str::new(name)) };
+        let status = unsafe { (self.host.unlock)(self.ctx, Str::new(name)) };
         Error::check(status, || format!("the lock `{name}`"))
+    }
+
+    pub(crate) fn task_name(self) -> Result<Option<String>, Error> {
+        visit(
+            // SAFETY: `visit` and `user` fit each other and live as long as the call.
+            |visit, user| unsafe { (self.host.task_name)(self.ctx, visit, user) },
+            || "the name of the task".to_owned(),
+        )
+    }
+
+    /// The text of a parameter; `None` where there is none.
+    pub(crate) fn parameter(self, name: &str) -> Result<Option<String>, Error> {
+        visit(
+            |visit, user| {
+                // SAFETY: the string is borrowed for the call; `visit` and `user` fit each other and live as long.
+                unsafe { (self.host.param)(self.ctx, Str::new(name), visit, user) }
+            },
+            || format!("the parameter `{name}`"),
+        )
+    }
+
+    /// 1 where the host does not say.
+    pub(crate) fn attempt(self) -> u32 {
+        // SAFETY: a function of the host, callable from any thread, with any handle.
+        let attempt = unsafe { (self.host.attempt)(self.ctx) };
+        u32::try_from(attempt).unwrap_or(1).max(1)
+    }
+
+    pub(crate) fn progress(self, done: u64, total: u64, what: &str) {
+        // SAFETY: the string is borrowed for the call; the host copies it. It is no error that nobody looks.
+        let _ = unsafe { (self.host.progress)(self.ctx, done, total, Str::new(what)) };
+    }
+
+    pub(crate) fn start(self, task: &str) -> Result<(), Error> {
+        self.task(self.host.start, task)
+    }
+
+    pub(crate) fn wait(self, task: &str) -> Result<(), Error> {
+        self.task(self.host.wait, task)
+    }
+
+    /// Calls a function that is about a task and may say why it failed.
+    fn task(self, function: raw::NamesFn, task: &str) -> Result<(), Error> {
+        let mut why: Option<String> = None;
+        // SAFETY: the string is borrowed for the call; `take` fits `why`, which lives as long.
+        let status =
+            unsafe { function(self.ctx, Str::new(task), Some(take), (&raw mut why).cast()) };
+        Error::check_why(status, why, || format!("the task `{task}`"))
     }
 }
 
 /// Asks the host for a value and takes the text that it shows to the visitor.
 fn visit(
-    ask: impl FnOnce(raw::VisitFn, *mut c_void) -> i32,
+    ask: impl FnOnce(VisitFn, *mut c_void) -> i32,
     what: impl Fn() -> String,
 ) -> Result<Option<String>, Error> {
     let mut value: Option<String> = None;
@@ -136,14 +227,21 @@ fn visit(
 }
 
 /// The visitor: copies the value, since it is only lent.
-unsafe extern "C" fn take(user: *mut c_void, value: raw::Str) {
+unsafe extern "C" fn take(user: *mut c_void, value: Str) {
     // SAFETY: `user` is the `Option<String>` of `visit`, which waits for this call and does not touch it meanwhile.
     let slot = unsafe { &mut *user.cast::<Option<String>>() };
-    let bytes = if value.len == 0 {
-        &[][..]
-    } else {
-        // SAFETY: the host lends `len` bytes at `ptr` until this function returns.
-        unsafe { std::slice::from_raw_parts(value.ptr, value.len) }
-    };
-    *slot = Some(String::from_utf8_lossy(bytes).into_owned());
+    // SAFETY: the host lends the value until this function returns.
+    *slot = Some(unsafe { borrowed(&value) }.into_owned());
+}
+
+/// Text that the host lends; what is not UTF-8 is replaced.
+///
+/// # Safety
+/// There are `len` bytes at `ptr`, for as long as `text` is borrowed.
+pub(crate) unsafe fn borrowed(text: &Str) -> Cow<'_, str> {
+    if text.len == 0 {
+        return Cow::Borrowed("");
+    }
+    // SAFETY: promised by the caller.
+    String::from_utf8_lossy(unsafe { std::slice::from_raw_parts(text.ptr, text.len) })
 }

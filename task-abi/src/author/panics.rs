@@ -117,7 +117,7 @@ fn backtrace() -> Option<String> {
 /// The frames between our call of the task and its panic, numbered anew.
 fn of_the_author(backtrace: &str) -> String {
     let frames: Vec<(&str, &str)> = frames(backtrace);
-    let ours = |(name, _): &(&str, &str)| name.contains("task_abi::author::run::call");
+    let ours = |(name, _): &(&str, &str)| name.contains("task_abi::author::run::");
     let panicking = |(name, _): &(&str, &str)| {
         name.contains("panicking::") || name.contains("rust_begin_unwind")
     };

@@ -9,12 +9,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::context::Context;
 use super::current::Current;
 use super::failure::{Failure, Place};
-use super::register::{Body, Site};
+use super::register::{HookSpec, Site};
 use super::{logger, panics};
 use crate::raw;
 
 /// Runs a task from beginning to end and returns its status.
-pub(crate) fn task(context: &Context, body: Body, site: &Site) -> i32 {
+pub(crate) fn task(
+    context: &Context,
+    body: impl Fn(&Context) -> Result<Option<String>, Failure>,
+    site: &Site,
+) -> i32 {
     let ended = call(context, body).and_then(|result| match result {
         Some(json) => store(context, &json),
         None => Ok(()),
@@ -23,9 +27,10 @@ pub(crate) fn task(context: &Context, body: Body, site: &Site) -> i32 {
 }
 
 /// Runs the hooks of `setup` in order, up to the first that does not pass.
-pub(crate) fn setup<'a>(hooks: impl Iterator<Item = (Context, Body, &'a Site)>) -> i32 {
-    for (context, body, site) in hooks {
-        let status = report(&context, call(&context, body).map(drop), site);
+pub(crate) fn setup<'a>(hooks: impl Iterator<Item = (Context, &'a HookSpec)>) -> i32 {
+    for (context, hook) in hooks {
+        let ended = call(&context, hook.body).map(drop);
+        let status = report(&context, ended, &hook.site);
         if status != raw::OK {
             return status;
         }
@@ -34,10 +39,11 @@ pub(crate) fn setup<'a>(hooks: impl Iterator<Item = (Context, Body, &'a Site)>) 
 }
 
 /// Runs all hooks of `teardown`, whatever becomes of them. Of several failures the host gets all messages.
-pub(crate) fn teardown<'a>(hooks: impl Iterator<Item = (Context, Body, &'a Site)>) -> i32 {
+pub(crate) fn teardown<'a>(hooks: impl Iterator<Item = (Context, &'a HookSpec)>) -> i32 {
     let mut failed: Option<(Context, String, Place)> = None;
-    for (context, body, site) in hooks {
-        let Err(failure) = call(&context, body) else {
+    for (context, hook) in hooks {
+        let site = &hook.site;
+        let Err(failure) = call(&context, hook.body) else {
             continue;
         };
         if failure.is_skip() {
@@ -58,15 +64,25 @@ pub(crate) fn teardown<'a>(hooks: impl Iterator<Item = (Context, Body, &'a Site)
 }
 
 /// The author's code, with all that goes on around it on its thread.
-fn call(context: &Context, body: Body) -> Result<Option<String>, Failure> {
+fn call(
+    context: &Context,
+    body: impl Fn(&Context) -> Result<Option<String>, Failure>,
+) -> Result<Option<String>, Failure> {
     logger::refresh(context.handle());
-    panics::forget();
-    let _current = Current::enter(*context, true);
-    let ended = catch_unwind(AssertUnwindSafe(|| body(context)))
-        .unwrap_or_else(|payload| Err(panics::failure(payload)));
+    let ended = quietly(*context, || body(context));
     // Nobody else will: the library has a standard output of its own, which the host's exit does not know of.
     let _ = std::io::stdout().flush();
     ended
+}
+
+/// Calls the author's code on this thread; a panic is a failure that nobody prints.
+pub(crate) fn quietly<T>(
+    context: Context,
+    code: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    panics::forget();
+    let _current = Current::enter(context, true);
+    catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|payload| Err(panics::failure(payload)))
 }
 
 fn store(context: &Context, json: &str) -> Result<(), Failure> {

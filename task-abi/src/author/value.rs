@@ -38,6 +38,11 @@ pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Misfit> {
     })
 }
 
+/// Reads text as a `T` in the same way.
+pub(crate) fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, Misfit> {
+    read(&serde_json::Value::from(text).to_string())
+}
+
 /// Text that is no JSON at all was meant as the string that it is, unless it begins as an object or a list does.
 fn meant_as_json(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
@@ -53,6 +58,11 @@ impl Misfit {
     fn new(reason: String, value: &str) -> Self {
         let shown = shorten(value);
         Self { reason, shown }
+    }
+
+    /// Why, without the value.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// The error of a value `what` that does not fit `wanted`.

@@ -1,6 +1,7 @@
 //! A host for tests: loads a task library, runs what the test names and keeps all that it is told.
 //!
-//! Follows tdrun.h to the letter where a library could notice; has no graph, no threads and no checks of the table.
+//! Follows tdrun.h to the letter where a library could notice; has no graph, no threads and no checks of the table. A task
+//! that is waited for runs there and then, on the thread that waits.
 
 #![allow(
     unsafe_code,
@@ -44,10 +45,15 @@ pub(crate) fn build_example(name: &str) -> PathBuf {
 /// What the host was told.
 #[derive(Default)]
 struct World {
-    /// The task, while it runs.
-    live: Option<Ctx>,
+    /// The tasks that run: one, and those that it waits for.
+    live: BTreeMap<Ctx, Frame>,
     last: Ctx,
-    told: Told,
+    /// What can be started, and what has ended.
+    tasks: Vec<Runnable>,
+    ended: BTreeMap<String, Ended>,
+    started: Vec<String>,
+    progress: Vec<(u64, u64, String)>,
+    attempt: i32,
     results: BTreeMap<String, Value>,
     state: BTreeMap<String, Value>,
     locks: HashMap<String, usize>,
@@ -57,6 +63,25 @@ struct World {
     /// `file:line` of the last record.
     log_place: String,
     max_result: usize,
+}
+
+/// A task that runs.
+#[derive(Default)]
+struct Frame {
+    name: String,
+    arguments: Arguments,
+    told: Told,
+}
+
+/// The values of a template's parameters.
+type Arguments = Vec<(String, String)>;
+
+/// A task of the table, by its function and the address that it is handed.
+#[derive(Clone)]
+struct Runnable {
+    name: String,
+    run: raw::RunFn,
+    user: usize,
 }
 
 #[derive(Default)]
@@ -132,8 +157,63 @@ pub(crate) struct Task {
     pub(crate) doc: String,
     pub(crate) file: String,
     pub(crate) line: u32,
-    run: raw::RunFn,
+    pub(crate) before: Vec<String>,
+    pub(crate) then: Vec<String>,
+    pub(crate) locks: Vec<String>,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) command: Option<Program>,
+    /// As it is, for the fields that are numbers.
+    pub(crate) raw: raw::Task,
+    run: Option<raw::RunFn>,
     user: *mut c_void,
+}
+
+/// A parameter of a template, copied.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) type_name: String,
+    /// The choices, or why they cannot be found; none where any value will do.
+    pub(crate) choices: Option<Result<Vec<String>, String>>,
+    check: Option<raw::CheckFn>,
+    user: *mut c_void,
+}
+
+impl Parameter {
+    pub(crate) fn check(&self, text: &str) -> Result<(), String> {
+        let mut reasons: Vec<String> = Vec::new();
+        let check = self.check.expect("the parameter has a check");
+        // SAFETY: all of it comes from the table; `collect` takes a list of strings.
+        let status = unsafe {
+            check(
+                self.user,
+                Str::new(text),
+                collect,
+                (&raw mut reasons).cast(),
+            )
+        };
+        match (status, reasons.pop()) {
+            (raw::OK, None) => Ok(()),
+            (raw::FAIL, Some(reason)) => Err(reason),
+            odd => panic!("{odd:?}"),
+        }
+    }
+}
+
+/// A command, copied.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Program {
+    pub(crate) argv: Vec<String>,
+    pub(crate) shell: String,
+    pub(crate) cwd: String,
+    pub(crate) env: Vec<String>,
+    pub(crate) flags: u64,
+}
+
+/// The visitor of `choose` and `check`.
+unsafe extern "C" fn collect(list: *mut c_void, value: Str) {
+    // SAFETY: it is the list of strings that was handed over with this function.
+    unsafe { &mut *list.cast::<Vec<String>>() }.push(text(value));
 }
 
 /// A loaded library and a host of its own; one at a time.
@@ -146,6 +226,11 @@ pub(crate) struct Library {
 
 impl Library {
     pub(crate) fn load(path: &Path) -> Self {
+        Self::load_under(path, &HOST)
+    }
+
+    /// Loads it under a host of an older version, which has less to offer.
+    pub(crate) fn load_under(path: &Path, host: &'static raw::Host) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         world(|world| *world = World::default());
         // SAFETY: our own fixture; loading it runs nothing, and it is never unloaded.
@@ -156,9 +241,7 @@ impl Library {
                 .get::<raw::EntryFn>(raw::ENTRY)
                 .expect("the library has an entry function");
             std::mem::forget(library);
-            entry(&raw const HOST)
-                .as_ref()
-                .expect("the library has a table")
+            entry(host).as_ref().expect("the library has a table")
         };
         assert_eq!(
             (table.magic, table.major, table.minor),
@@ -166,6 +249,14 @@ impl Library {
         );
         // SAFETY: the table says so; its library is built with the same `raw`, or sized by it.
         let tasks = unsafe { slice::from_raw_parts(table.tasks, table.task_count) };
+        let runnable = tasks.iter().filter_map(|task| {
+            Some(Runnable {
+                name: text(task.name),
+                run: task.run?,
+                user: task.user.expose_provenance(),
+            })
+        });
+        world(|world| world.tasks = runnable.collect());
         Self {
             tasks: tasks.iter().map(task).collect(),
             flags: table.flags,
@@ -184,13 +275,9 @@ impl Library {
     }
 
     /// Runs a task; its result is there for the next ones.
+    #[expect(clippy::unused_self, reason = "there is one host")]
     pub(crate) fn run(&self, name: &str) -> Ended {
-        let task = self.task(name);
-        let ended = call(task.run, task.user);
-        if let Ended::Passed(Some(result)) = &ended {
-            self.result(name, result.clone());
-        }
-        ended
+        run(name).unwrap_or_else(|| panic!("no task {name}"))
     }
 
     /// Runs all tasks in an order that keeps the dependencies, those of failed ones too.
@@ -208,12 +295,13 @@ impl Library {
     }
 
     pub(crate) fn setup(&self) -> Ended {
-        call(self.table.setup.expect("there is a setup"), self.table.user)
+        let setup = self.table.setup.expect("there is a setup");
+        call(setup, self.table.user, Frame::default())
     }
 
     pub(crate) fn teardown(&self) -> Ended {
         let teardown = self.table.teardown.expect("there is a teardown");
-        call(teardown, self.table.user)
+        call(teardown, self.table.user, Frame::default())
     }
 
     pub(crate) fn has_hooks(&self) -> (bool, bool) {
@@ -252,25 +340,82 @@ impl Library {
         world(|world| world.log_place.clone())
     }
 
+    /// The attempt that the next tasks are told.
+    #[expect(clippy::unused_self, reason = "there is one host")]
+    pub(crate) fn attempt(&self, attempt: i32) {
+        world(|world| world.attempt = attempt);
+    }
+
+    #[expect(clippy::unused_self, reason = "there is one host")]
+    pub(crate) fn started(&self) -> Vec<String> {
+        world(|world| world.started.clone())
+    }
+
+    #[expect(clippy::unused_self, reason = "there is one host")]
+    pub(crate) fn progress(&self) -> Vec<(u64, u64, String)> {
+        world(|world| world.progress.clone())
+    }
+
     #[expect(clippy::unused_self, reason = "there is one host")]
     pub(crate) fn lock_calls(&self) -> Vec<String> {
         world(|world| world.lock_calls.clone())
     }
 }
 
-fn call(run: raw::RunFn, user: *mut c_void) -> Ended {
+/// Runs the task of that name, also where a template makes it; its result is there for the next ones.
+fn run(name: &str) -> Option<Ended> {
+    let tasks = world(|world| world.tasks.clone());
+    let (task, arguments) = tasks
+        .into_iter()
+        .find_map(|task| arguments(&task.name, name).map(|arguments| (task, arguments)))?;
+    let frame = Frame {
+        name: name.to_owned(),
+        arguments,
+        told: Told::default(),
+    };
+    let ended = call(
+        task.run,
+        std::ptr::with_exposed_provenance_mut(task.user),
+        frame,
+    );
+    world(|world| {
+        if let Ended::Passed(Some(result)) = &ended {
+            world.results.insert(name.to_owned(), result.clone());
+        }
+        world.ended.insert(name.to_owned(), ended.clone());
+    });
+    Some(ended)
+}
+
+/// The values that make `name` of a pattern, part by part.
+fn arguments(pattern: &str, name: &str) -> Option<Arguments> {
+    let (mut parts, mut arguments) = (name.split("::"), Vec::new());
+    for part in pattern.split("::") {
+        let text = parts.next()?;
+        match part.split_once('[') {
+            None if part == text => {}
+            None => return None,
+            Some((before, rest)) => {
+                let (parameter, behind) = rest.split_once(']')?;
+                let value = text.strip_prefix(before)?.strip_suffix(behind)?;
+                arguments.push((parameter.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    parts.next().is_none().then_some(arguments)
+}
+
+fn call(run: raw::RunFn, user: *mut c_void, frame: Frame) -> Ended {
     let ctx = world(|world| {
         world.last += 1;
-        world.told = Told::default();
-        world.live = Some(world.last);
+        world.live.insert(world.last, frame);
         world.last
     });
     // SAFETY: both come from the table; the host lives as long as the process.
     let status = unsafe { run(&raw const HOST, ctx, user) };
     let told = world(|world| {
-        world.live = None;
         world.locks.clear();
-        std::mem::take(&mut world.told)
+        world.live.remove(&ctx).expect("it was live").told
     });
     match status {
         raw::OK => Ended::Passed(told.result),
@@ -284,13 +429,19 @@ fn call(run: raw::RunFn, user: *mut c_void) -> Ended {
     }
 }
 
+fn strings(ptr: *const Str, count: usize) -> Vec<String> {
+    (0..count)
+        // SAFETY: the table has `count` strings there.
+        .map(|index| text(unsafe { *ptr.add(index) }))
+        .collect()
+}
+
 fn task(raw: &raw::Task) -> Task {
-    let strings = |ptr: *const Str, count: usize| {
-        (0..count)
-            // SAFETY: the table has `count` strings there.
-            .map(|index| text(unsafe { *ptr.add(index) }))
-            .collect()
-    };
+    // SAFETY: the table has a command there, or none.
+    let command = unsafe { raw.command.as_ref() };
+    let parameters = (0..raw.param_count)
+        // SAFETY: the table has so many parameters there, and our own libraries have no other stride.
+        .map(|index| parameter(unsafe { &*raw.params.add(index) }));
     Task {
         name: text(raw.name),
         after: strings(raw.after, raw.after_count),
@@ -298,7 +449,38 @@ fn task(raw: &raw::Task) -> Task {
         doc: text(raw.doc),
         file: text(raw.file),
         line: raw.line,
-        run: raw.run.expect("the task has a function"),
+        before: strings(raw.before, raw.before_count),
+        then: strings(raw.then, raw.then_count),
+        locks: strings(raw.locks, raw.lock_count),
+        parameters: parameters.collect(),
+        command: command.map(|command| Program {
+            argv: strings(command.argv, command.argc),
+            shell: text(command.shell),
+            cwd: text(command.cwd),
+            env: strings(command.env, command.env_count),
+            flags: command.flags,
+        }),
+        raw: *raw,
+        run: raw.run,
+        user: raw.user,
+    }
+}
+
+fn parameter(raw: &raw::Param) -> Parameter {
+    let given = strings(raw.choices, raw.choice_count);
+    let found = raw.choose.map(|choose| {
+        let mut told: Vec<String> = Vec::new();
+        // SAFETY: all of it comes from the table; `collect` takes a list of strings.
+        match unsafe { choose(raw.user, collect, collect, (&raw mut told).cast()) } {
+            raw::OK => Ok(told),
+            _ => Err(told.concat()),
+        }
+    });
+    Parameter {
+        name: text(raw.name),
+        type_name: text(raw.type_name),
+        choices: found.or((!given.is_empty()).then_some(Ok(given))),
+        check: raw.check,
         user: raw.user,
     }
 }
@@ -318,7 +500,7 @@ fn text(s: Str) -> String {
     String::from_utf8(bytes.to_vec()).expect("libraries write UTF-8")
 }
 
-static HOST: raw::Host = raw::Host {
+const HOST_TABLE: raw::Host = raw::Host {
     size: size_of::<raw::Host>() as u32,
     major: raw::MAJOR,
     minor: raw::MINOR,
@@ -338,9 +520,33 @@ static HOST: raw::Host = raw::Host {
     param,
     attempt,
     progress,
-    start: names,
-    wait: names,
+    start,
+    wait,
 };
+
+static HOST: raw::Host = HOST_TABLE;
+
+/// The same, as version 1.0 had it: what is behind its size must not be read.
+pub(crate) static FIRST_HOST: raw::Host = raw::Host {
+    size: std::mem::offset_of!(raw::Host, task_name) as u32,
+    minor: 0,
+    task_name: too_far,
+    param: too_far_named,
+    attempt: too_far_alone,
+    ..HOST_TABLE
+};
+
+unsafe extern "C" fn too_far(_: Ctx, _: raw::VisitFn, _: *mut c_void) -> i32 {
+    unreachable!("it lies behind the size")
+}
+
+unsafe extern "C" fn too_far_named(_: Ctx, _: Str, _: raw::VisitFn, _: *mut c_void) -> i32 {
+    unreachable!("it lies behind the size")
+}
+
+unsafe extern "C" fn too_far_alone(_: Ctx) -> i32 {
+    unreachable!("it lies behind the size")
+}
 
 unsafe extern "C" fn log_level() -> u32 {
     raw::LOG_DEBUG
@@ -359,7 +565,7 @@ unsafe extern "C" fn log(
     world(|world| {
         world.log_place = place;
         world.log.push(Record {
-            of_task: world.live == Some(ctx),
+            of_task: world.live.contains_key(&ctx),
             level,
             target,
             message,
@@ -370,26 +576,31 @@ unsafe extern "C" fn log(
 
 /// Everything else but the log needs a live context.
 fn live(ctx: Ctx, f: impl FnOnce(&mut World) -> i32) -> i32 {
-    world(|world| match world.live {
-        Some(live) if live == ctx => f(world),
-        _ => raw::E_STALE,
+    world(|world| {
+        if world.live.contains_key(&ctx) {
+            f(world)
+        } else {
+            raw::E_STALE
+        }
+    })
+}
+
+/// What a live task has told.
+fn told(ctx: Ctx, f: impl FnOnce(&mut Told)) -> i32 {
+    live(ctx, |world| {
+        f(&mut world.live.get_mut(&ctx).expect("it is live").told);
+        raw::OK
     })
 }
 
 unsafe extern "C" fn fail(ctx: Ctx, message: Str, file: Str, line: u32) -> i32 {
     let failure = (text(message), text(file), line);
-    live(ctx, |world| {
-        world.told.failure = Some(failure);
-        raw::OK
-    })
+    told(ctx, |told| told.failure = Some(failure))
 }
 
 unsafe extern "C" fn skip(ctx: Ctx, reason: Str) -> i32 {
     let reason = text(reason);
-    live(ctx, |world| {
-        world.told.skip = Some(reason);
-        raw::OK
-    })
+    told(ctx, |told| told.skip = Some(reason))
 }
 
 unsafe extern "C" fn cancelled(ctx: Ctx) -> i32 {
@@ -412,7 +623,8 @@ unsafe extern "C" fn result_set(ctx: Ctx, form: u32, value: Str) -> i32 {
         match parse(form, value) {
             Err(status) => status,
             Ok(value) => {
-                world.told.result = Some(value);
+                let frame = world.live.get_mut(&ctx).expect("it is live");
+                frame.told.result = Some(value);
                 raw::OK
             }
         }
@@ -513,24 +725,87 @@ unsafe extern "C" fn lock(ctx: Ctx, name: Str) -> i32 {
     })
 }
 
-unsafe extern "C" fn task_name(_: Ctx, _: VisitFn, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn task_name(ctx: Ctx, visit: raw::VisitFn, user: *mut c_void) -> i32 {
+    let name = |world: &World| Some(Value::from(&*world.live[&ctx].name));
+    show(ctx, raw::TEXT, name, visit, user)
 }
 
-unsafe extern "C" fn param(_: Ctx, _: Str, _: VisitFn, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+unsafe extern "C" fn param(ctx: Ctx, name: Str, visit: raw::VisitFn, user: *mut c_void) -> i32 {
+    let name = text(name);
+    let value = |world: &World| {
+        let mut arguments = world.live[&ctx].arguments.iter();
+        let (_, value) = arguments.find(|(parameter, _)| *parameter == name)?;
+        Some(Value::from(&**value))
+    };
+    show(ctx, raw::TEXT, value, visit, user)
 }
 
-unsafe extern "C" fn attempt(_: Ctx) -> i32 {
-    1
+unsafe extern "C" fn attempt(ctx: Ctx) -> i32 {
+    live(ctx, |world| world.attempt.max(1))
 }
 
-unsafe extern "C" fn progress(_: Ctx, _: u64, _: u64, _: Str) -> i32 {
-    raw::OK
+unsafe extern "C" fn progress(ctx: Ctx, done: u64, total: u64, what: Str) -> i32 {
+    let what = text(what);
+    live(ctx, |world| {
+        world.progress.push((done, total, what));
+        raw::OK
+    })
 }
 
-unsafe extern "C" fn names(_: Ctx, _: Str, _: Option<VisitFn>, _: *mut c_void) -> i32 {
-    raw::E_NOTFOUND
+/// Says why, without the lock: the visitor may call back.
+fn say(why: Option<raw::VisitFn>, user: *mut c_void, words: &str) {
+    if let Some(why) = why {
+        // SAFETY: they belong together, and the text lives until the visitor returns.
+        unsafe { why(user, Str::new(words)) };
+    }
+}
+
+unsafe extern "C" fn start(
+    ctx: Ctx,
+    task: Str,
+    why: Option<raw::VisitFn>,
+    user: *mut c_void,
+) -> i32 {
+    let name = text(task);
+    let status = live(ctx, |world| {
+        let mut tasks = world.tasks.iter();
+        if tasks.any(|task| arguments(&task.name, &name).is_some()) {
+            raw::OK
+        } else {
+            raw::E_NOTFOUND
+        }
+    });
+    if status == raw::E_NOTFOUND {
+        say(why, user, &format!("no task `{name}`"));
+    } else if status == raw::OK {
+        world(|world| world.started.push(name));
+    }
+    status
+}
+
+unsafe extern "C" fn wait(
+    ctx: Ctx,
+    task: Str,
+    why: Option<raw::VisitFn>,
+    user: *mut c_void,
+) -> i32 {
+    // SAFETY: as we were called.
+    let status = unsafe { start(ctx, task, why, user) };
+    if status != raw::OK {
+        return status;
+    }
+    let name = text(task);
+    if world(|world| world.live.values().any(|frame| frame.name == name)) {
+        return raw::E_DEADLOCK;
+    }
+    let ended = world(|world| world.ended.get(&name).cloned());
+    match ended.or_else(|| run(&name)) {
+        Some(Ended::Failed { message, .. }) => {
+            say(why, user, &format!("`{name}` failed: {message}"));
+            raw::E_FAILED
+        }
+        _ => raw::OK,
+    }
 }
 
 unsafe extern "C" fn unlock(ctx: Ctx, name: Str) -> i32 {

@@ -23,8 +23,14 @@ fn empty_name() {}
 #[task(name = "a,b")]
 fn comma_in_name() {}
 
-#[task(name = "a::b")]
-fn colons_in_name() {}
+#[task(name = "a::")]
+fn empty_part_in_name() {}
+
+#[task(name = "build::*")]
+fn glob_as_name() {}
+
+#[task(tags = ["a::b"])]
+fn colons_in_tag() {}
 
 #[task(name = "-a")]
 fn dash_before_name() {}

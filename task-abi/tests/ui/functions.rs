@@ -3,9 +3,6 @@
 use task_abi::{setup, task, teardown};
 
 #[task]
-async fn asynchronous() {}
-
-#[task]
 unsafe fn not_safe() {}
 
 #[task]
