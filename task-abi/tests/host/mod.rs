@@ -23,10 +23,18 @@ use task_abi::raw::{self, Ctx, Str};
 /// Builds an `[[example]]` and returns its library; `cargo test --test …` does not. With the features of the whole workspace,
 /// so that `cargo test --workspace` has built it already.
 pub(crate) fn build_example(name: &str) -> PathBuf {
+    build_with(name, &[])
+}
+
+/// The same for one that needs features.
+pub(crate) fn build_with(name: &str, features: &[&str]) -> PathBuf {
     let binary = std::env::current_exe().expect("the test has a path");
     let profile = binary.parent().and_then(Path::parent).expect("deps");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--example", name]);
+    for feature in features {
+        cargo.args(["--features", feature]);
+    }
     cargo
         .arg("--target-dir")
         .arg(profile.parent().expect("target"));
