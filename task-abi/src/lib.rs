@@ -179,6 +179,163 @@
 //! A lock is held as long as the variable is there that its guard is kept in. One that is kept in none, as by
 //! `let _ = ctx.lock("printer")?;`, is released at once.
 //!
+//! # Templates
+//!
+//! A `[parameter]` in the name of a task makes one declaration stand for many tasks; a parameter of the function with that
+//! name is its value. Where all parameters have [`choices`](macro@task), all of the tasks are there from the start; else one
+//! is there when a selector, a dependency or a running task names it: `libmine.so::fetch::7`.
+//!
+//! ```
+//! # use task_abi::task;
+//! #[derive(serde::Deserialize)]
+//! #[serde(rename_all = "lowercase")]
+//! enum Env {
+//!     Dev,
+//!     Prod,
+//! }
+//!
+//! #[task(name = "build::[env]", choices(env = ["dev", "prod"]))]
+//! fn build(env: Env) -> &'static str {
+//!     match env {
+//!         Env::Dev => "debug",
+//!         Env::Prod => "optimised",
+//!     }
+//! }
+//!
+//! /// `test::dev::arm` comes after `build::dev`, and takes its result.
+//! #[task(name = "test::[env]::[arch]", choices(env = ["dev", "prod"], arch = archs))]
+//! fn test(arch: String, #[result("build::[env]")] built: String) {
+//!     assert!(!arch.is_empty() && !built.is_empty());
+//! }
+//!
+//! fn archs() -> Vec<String> {
+//!     ["arm", "x86"].map(String::from).into()
+//! }
+//!
+//! /// Whoever runs a task of `build` gets this one run first.
+//! #[task(before = [build])]
+//! fn fetch_sources() {}
+//!
+//! #[task(after = ["test::*::arm"])]
+//! fn report() {}
+//! ```
+//!
+//! A plain parameter `build: T` is still the result of a task that is called `build`; that of a template's task is named by
+//! `#[result("build::dev")]`.
+//!
+//! # When a task runs
+//!
+//! ```
+//! # use task_abi::{Context, Result, skip, task};
+//! /// Tried three times before it has failed; one that passes late is called flaky.
+//! #[task(retries = 2, retry_delay = "100ms", timeout = "30s", locks = ["port 80"])]
+//! fn call_the_server(ctx: &Context) -> Result<u32> {
+//!     for part in 0..10 {
+//!         ctx.progress(part, 10); // shown while it runs
+//!         if ctx.cancelled() {
+//!             break; // its time is over, or the run was stopped
+//!         }
+//!     }
+//!     Ok(ctx.attempt())
+//! }
+//!
+//! /// Not before all of wave 0 has ended.
+//! #[task(wave = 1, exclusive)]
+//! fn measure() {}
+//!
+//! /// Only if nothing has failed.
+//! #[task(no_failures)]
+//! fn publish() {}
+//!
+//! /// Whatever has become of the server.
+//! #[task(after = [call_the_server], always)]
+//! fn stop_the_server() {}
+//! ```
+//!
+//! # Commands
+//!
+//! [`command!`] makes a task of a program; what it wrote is its result, a [`CommandResult`].
+//!
+//! ```
+//! # use task_abi::{CommandResult, Result, command, task};
+//! command! {
+//!     /// What has changed since a tag.
+//!     name = "changes::[tag]",
+//!     run = ["git", "log", "--oneline", "[tag].."],
+//!     env(LANG = "C"),
+//!     timeout = "10s",
+//! }
+//!
+//! #[task(name = "notes::[tag]")]
+//! fn notes(#[result("changes::[tag]")] changes: CommandResult) -> usize {
+//!     changes.stdout.lines().count()
+//! }
+//! ```
+//!
+//! # Tasks by code
+//!
+//! A [`#[register]`](macro@register) function adds tasks when the library is loaded. All that an attribute says is a
+//! [method](NewTask) here.
+//!
+//! ```
+//! use task_abi::{Context, Result, Tasks, register};
+//!
+//! #[register]
+//! fn chain(tasks: &mut Tasks) {
+//!     for n in 0..5_usize {
+//!         let before = n.checked_sub(1).map(|n| format!("step_{n}"));
+//!         tasks
+//!             .add(format!("step_{n}"), move |ctx: &Context| -> Result<usize> {
+//!                 log::info!("{} of 5", ctx.name());
+//!                 Ok(n)
+//!             })
+//!             .after(before)
+//!             .tags(["chain"]);
+//!     }
+//!     tasks.shell("summary", "echo done").after(["step_4"]);
+//! }
+//! ```
+//!
+//! # Tasks from inside of a task
+//!
+//! A task may start others, and wait for their results: those of the library, and templates with their parameters filled in.
+//! While it waits it gives up its place, so that even a single worker comes to an end.
+//!
+//! ```
+//! # use task_abi::{Context, Result, task};
+//! #[task(name = "fetch::[page]")]
+//! fn fetch(page: u32) -> Result<String> {
+//!     Ok(format!("text of {page}"))
+//! }
+//!
+//! #[task]
+//! fn book(ctx: &Context) -> Result<usize> {
+//!     let first: String = ctx.run("fetch::1")?; // starts it, waits for it, takes its result
+//!     let others: Vec<_> = (2..5)
+//!         .map(|page| ctx.start(&format!("fetch::{page}")))
+//!         .collect::<Result<_, _>>()?; // all at once
+//!     let mut length = first.len();
+//!     for page in others {
+//!         length += page.wait::<String>()?.len();
+//!     }
+//!     Ok(length)
+//! }
+//! ```
+//!
+//! # Async
+//!
+//! The functions of tasks, `setup` and `teardown` may be `async`: such a one runs to its end on the thread of its task.
+//! Nothing but the future is needed; where it wants a runtime, the feature `tokio` of this crate runs all of them inside one
+//! multi-threaded runtime, so that `tokio::spawn`, timers and sockets work. What such a task spawns does not log with its name.
+//!
+//! ```
+//! # use task_abi::task;
+//! #[task]
+//! async fn answer() -> u32 {
+//!     std::future::ready(42).await
+//! }
+//! ```
+//!
 //! # Threads
 //!
 //! Tasks run at the same time as other tasks, on threads of tdrun, but none at the same time as itself. `setup` runs before
