@@ -325,8 +325,8 @@
 //! # Async
 //!
 //! The functions of tasks, `setup` and `teardown` may be `async`: such a one runs to its end on the thread of its task.
-//! Nothing but the future is needed; where it wants a runtime, the feature `tokio` of this crate runs all of them inside one
-//! multi-threaded runtime, so that `tokio::spawn`, timers and sockets work. What such a task spawns does not log with its name.
+//! Where it wants a runtime, the feature `tokio` of this crate (`features = ["tokio"]`) runs all of them inside one that has
+//! several threads, so that `tokio::spawn`, timers and sockets work. What such a task spawns does not log with its name.
 //!
 //! ```
 //! # use task_abi::task;

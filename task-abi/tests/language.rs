@@ -148,6 +148,9 @@ fn every_option_reaches_the_table() {
     assert_eq!(raw.flags, flags);
     assert_eq!(library.task("cleans_up").raw.condition, raw::ALWAYS);
 
+    let own = library.task("own_names::[n]");
+    assert_eq!((&*own.after, own.raw.wave), (&["tasks".to_owned()][..], 1));
+
     let plain = library.task("fetch").raw;
     assert_eq!(
         (

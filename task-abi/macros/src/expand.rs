@@ -47,8 +47,8 @@ pub(crate) fn task(arguments: TokenStream, item: &mut ItemFn) -> TokenStream {
     let options = options(&arguments, &parameters, &function::doc(&item.attrs));
     let body = body(item, &parameters, Kind::Task);
     let declare = quote! {
-        |tasks| {
-            tasks.__function(#name, __tdrun_body) #options;
+        |__tdrun_tasks| {
+            __tdrun_tasks.__function(#name, __tdrun_body) #options;
             ::core::result::Result::Ok(())
         }
     };
@@ -105,11 +105,11 @@ pub(crate) fn command(input: TokenStream) -> TokenStream {
         options.extend(quote!(.unchecked()));
     }
     let added = match (&command.run, &command.shell) {
-        (Some(run), _) => quote!(tasks.command(#name, [#(#run),*])),
-        (_, shell) => quote!(tasks.shell(#name, #shell)),
+        (Some(run), _) => quote!(__tdrun_tasks.command(#name, [#(#run),*])),
+        (_, shell) => quote!(__tdrun_tasks.shell(#name, #shell)),
     };
     let declare = quote! {
-        |tasks| {
+        |__tdrun_tasks| {
             #added #options;
             ::core::result::Result::Ok(())
         }
@@ -164,7 +164,7 @@ pub(crate) fn register_tasks(arguments: TokenStream, item: &mut ItemFn) -> Token
             #end
         }
     };
-    let declare = quote!(|tasks| __tdrun_body(tasks).map(::core::mem::drop));
+    let declare = quote!(|__tdrun_tasks| __tdrun_body(__tdrun_tasks).map(::core::mem::drop));
     let (id, site) = (quote!(::core::option::Option::None), site(ident.span()));
     let spec = spec(&ident.unraw().to_string(), &id, true, &site, &declare);
     let conditions = function::conditions(&item.attrs);
@@ -318,7 +318,7 @@ fn options(arguments: &Arguments, parameters: &[Parameter], doc: &str) -> TokenS
         if let Some(value) = value {
             let (method, ty) = (format_ident!("{method}"), format_ident!("{ty}"));
             let value = quote_spanned! {pointing_at(value.span())=>
-                { const VALUE: ::core::primitive::#ty = #value; VALUE }
+                { const __TDRUN_VALUE: ::core::primitive::#ty = #value; __TDRUN_VALUE }
             };
             calls.extend(quote!(.#method(#value)));
         }

@@ -21,9 +21,9 @@ pub struct Error {
 pub enum ErrorKind {
     /// The task that the [`Context`](crate::Context) belongs to has ended.
     Stale,
-    /// A malformed name.
+    /// A malformed name, or a parameter in it that does not fit.
     Invalid,
-    /// There is no such value.
+    /// There is no such value, or no such task.
     NotFound,
     /// The value does not fit the type that was asked for, cannot be written as JSON, or is nested too deep.
     Value,
