@@ -239,3 +239,84 @@ fn a_cpp_task_logs_with_the_place_of_the_line() {
     let log: Vec<_> = library.take_log().into_iter().map(|r| r.message).collect();
     assert_eq!(log, ["low on paper"]);
 }
+
+#[test]
+fn deploy_declares_its_order_and_passes_task_by_task() {
+    let library = load("deploy");
+    assert_eq!(
+        library.task("open_tunnel").before,
+        ["deploy::[env]::[service]"]
+    );
+    let deploy = library.task("deploy::[env]::[service]");
+    assert_eq!(deploy.after, ["build::[service]"]);
+    assert_eq!(deploy.locks, ["tunnel", "db_[env]:r"]);
+    let service = library.task("build::[service]").parameters[0].check("moon");
+    assert_eq!(
+        service.unwrap_err(),
+        "unknown variant `moon`, expected `api` or `web`"
+    );
+    library.run("build::web");
+    let deployed = library.run("deploy::prod::web");
+    assert_eq!(
+        deployed,
+        Ended::passed(json!("web.tar (512 bytes) is on prod"))
+    );
+    library.set("broken", json!("prod"));
+    assert_eq!(library.run("try_out::staging"), Ended::Passed(None));
+    assert_eq!(
+        library.run("try_out::prod").message(),
+        "prod answers with status 502"
+    );
+    assert_eq!(library.run("announce"), Ended::Passed(None));
+    let said: Vec<_> = library.take_log().into_iter().map(|r| r.message).collect();
+    let nothing = "nothing new";
+    assert_eq!(
+        said,
+        [nothing, nothing, nothing, "web.tar (512 bytes) is on prod"]
+    );
+}
+
+#[test]
+fn flaky_passes_late_or_never() {
+    let library = load("flaky");
+    assert_eq!(library.run("settles").message(), "the cache is still cold");
+    library.attempt(2);
+    assert_eq!(library.run("settles"), Ended::passed(json!(2)));
+    assert_eq!(
+        library.run("never_settles").message(),
+        "attempt 2: connection refused"
+    );
+    assert_eq!(library.run("slow_start"), Ended::Passed(None));
+    let skipped = library.run("opens_a_window");
+    assert_eq!(skipped, Ended::Skipped("needs a display".to_owned()));
+}
+
+#[test]
+fn spawn_sums_what_its_tasks_return() {
+    let library = load("spawn");
+    assert_eq!(library.run("total"), Ended::passed(json!(120)));
+    assert_eq!(library.run("growth"), Ended::passed(json!(21)));
+    let backwards = library.run("sum::3::1");
+    assert_eq!(backwards.message(), "a range from 3 to 1 runs backwards");
+}
+
+/// The commands are the host's to run; here they have run already.
+#[test]
+fn pipeline_hands_the_output_of_commands_to_functions() {
+    let library = load("pipeline");
+    let ran = |status: i32, stdout: &str| {
+        json!({
+            "command": "", "shell": false, "returncode": status, "stdout": stdout, "stderr": "",
+            "cwd": "",
+        })
+    };
+    assert_eq!(library.task("invoice").after, ["folder", "orders"]);
+    assert_eq!(library.task("check").after, ["invoice", "count"]);
+    library.result("orders", ran(0, "apples\n"));
+    assert_eq!(library.run("invoice").message(), "`apples` is no order");
+    library.result("invoice", json!(20));
+    library.result("count", ran(0, "       3\n"));
+    assert_eq!(library.run("check"), Ended::Passed(None));
+    library.result("plums", ran(1, ""));
+    assert_eq!(library.run("no_plums"), Ended::Passed(None));
+}
