@@ -7,10 +7,14 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::context::Context;
 use super::failure::Failure;
+use super::parameter::check;
 use super::register::Site;
 use super::returned::Returned;
+use super::value;
 
 /// The tasks that a [`#[register]`](macro@crate::register) function adds.
 ///
@@ -111,7 +115,7 @@ pub(crate) struct Parameter {
     pub(crate) name: String,
     pub(crate) choices: Choices,
     pub(crate) check: Option<Check>,
-    pub(crate) type_name: &'static str,
+    pub(crate) type_name: String,
 }
 
 /// Says why a text is no value of a type.
@@ -299,6 +303,11 @@ impl<Kind> NewTask<'_, Kind> {
         this
     }
 
+    /// The type of a `[parameter]`, as which [`Context::param`] takes it: a value that does not fit is told before anything runs.
+    pub fn param<T: DeserializeOwned>(self, parameter: &str) -> Self {
+        self.__typed(parameter, check::<T>, value::short_type_name::<T>())
+    }
+
     /// It starts after all tasks of lower waves have ended, however they end. Those that say nothing are in wave 0.
     pub fn wave(self, wave: u32) -> Self {
         self.task.wave = wave;
@@ -381,11 +390,11 @@ impl<Kind> NewTask<'_, Kind> {
         self,
         parameter: &str,
         check: fn(&str) -> Result<(), String>,
-        type_name: &'static str,
+        type_name: impl Into<String>,
     ) -> Self {
         let mut this = self;
         let parameter = this.parameter(parameter);
-        (parameter.check, parameter.type_name) = (Some(check), type_name);
+        (parameter.check, parameter.type_name) = (Some(check), type_name.into());
         this
     }
 
@@ -397,7 +406,7 @@ impl<Kind> NewTask<'_, Kind> {
                 name: name.to_owned(),
                 choices: Choices::Any,
                 check: None,
-                type_name: "",
+                type_name: String::new(),
             });
             parameters.len() - 1
         });

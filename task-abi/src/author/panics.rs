@@ -93,9 +93,19 @@ fn survivable(info: &PanicHookInfo<'_>) -> bool {
     !cfg!(panic = "abort") && !doomed
 }
 
+/// Between the words of a panic and its backtrace.
+const BACKTRACE: &str = "\nstack backtrace:\n";
+
+/// The message of a failure, for where there is room for its words alone.
+pub(crate) fn without_backtrace(message: &str) -> &str {
+    message
+        .split_once(BACKTRACE)
+        .map_or(message, |(words, _)| words)
+}
+
 fn message(text: &str, backtrace: Option<&str>) -> String {
     match backtrace {
-        Some(backtrace) => format!("panicked: {text}\nstack backtrace:\n{backtrace}"),
+        Some(backtrace) => format!("panicked: {text}{BACKTRACE}{backtrace}"),
         None => format!("panicked: {text}"),
     }
 }

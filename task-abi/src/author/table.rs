@@ -113,14 +113,15 @@ fn declared(spec: &'static Spec, host: &'static raw::Host) -> Vec<Declared> {
 
 /// A failure for a line of the host's.
 fn in_words(failure: &Failure) -> String {
-    let message = if failure.is_skip() {
-        format!("skipped itself: {}", failure.message())
+    let words = panics::without_backtrace(failure.message());
+    let skipped = if failure.is_skip() {
+        "skipped itself: "
     } else {
-        failure.message().to_owned()
+        ""
     };
     match failure.place() {
-        Some(place) => format!("{message} ({}:{})", place.file, place.line),
-        None => message,
+        Some(place) => format!("{skipped}{words} ({}:{})", place.file, place.line),
+        None => format!("{skipped}{words}"),
     }
 }
 
@@ -260,7 +261,7 @@ fn raw_parameter(parameter: declare::Parameter, host: &'static raw::Host) -> raw
         choice_count: these.len(),
         choose: found.then_some(choose as raw::ChooseFn),
         check: check.map(|_| check_text as raw::CheckFn),
-        type_name: raw::Str::new(type_name),
+        type_name: text(type_name),
         user: leak(Parameter {
             host,
             choices,
