@@ -22,10 +22,10 @@ fn settles(ctx: &Context) -> Result<u32> {
     Ok(ctx.attempt())
 }
 
-/// Retries do not help where something is broken; each attempt keeps its error.
+/// Each attempt asks another server, and keeps its own error.
 #[task(retries = 1, retry_delay = "10ms")]
 fn never_settles(ctx: &Context) -> Result {
-    bail!("attempt {}: connection refused", ctx.attempt());
+    bail!("server {} refuses the connection", ctx.attempt());
 }
 
 /// Depends on what failed for good, so it does not run.

@@ -284,7 +284,7 @@ fn flaky_passes_late_or_never() {
     assert_eq!(library.run("settles"), Ended::passed(json!(2)));
     assert_eq!(
         library.run("never_settles").message(),
-        "attempt 2: connection refused"
+        "server 2 refuses the connection"
     );
     assert_eq!(library.run("slow_start"), Ended::Passed(None));
     let skipped = library.run("opens_a_window");

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandResult {
-    /// What was run: the program and its arguments, or the line of the shell.
+    /// What was run: the program and its arguments as a shell would want them, or the line of the shell.
     pub command: String,
     /// Whether a shell ran it.
     pub shell: bool,

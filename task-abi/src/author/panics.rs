@@ -131,7 +131,11 @@ fn of_the_author(backtrace: &str) -> String {
     let panicking = |(name, _): &(&str, &str)| {
         name.contains("panicking::") || name.contains("rust_begin_unwind")
     };
-    let end = frames.iter().position(ours).unwrap_or(frames.len());
+    let calling = |(name, _): &(&str, &str)| name.contains("core::ops::function::");
+    let mut end = frames.iter().position(ours).unwrap_or(frames.len());
+    while end > 0 && calling(&frames[end - 1]) {
+        end -= 1;
+    }
     let start = frames[..end]
         .iter()
         .rposition(panicking)
@@ -182,8 +186,10 @@ mod tests {
             "   3: mine::check\n",
             "             at ./src/lib.rs:5:9\n",
             "   4: mine::_::__tdrun_body\n",
-            "   5: task_abi::author::run::call::{{closure}}\n",
-            "   6: start_thread\n",
+            "   5: core::ops::function::Fn::call\n",
+            "             at /rustc/function.rs:79:5\n",
+            "   6: task_abi::author::run::call::{{closure}}\n",
+            "   7: start_thread\n",
         );
         assert_eq!(
             of_the_author(text),
