@@ -43,6 +43,29 @@ impl Error {
         }
     }
 
+    /// As [`Error::suggest`]; or all there are, where none is close.
+    #[must_use]
+    pub fn suggest_or_list(self, word: &str, known: &[&str], intro: &str) -> Self {
+        match nearest(word, known.iter().copied()) {
+            Some(near) => self.hint(format!("did you mean `{}`?", escape(near))),
+            None => self.list(known, intro),
+        }
+    }
+
+    /// Adds all there are, or the first ten.
+    #[must_use]
+    pub fn list(self, known: &[&str], intro: &str) -> Self {
+        const SHOWN: usize = 10;
+        let shown = known.iter().take(SHOWN);
+        let shown: Vec<_> = shown.map(|name| format!("`{}`", escape(name))).collect();
+        let shown = shown.join(", ");
+        match known.len().checked_sub(SHOWN) {
+            Some(more @ 1..) => self.hint(format!("{intro} {shown} … and {more} more")),
+            _ if known.is_empty() => self,
+            _ => self.hint(format!("{intro} {shown}")),
+        }
+    }
+
     /// The stable id.
     pub fn id(&self) -> &'static str {
         self.id

@@ -4,7 +4,7 @@
 //!
 //! - [`exit`], [`stream`], [`task`]: the exit statuses, checked streams, the nouns
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
-//! - [`state`], [`graph`], [`command`]: the shared values; the checked dependencies and their views; external programs
+//! - [`state`], [`glob`], [`graph`], [`command`]: the shared values; globs; the checked dependencies and their views; programs
 //! - [`plan`], [`select`], [`library`], [`report`]: the graph in motion; the choice; shared objects; who listens
 //! - [`pool`], [`run`]: worker threads; a run from setup to summary
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
@@ -14,6 +14,7 @@ pub mod command;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod glob;
 pub mod graph;
 pub mod interrupt;
 pub mod library;

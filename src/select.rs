@@ -1,10 +1,9 @@
 //! Selectors and tags → the set of tasks to run.
 //!
-//! Values in, values out. Knows nothing of what is done with the selection. Only this room knows globset.
+//! Values in, values out. Knows nothing of what is done with the selection.
 
-use globset::{ErrorKind, GlobBuilder, GlobMatcher};
-
-use crate::error::{Error, Result, escape, nearest};
+use crate::error::{Error, Result};
+use crate::glob::Glob;
 use crate::graph::Links;
 use crate::task::{Catalog, LibraryId, TaskId};
 
@@ -73,17 +72,13 @@ fn tagged(catalog: &Catalog, request: &Request) -> Result<Vec<bool>> {
     let Some(unknown) = unknown else {
         let tags: Vec<_> = request.tags.iter().map(|tag| format!("`{tag}`")).collect();
         let message = format!("no task carries all of the tags {}", tags.join(", "));
-        return Err(list(
-            Error::new("select.empty", message),
-            &known,
-            "the tags are",
-        ));
+        return Err(Error::new("select.empty", message).list(&known, "the tags are"));
     };
     let error = Error::new(
         "select.empty",
         format!("no task carries the tag `{unknown}`"),
     );
-    Err(suggest_or_list(error, unknown, &known, "the tags are"))
+    Err(error.suggest_or_list(unknown, &known, "the tags are"))
 }
 
 /// The tags that some of the tasks carry.
@@ -117,7 +112,7 @@ fn choose(
         Some(selector) if !some_tagged => {
             let message = format!("`{selector}` is there, but does not carry the tags asked for");
             let error = Error::new("select.empty", message);
-            Err(list(error, &tags_of(catalog, &named), "it carries"))
+            Err(error.list(&tags_of(catalog, &named), "it carries"))
         }
         _ => Ok(()),
     }
@@ -152,33 +147,7 @@ fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
     );
     let own = catalog.tasks().filter(|task| task.library == library);
     let names: Vec<_> = own.map(|task| &*task.name).collect();
-    suggest_or_list(error, selector, &names, "its tasks are")
-}
-
-/// `did you mean …?`, or all there are, where they are few.
-fn suggest_or_list(error: Error, word: &str, known: &[&str], intro: &str) -> Error {
-    match nearest(word, known.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{}`?", escape(near))),
-        None => list(error, known, intro),
-    }
-}
-
-/// All there are, or the first ten.
-fn list(error: Error, known: &[&str], intro: &str) -> Error {
-    let shown: Vec<_> = known
-        .iter()
-        .take(10)
-        .map(|name| format!("`{}`", escape(name)))
-        .collect();
-    match known.len() {
-        0 => error,
-        n if n > 10 => error.hint(format!(
-            "{intro} {} … and {} more",
-            shown.join(", "),
-            n - 10
-        )),
-        _ => error.hint(format!("{intro} {}", shown.join(", "))),
-    }
+    error.suggest_or_list(selector, &names, "its tasks are")
 }
 
 /// Which tasks match one of the patterns, in any library.
@@ -195,7 +164,7 @@ fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
             let message = format!("`--exclude={word}` matches no task");
             let names: Vec<_> = catalog.tasks().map(|task| &*task.name).collect();
             let error = Error::new("select.empty", message);
-            return Err(suggest_or_list(error, word, &names, "the tasks are"));
+            return Err(error.suggest_or_list(word, &names, "the tasks are"));
         }
     }
     Ok(excluded)
@@ -222,82 +191,19 @@ fn add_dependencies(links: &Links, chosen: &mut [bool]) {
     }
 }
 
-/// A glob that is none, with a mark under what is wrong with it.
-fn malformed(word: &str, kind: &ErrorKind) -> Error {
-    let (what, at) = match kind {
-        ErrorKind::UnclosedClass => ("a `[` without its `]`", unclosed_class(word)),
-        ErrorKind::UnclosedAlternates => ("a `{` without its `}`", unmatched(word, '{', '}')),
-        ErrorKind::UnopenedAlternates => ("a `}` without its `{`", unmatched_back(word)),
-        ErrorKind::DanglingEscape => ("a `\\` with nothing behind it", word.rfind('\\')),
-        ErrorKind::InvalidRange(from, _) => {
-            let range = word.find(&format!("{from}-"));
-            ("a range that runs backwards", range)
-        }
-        _ => ("it cannot be read", None),
-    };
-    let error = Error::new("select.syntax", format!("malformed glob `{word}`: {what}"));
-    let Some(at) = at else {
-        return error.hint("quote a character with `\\` to mean itself");
-    };
-    let (before, marked) = (escape(&word[..at]), escape(word));
-    error
-        .hint(marked)
-        .hint(format!("{}^", " ".repeat(before.chars().count())))
-}
-
-/// Where the first `[` stands behind the last `]`; that of `[]` is no end.
-fn unclosed_class(word: &str) -> Option<usize> {
-    let behind = word.rfind(']').map_or(0, |at| at + 1);
-    let first = word[behind..].find('[').map(|at| behind + at);
-    first.or_else(|| word.rfind('['))
-}
-
-/// Where the last `open` stands that no `close` follows for.
-fn unmatched(word: &str, open: char, close: char) -> Option<usize> {
-    let mut opened = Vec::new();
-    for (at, c) in word.char_indices() {
-        if c == open {
-            opened.push(at);
-        } else if c == close {
-            opened.pop();
-        }
-    }
-    opened.pop()
-}
-
-/// Where the first `}` stands that no `{` came before.
-fn unmatched_back(word: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    for (at, c) in word.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A name, or a glob over names; `*` also matches `/`, as names are not paths.
+/// A name, or a glob over names.
 struct Pattern {
     word: String,
-    glob: Option<GlobMatcher>,
+    glob: Option<Glob>,
 }
 
 impl Pattern {
     fn new(word: &str) -> Result<Self> {
-        let glob = word.contains(['*', '?', '[', '{', '\\']).then(|| {
-            let glob = GlobBuilder::new(word)
-                .literal_separator(false)
-                .backslash_escape(true)
-                .build();
-            glob.map(|glob| glob.compile_matcher())
-                .map_err(|error| malformed(word, error.kind()))
-        });
+        let glob = Glob::is_glob(word).then(|| Glob::new(word));
+        let glob = glob.transpose();
         Ok(Self {
             word: word.to_owned(),
-            glob: glob.transpose()?,
+            glob: glob.map_err(|malformed| malformed.error("select.syntax"))?,
         })
     }
 
@@ -306,7 +212,7 @@ impl Pattern {
         let name = &*catalog.task(id).name;
         let shown = catalog.name(id);
         match &self.glob {
-            Some(glob) => glob.is_match(name) || (shown != name && glob.is_match(&*shown)),
+            Some(glob) => glob.is_match(name) || (shown != name && glob.is_match(&shown)),
             None => self.word == name || self.word == shown,
         }
     }
