@@ -4,8 +4,7 @@
 
 use std::path::Path;
 
-/// Bytes that a name may have.
-pub(super) const NAME_MAX: usize = 255;
+pub(super) use crate::task::NAME_MAX;
 
 /// Characters with a meaning in selectors and lists.
 const TAKEN: [char; 7] = [',', '=', '*', '?', '{', '}', '\\'];

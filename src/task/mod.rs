@@ -86,6 +86,9 @@ pub struct Task {
     pub arguments: Arguments,
 }
 
+/// Bytes that a name may have.
+pub const NAME_MAX: usize = 255;
+
 /// Names as an author declared them.
 pub type Names = Box<[Box<str>]>;
 

@@ -63,6 +63,15 @@ impl Pattern {
         parts.filter_map(|part| part.parameter.as_ref().map(|(name, _)| &**name))
     }
 
+    /// The parts between `::`: the text before the parameter, and the parameter with the text behind it.
+    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&str, Option<(&str, &str)>)> {
+        self.parts.iter().map(|part| {
+            let parameter = part.parameter.as_ref();
+            let parameter = parameter.map(|(name, behind)| (&**name, &**behind));
+            (&*part.before, parameter)
+        })
+    }
+
     /// The values that make `name` of this pattern; none is empty or has a `::`. None where there are no such values.
     pub fn matches(&self, name: &str) -> Option<Arguments> {
         let mut values = Vec::new();
@@ -148,16 +157,10 @@ impl Arguments {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
             let inside = rest[1..].split_once(']');
-            match inside.and_then(|(name, behind)| Some((self.get(name)?, behind))) {
-                Some((value, behind)) => {
-                    filled.push_str(value);
-                    rest = behind;
-                }
-                None => {
-                    filled.push('[');
-                    rest = &rest[1..];
-                }
-            }
+            let filled_in = inside.and_then(|(name, behind)| Some((self.get(name)?, behind)));
+            let (value, behind) = filled_in.unwrap_or(("[", &rest[1..]));
+            filled.push_str(value);
+            rest = behind;
         }
         filled.push_str(rest);
         filled

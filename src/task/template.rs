@@ -80,6 +80,11 @@ impl Template {
         &self.pattern
     }
 
+    /// Some parameter has no choices: its tasks are there when they are named.
+    pub fn is_open(&self) -> bool {
+        self.parameters.iter().any(|p| p.choices.is_none())
+    }
+
     /// The arguments of all tasks that its choices can make, the last parameter changing fastest; none where a parameter has
     /// no choices.
     pub fn expand(&self) -> Option<Vec<Arguments>> {
