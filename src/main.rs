@@ -49,8 +49,8 @@ fn story() -> anyhow::Result<End> {
     } = library::load_all(&options.targets, level)?;
     warn(&warnings);
 
-    let links = Links::resolve(&catalog)?;
-    let selection = select::select(&catalog, &links, &start::request(&options, &targets))?;
+    let mut links = Links::resolve(&catalog)?;
+    let selection = select::select(&catalog, &mut links, &start::request(&options, &targets))?;
     if options.view.verbose {
         note_dropped(&catalog, &links.dropped(&selection));
     }
@@ -59,7 +59,7 @@ fn story() -> anyhow::Result<End> {
         return print(out, |out| look::look(out, &catalog, &graph, what));
     }
 
-    let (results, replaced) = start::results(&options, &catalog, graph.planned())?;
+    let (results, replaced) = start::results(&options, &catalog, &mut links, graph.planned())?;
     warn(&replaced);
     let mut reporters = Reporters::open(&options.view, &out, &err)?;
     let requests = interrupt::listen()?;

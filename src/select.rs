@@ -1,10 +1,10 @@
 //! Selectors and tags → the set of tasks to run.
 //!
-//! Values in, values out. Knows nothing of what is done with the selection.
+//! Knows nothing of what is done with the selection. Makes the tasks that it names.
 
 use crate::error::{Error, Result};
 use crate::glob::Glob;
-use crate::graph::Links;
+use crate::graph::{Links, names_of};
 use crate::task::{Catalog, LibraryId, TaskId};
 
 /// What the user asked for.
@@ -20,19 +20,23 @@ pub struct Request {
     pub with_deps: bool,
 }
 
-/// The selected tasks, in declaration order.
+/// The selected tasks, in declaration order: those that the targets name and that carry the tags, all that says that it comes
+/// before one of them, and all that they take along; with `with_deps` also what they come after. Makes the tasks of
+/// templates that are named.
 ///
-/// Errors: `select.syntax` for a malformed glob; `select.empty` for a selector or an `exclude` that matches nothing, for
-/// tags that no task carries together, and where there are no tasks or none is left.
-pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec<TaskId>> {
+/// Errors: `select.syntax` for a malformed glob; `select.choice`, `select.value`, `select.param` and `select.ambiguous` where
+/// a selector does not fit a template; `select.empty` for a selector or an `exclude` that matches nothing, for tags that no
+/// task carries together, and where there are no tasks or none is left.
+pub fn select(catalog: &Catalog, links: &mut Links, request: &Request) -> Result<Vec<TaskId>> {
+    // All tasks are made before the first glob counts, so that the order of the targets does not matter. What is wrong is
+    // told below.
+    for (library, selector) in &request.targets {
+        if let Some(selector) = selector {
+            drop(links.select(catalog, *library, selector));
+        }
+    }
     if catalog.is_empty() {
-        let paths: Vec<_> = catalog
-            .libraries
-            .iter()
-            .map(|l| format!("`{}`", l.path))
-            .collect();
-        let message = format!("no tasks in {}", paths.join(", "));
-        return Err(Error::new("select.empty", message));
+        return Err(no_tasks(catalog, links, request));
     }
     let tagged = tagged(catalog, request)?;
     let mut chosen = vec![false; catalog.len()];
@@ -41,11 +45,10 @@ pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec
         choose(catalog, links, &tagged, target, &mut chosen)?;
     }
     let excluded = excluded(catalog, &request.exclude)?;
-    exclude(&mut chosen, &excluded);
-    if request.with_deps {
-        add_dependencies(links, &mut chosen);
-        exclude(&mut chosen, &excluded);
+    for (chosen, excluded) in chosen.iter_mut().zip(&excluded) {
+        *chosen &= !excluded;
     }
+    pull(links, request.with_deps, &excluded, &mut chosen);
     let selection: Vec<_> = catalog.ids().filter(|id| chosen[id.index()]).collect();
     if selection.is_empty() {
         return Err(Error::new(
@@ -54,6 +57,24 @@ pub fn select(catalog: &Catalog, links: &Links, request: &Request) -> Result<Vec
         ));
     }
     Ok(selection)
+}
+
+fn no_tasks(catalog: &Catalog, links: &mut Links, request: &Request) -> Error {
+    for (library, selector) in &request.targets {
+        if let Some(selector) = selector {
+            let selected = links.select(catalog, *library, selector);
+            return match selected {
+                Ok(_) => no_match(catalog, *library, selector),
+                Err(error) => error,
+            };
+        }
+    }
+    let libraries = catalog.libraries.iter();
+    let paths: Vec<_> = libraries.map(|l| format!("`{}`", l.path)).collect();
+    let message = format!("no tasks in {}", paths.join(", "));
+    let templates: Vec<_> = catalog.templates.iter().map(|t| &*t.task.name).collect();
+    let intro = "name tasks of its templates:";
+    Error::new("select.empty", message).list(&templates, intro)
 }
 
 /// Which tasks carry all of the tags.
@@ -96,7 +117,7 @@ fn tags_of<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a str> {
 /// Marks what one target names.
 fn choose(
     catalog: &Catalog,
-    links: &Links,
+    links: &mut Links,
     tagged: &[bool],
     (library, selector): (LibraryId, Option<&str>),
     chosen: &mut [bool],
@@ -118,25 +139,18 @@ fn choose(
     }
 }
 
-/// The tasks of a library that a selector names; all of them where there is none. A plain name is looked up, so that a
-/// thousand targets do not cost a thousand walks.
+/// The tasks of a library that a selector names; all of them where there is none.
 fn named(
     catalog: &Catalog,
-    links: &Links,
+    links: &mut Links,
     library: LibraryId,
     selector: Option<&str>,
 ) -> Result<Vec<TaskId>> {
+    if let Some(selector) = selector {
+        return links.select(catalog, library, selector);
+    }
     let is_own = |id: &TaskId| catalog.task(*id).library == library;
-    let own = catalog.ids().filter(is_own);
-    let pattern = selector.map(Pattern::new).transpose()?;
-    Ok(match pattern {
-        None => own.collect(),
-        Some(Pattern { word, glob: None }) => {
-            let found = links.find(catalog, library, &word);
-            found.filter(is_own).into_iter().collect()
-        }
-        Some(pattern) => own.filter(|id| pattern.matches(catalog, *id)).collect(),
-    })
+    Ok(catalog.ids().filter(is_own).collect())
 }
 
 fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
@@ -145,9 +159,7 @@ fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
         "select.empty",
         format!("no task of `{path}` matches `{selector}`"),
     );
-    let own = catalog.tasks().filter(|task| task.library == library);
-    let names: Vec<_> = own.map(|task| &*task.name).collect();
-    error.suggest_or_list(selector, &names, "its tasks are")
+    error.suggest_or_list(selector, &names_of(catalog, library), "its tasks are")
 }
 
 /// Which tasks match one of the patterns, in any library.
@@ -170,22 +182,17 @@ fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
     Ok(excluded)
 }
 
-fn exclude(chosen: &mut [bool], excluded: &[bool]) {
-    for (chosen, excluded) in chosen.iter_mut().zip(excluded) {
-        *chosen &= !excluded;
-    }
-}
-
-fn add_dependencies(links: &Links, chosen: &mut [bool]) {
-    let mut new: Vec<TaskId> = (0..chosen.len())
-        .filter(|&i| chosen[i])
-        .map(TaskId::new)
-        .collect();
+/// Adds what the chosen tasks need or take along, and what that does; nothing that is excluded.
+fn pull(links: &Links, with_deps: bool, excluded: &[bool], chosen: &mut [bool]) {
+    let ids = (0..chosen.len()).map(TaskId::new);
+    let mut new: Vec<TaskId> = ids.filter(|id| chosen[id.index()]).collect();
     while let Some(task) = new.pop() {
-        for &dependency in links.dependencies(task) {
-            if !chosen[dependency.index()] {
-                chosen[dependency.index()] = true;
-                new.push(dependency);
+        let after = if with_deps { links.after(task) } else { &[] };
+        let pulled = [after, links.befores(task), links.thens(task)];
+        for &other in pulled.into_iter().flatten() {
+            if !chosen[other.index()] && !excluded[other.index()] {
+                chosen[other.index()] = true;
+                new.push(other);
             }
         }
     }
@@ -251,8 +258,8 @@ mod tests {
 
     fn selected(request: &Request) -> Result<String> {
         let catalog = catalog();
-        let links = Links::resolve(&catalog).unwrap();
-        let tasks = select(&catalog, &links, request)?;
+        let mut links = Links::resolve(&catalog).unwrap();
+        let tasks = select(&catalog, &mut links, request)?;
         let names: Vec<_> = tasks.iter().map(|&task| catalog.name(task)).collect();
         Ok(names.join(" "))
     }
@@ -341,7 +348,7 @@ mod tests {
     fn a_name_selects_in_its_own_library_only() {
         let mut catalog = sketch::catalog("a b");
         catalog.add(sketch::library("y"), [sketch::task(1, "a", &[])]);
-        let links = Links::resolve(&catalog).unwrap();
+        let mut links = Links::resolve(&catalog).unwrap();
         for (selector, expected) in [
             ("a", Some("y::a")),
             ("y::a", Some("y::a")),
@@ -353,10 +360,151 @@ mod tests {
                 targets: vec![(LibraryId(1), Some(selector.to_owned()))],
                 ..Request::default()
             };
-            let tasks = select(&catalog, &links, &request).ok();
+            let tasks = select(&catalog, &mut links, &request).ok();
             let name = tasks.map(|tasks| catalog.name(tasks[0]).into_owned());
             assert_eq!(name.as_deref(), expected, "{selector}");
         }
+    }
+
+    fn picked(words: &str, request: &Request) -> String {
+        let catalog = sketch::catalog(words);
+        let mut links = Links::resolve(&catalog).unwrap();
+        match select(&catalog, &mut links, request) {
+            Ok(tasks) => {
+                let names: Vec<_> = tasks.iter().map(|&task| catalog.name(task)).collect();
+                names.join(" ")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn selectors_make_tasks_of_templates() {
+        for (words, selectors, expected) in [
+            ("a p::[n]", &[] as &[_], "a"),
+            ("a p::[n=1|2]", &[], "a p::1 p::2"),
+            ("a p::[n]", &["p::1"], "p::1"),
+            ("a p::[n]", &["x::p::1"], "p::1"),
+            ("a p::[n] q<p::1", &["p::*"], "p::1"),
+            ("p::[n=1|2]::[m=a|b]", &["p::*::b"], "p::1::b p::2::b"),
+            ("p::[n=1|2]::[m=a|b]", &["p::[2-9]::*"], "p::2::a p::2::b"),
+            // Choices of a template that also has a parameter without.
+            (
+                "b::[os=mac|linux]::[arch]",
+                &["b::*::arm64"],
+                "b::mac::arm64 b::linux::arm64",
+            ),
+            (
+                "b::[os=mac|linux]::[arch]",
+                &["b::[!l]*::arm64", "b::linux::x"],
+                "b::mac::arm64 b::linux::x",
+            ),
+            // The order of the targets does not matter.
+            ("a p::[n]", &["p::*", "p::1"], "p::1"),
+            ("a p::[n]", &["p::1", "*"], "a p::1"),
+            // What it needs is there, but not selected.
+            ("a p::[n]<q::[n] q::[n]", &["p::1"], "p::1"),
+            ("a p::[n]", &["a", "p::1"], "a p::1"),
+        ] {
+            let request = request(selectors, &[], &[], false);
+            assert_eq!(picked(words, &request), expected, "{words} {selectors:?}");
+        }
+    }
+
+    #[test]
+    fn before_and_then_pull_in_what_is_not_excluded() {
+        let words = "m>d::[x] d::p<b d::q+t b c<t t<e e x>m";
+        for (selectors, exclude, with_deps, expected) in [
+            (&["d::p"] as &[_], &[] as &[_], false, "m d::p x"),
+            (&["d::q"], &[], false, "m d::q t x"),
+            (&["t"], &[], false, "t"),
+            (&["t"], &[], true, "t e"),
+            (&["d::p"], &[], true, "m d::p b x"),
+            (&["d::q"], &[], true, "m d::q t e x"),
+            (&["d::p"], &["m"], false, "d::p"),
+            (&["d::q"], &["t", "x"], true, "m d::q"),
+            (&["c"], &["t"], true, "c"),
+        ] {
+            let request = request(selectors, &[], exclude, with_deps);
+            assert_eq!(picked(words, &request), expected, "{selectors:?}");
+        }
+        let tagged = request(&[], &["io"], &[], false);
+        assert_eq!(picked("m>d d#io+t t o", &tagged), "m d t");
+        let late = request(&["d::1"], &[], &[], false);
+        assert_eq!(picked("m::[n]>d::[n] d::[n]", &late), "d::1 m::1");
+    }
+
+    #[test]
+    fn selectors_that_do_not_fit_a_template_are_told() {
+        for (words, selector, expected) in [
+            (
+                "a p::[n=10|20]",
+                "p::21",
+                "error[select.choice]: `p::21`: `n` of `p::[n]` cannot be `21`\n  did you mean `20`?",
+            ),
+            (
+                "a p::[env=dev|prod]",
+                "p::stage",
+                "error[select.choice]: `p::stage`: `env` of `p::[env]` cannot be `stage`\n  its choices are `dev`, `prod`",
+            ),
+            (
+                "a p::[n:u8]",
+                "p::x",
+                "error[select.value]: `p::x`: `n` of `p::[n]` wants u8, not `x`: invalid digit found in string",
+            ),
+            (
+                "a p::[m=1|2]::[n:u8]",
+                "p::*::x",
+                "error[select.value]: `p::*::x`: `n` of `p::[m]::[n]` wants u8, not `x`: invalid digit found in string",
+            ),
+            (
+                "a p::[n]",
+                "p::*",
+                "error[select.param]: `p::*`: `n` of `p::[n]` has no choices for a glob to match\n  write a value in the place of `[n]`",
+            ),
+            (
+                "p::[n]",
+                "p::*",
+                "error[select.param]: `p::*`: `n` of `p::[n]` has no choices for a glob to match\n  write a value in the place of `[n]`",
+            ),
+            (
+                "a b::[os=mac|linux]::[arch]",
+                "b::*",
+                "error[select.param]: `b::*`: `arch` of `b::[os]::[arch]` has no choices for a glob to match\n  write a value in the place of `[arch]`",
+            ),
+            (
+                "a b::[os=mac|linux]::[arch]",
+                "b::w*::arm",
+                "error[select.empty]: no task of `libx.so` matches `b::w*::arm`\n  its tasks are `a`, `b::[os]::[arch]`",
+            ),
+            (
+                "p::[n]",
+                "q",
+                "error[select.empty]: no task of `libx.so` matches `q`\n  its tasks are `p::[n]`",
+            ),
+            (
+                "p::[n] p::[m]",
+                "p::1",
+                "error[select.ambiguous]: `p::1`: two templates match: `p::[n]` and `p::[m]`",
+            ),
+            (
+                "a p::[n]<q::[n]",
+                "p::1",
+                "error[graph.unknown]: `p::1` comes after `q::1`, which is no task of `libx.so`\n  its tasks are `a`, `p::1`, `p::[n]`",
+            ),
+        ] {
+            let request = request(&[selector], &[], &[], false);
+            assert_eq!(picked(words, &request), expected, "{words} {selector}");
+        }
+        let long = format!("p::{}", "x".repeat(253));
+        assert_eq!(
+            picked("a p::[n]", &request(&[&long], &[], &[], false)),
+            format!("error[select.limit]: `{long}`: a name has at most 255 bytes")
+        );
+        assert_eq!(
+            picked("p::[n] q::[m]", &request(&[], &[], &[], false)),
+            "error[select.empty]: no tasks in `libx.so`\n  name tasks of its templates: `p::[n]`, `q::[m]`"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::cli::Options;
 use crate::error::{Error, Result};
+use crate::graph::Links;
 use crate::select::Request;
 use crate::state::{Results, State, read_file};
 use crate::task::{Catalog, Json, LibraryId, TaskId};
@@ -41,10 +42,12 @@ pub fn state(options: &Options) -> Result<State> {
 
 /// The results given with `--result-NAME=VALUE`, and warnings of those that will be replaced because the task itself runs.
 ///
-/// Errors: `usage.result` for a name that no loaded library has, or several have.
+/// Makes the tasks of templates that are named. Errors: `usage.result` for a name that no loaded library has, or several
+/// have, or that does not fit its template.
 pub fn results(
     options: &Options,
     catalog: &Catalog,
+    links: &mut Links,
     planned: &[TaskId],
 ) -> Result<(Results, Vec<String>)> {
     let (results, mut warnings) = (Results::default(), Vec::new());
@@ -56,7 +59,7 @@ pub fn results(
         by_name.entry(&catalog.task(id).name).or_default().push(id);
     }
     for (name, value) in &options.results {
-        let task = find(catalog, &by_name, name)?;
+        let task = find(catalog, links, &by_name, name)?;
         results.set(task, string(value));
         if planned.contains(&task) {
             let warning =
@@ -67,27 +70,123 @@ pub fn results(
     Ok((results, warnings))
 }
 
-fn find(catalog: &Catalog, by_name: &HashMap<&str, Vec<TaskId>>, name: &str) -> Result<TaskId> {
-    let plain = by_name.get(name).map_or(&[][..], Vec::as_slice);
+/// A task of that name in one library, or `library::task`; also one that a template makes.
+fn find(
+    catalog: &Catalog,
+    links: &mut Links,
+    by_name: &HashMap<&str, Vec<TaskId>>,
+    name: &str,
+) -> Result<TaskId> {
     let qualified = name.split_once("::").and_then(|(library, name)| {
-        let mut ids = by_name.get(name)?.iter().copied();
-        ids.find(|id| catalog.library(*id).name == library)
+        let library = catalog.libraries.iter().position(|l| l.name == library)?;
+        Some((LibraryId::new(library), name))
     });
-    match (plain, qualified) {
-        (&[id], _) | ([], Some(id)) => Ok(id),
-        ([], None) => {
+    let mut found = by_name.get(name).cloned().unwrap_or_default();
+    if found.is_empty() {
+        let task = qualified.and_then(|(library, name)| links.find(catalog, library, name));
+        found.extend(task);
+    }
+    if found.is_empty() {
+        let all = (0..catalog.libraries.len()).map(|library| (LibraryId::new(library), name));
+        found = made(catalog, links, all.chain(qualified))?;
+    }
+    match *found {
+        [id] => Ok(id),
+        [] => {
             let error = Error::new("usage.result", format!("`--result-{name}` names no task"));
             Err(error.suggest(name, by_name.keys().copied()))
         }
-        ([first, ..], _) => {
+        [first, ..] => {
             let message = format!("`--result-{name}` names a task of several libraries");
-            let hint = format!("write `--result-{}=VALUE`", catalog.name(*first));
+            let (library, task) = (&catalog.library(first).name, &catalog.task(first).name);
+            let hint = format!("write `--result-{library}::{task}=VALUE`");
             Err(Error::new("usage.result", message).hint(hint))
         }
+    }
+}
+
+/// The tasks that templates make of a name in some libraries; where there are none, what is wrong with the name.
+fn made<'a>(
+    catalog: &Catalog,
+    links: &mut Links,
+    names: impl Iterator<Item = (LibraryId, &'a str)>,
+) -> Result<Vec<TaskId>> {
+    let (mut made, mut wrong) = (Vec::new(), None);
+    for (library, name) in names {
+        match links.given(catalog, library, name) {
+            Ok(task) => made.extend(task),
+            Err(error) => wrong = wrong.or(Some(error)),
+        }
+    }
+    match wrong {
+        Some(error) if made.is_empty() => Err(error),
+        _ => Ok(made),
     }
 }
 
 /// A string as JSON.
 fn string(text: &str) -> Json {
     Arc::from(serde_json::Value::from(text).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::sketch;
+
+    fn found(libraries: &[(&str, &str)], name: &str) -> String {
+        let catalog = sketch::catalog_of(libraries);
+        let mut links = Links::resolve(&catalog).unwrap();
+        let mut by_name: HashMap<&str, Vec<TaskId>> = HashMap::new();
+        for id in catalog.ids() {
+            by_name.entry(&catalog.task(id).name).or_default().push(id);
+        }
+        match find(&catalog, &mut links, &by_name, name) {
+            Ok(id) => format!("{}::{}", catalog.library(id).name, catalog.task(id).name),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_given_result_belongs_to_a_task_that_is_there_or_can_be_made() {
+        let one = [("x", "a p::[n:u8] e::[n=1|2] y::b"), ("y", "b c")];
+        for (name, expected) in [
+            ("a", "x::a"),
+            ("c", "y::c"),
+            ("x::a", "x::a"),
+            ("p::1", "x::p::1"),
+            ("x::p::1", "x::p::1"),
+            ("e::2", "x::e::2"),
+            // The whole name first.
+            ("y::b", "x::y::b"),
+            (
+                "aa",
+                "error[usage.result]: `--result-aa` names no task\n  did you mean `a`?",
+            ),
+            (
+                "p::z",
+                "error[usage.result]: `--result-p::z`: `n` of `p::[n]` wants u8, not `z`: invalid digit found in string",
+            ),
+            (
+                "e::3",
+                "error[usage.result]: `--result-e::3`: `n` of `e::[n]` cannot be `3`\n  did you mean `1`?",
+            ),
+        ] {
+            assert_eq!(found(&one, name), expected);
+        }
+        let two = [("x", "a p::[n]"), ("y", "a p::[n]")];
+        for (name, expected) in [
+            ("y::p::1", "y::p::1"),
+            (
+                "a",
+                "error[usage.result]: `--result-a` names a task of several libraries\n  write `--result-x::a=VALUE`",
+            ),
+            (
+                "p::1",
+                "error[usage.result]: `--result-p::1` names a task of several libraries\n  write `--result-x::p::1=VALUE`",
+            ),
+        ] {
+            assert_eq!(found(&two, name), expected);
+        }
+    }
 }

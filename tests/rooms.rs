@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("event", &["error", "exit", "task"]),
     ("state", &["error", "task"]),
     ("glob", &["error"]),
-    ("graph", &["error", "task"]),
+    ("graph", &["error", "glob", "task"]),
     ("command", &["stream", "task"]),
     ("plan", &["event", "graph", "task"]),
     ("select", &["error", "glob", "graph", "task"]),
@@ -43,7 +43,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "error", "graph", "plan", "report", "run", "state", "stream", "target",
         ],
     ),
-    ("start", &["cli", "error", "select", "state", "task"]),
+    (
+        "start",
+        &["cli", "error", "graph", "select", "state", "task"],
+    ),
     ("look", &["cli", "graph", "plan", "task"]),
 ];
 

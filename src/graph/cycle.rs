@@ -3,10 +3,13 @@
 //! petgraph orders, and names one task of a cycle at most; the walk here finds the whole of it. Nothing recurses, so
 //! depth is no limit.
 
+use std::fmt::Write as _;
+
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use super::{Adjacency, links};
+use super::naming::at;
+use super::{Adjacency, Links, Via};
 use crate::error::Error;
 use crate::task::{Catalog, TaskId};
 
@@ -77,24 +80,33 @@ fn find_cycle(planned: &[TaskId], dependencies: &Adjacency, dependents: &Adjacen
 /// How many tasks of a long cycle are written out.
 const SHOWN: usize = 12;
 
-/// `a` → `b` → `a`, and where they are declared.
-pub(super) fn error(catalog: &Catalog, cycle: &[TaskId]) -> Error {
+/// `a` → `b` → `a`, and where they are declared. The arrow says so where `a` declares that it comes before `b`.
+pub(super) fn error(catalog: &Catalog, links: &Links, cycle: &[TaskId]) -> Error {
     let name = |task: &TaskId| format!("`{}`", catalog.name(*task));
-    let mut path: Vec<_> = cycle.iter().take(SHOWN).map(name).collect();
-    if cycle.len() > SHOWN {
-        path.push(format!("… {} more …", cycle.len() - SHOWN));
+    let mut path = String::new();
+    for (place, task) in cycle.iter().enumerate() {
+        if place == SHOWN {
+            let _ = write!(path, "… {} more … → ", cycle.len() - SHOWN);
+            break;
+        }
+        let dependent = cycle[(place + 1) % cycle.len()];
+        let arrow = match links.via(*task, dependent) {
+            Via::After => "→",
+            Via::Before => "–before→",
+            Via::Then => "–then→",
+        };
+        let _ = write!(path, "{} {arrow} ", name(task));
     }
-    path.push(name(&cycle[0]));
     let message = format!(
-        "the tasks wait for each other in a circle: {}",
-        path.join(" → ")
+        "the tasks wait for each other in a circle: {path}{}",
+        name(&cycle[0])
     );
     let places = cycle
         .iter()
         .take(SHOWN)
         .filter(|task| catalog.task(**task).place.is_some());
     places.fold(Error::new("graph.cycle", message), |error, task| {
-        let place = links::at(catalog, *task);
+        let place = at(catalog, *task);
         error.hint(format!("{}{place}", name(task)))
     })
 }

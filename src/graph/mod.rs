@@ -5,19 +5,32 @@
 mod adjacency;
 mod cycle;
 mod dot;
+mod heads;
 mod json;
+mod late;
 mod links;
 mod list;
 mod mermaid;
+mod names;
+mod naming;
+mod rules;
 #[cfg(test)]
 pub(crate) mod sketch;
+mod stage;
+#[cfg(test)]
+mod tests;
 mod text;
+mod word;
 
+use std::collections::HashMap;
 use std::io;
 
 use adjacency::Adjacency;
+pub use late::{Added, Known};
 pub use links::Links;
 pub use list::{ListFormat, list};
+pub use naming::{Via, names_of};
+pub use stage::Stage;
 
 use crate::error::Result;
 use crate::task::{Catalog, TaskId};
@@ -29,22 +42,40 @@ pub struct Graph {
     dependents: Adjacency,
     /// Every task after its dependencies.
     order: Vec<TaskId>,
+    /// Dependency and dependent, where the dependent does not name the dependency.
+    vias: HashMap<(TaskId, TaskId), Via>,
+    /// By task; nothing where all are of the first one.
+    stages: Vec<Stage>,
 }
 
 impl Graph {
     /// The graph of the selected tasks, which stand in declaration order. Dependencies on others are dropped.
     ///
-    /// Errors: `graph.cycle`, with the whole cycle.
+    /// Errors: `graph.cycle`, with the whole cycle; `graph.wave` for a dependency on a task of a higher stage.
     pub fn new(catalog: &Catalog, links: &Links, planned: Vec<TaskId>) -> Result<Self> {
         let dependencies = links.among(&planned);
         let dependents = dependencies.reversed();
         let order = cycle::topological_order(&planned, &dependencies, &dependents)
-            .map_err(|cycle| cycle::error(catalog, &cycle))?;
+            .map_err(|cycle| cycle::error(catalog, links, &cycle))?;
+        let stages = stage::stages(catalog, links, &order, &dependencies)?;
+        let mut vias = HashMap::new();
+        if !links.is_plain() {
+            for &task in &planned {
+                for &dependency in dependencies.of(task) {
+                    let via = links.via(dependency, task);
+                    if via != Via::After {
+                        vias.insert((dependency, task), via);
+                    }
+                }
+            }
+        }
         Ok(Self {
             planned,
             dependencies,
             dependents,
             order,
+            vias,
+            stages,
         })
     }
 
@@ -66,6 +97,22 @@ impl Graph {
     /// Those that come after a task, in declaration order.
     pub fn dependents(&self, task: TaskId) -> &[TaskId] {
         self.dependents.of(task)
+    }
+
+    /// How a dependency came to be one.
+    pub fn via(&self, dependency: TaskId, dependent: TaskId) -> Via {
+        let via = self.vias.get(&(dependency, dependent));
+        via.copied().unwrap_or(Via::After)
+    }
+
+    /// Not all tasks are of one stage.
+    pub fn has_stages(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
+    /// The stage of a planned task: none of a higher stage starts before all of the lower ones have ended.
+    pub fn stage(&self, task: TaskId) -> Stage {
+        self.stages.get(task.index()).copied().unwrap_or_default()
     }
 
     /// How many dependencies there are in all.

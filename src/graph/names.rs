@@ -1,0 +1,132 @@
+//! Names to tasks: those that are there, and those that a template can make.
+//!
+//! Changes nothing but its own index: who makes the tasks stands in `links`.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::heads::Heads;
+use super::word::shape;
+use crate::task::{Catalog, LibraryId, Misfit, Task, TaskId};
+
+/// All names of a catalog.
+pub(super) struct Names {
+    /// By library.
+    tasks: Vec<HashMap<Box<str>, TaskId>>,
+    /// By library: its templates.
+    templates: Vec<Heads>,
+}
+
+/// What a name stands for.
+pub(super) enum Found {
+    /// A task.
+    Task(TaskId),
+    /// One that a template makes of it.
+    Made(Box<Task>),
+    /// Nothing, because the arguments do not fit the template.
+    Misfit(usize, Misfit),
+    /// Nothing, because two templates make it.
+    Two(usize, usize),
+    /// Nothing.
+    Nothing,
+}
+
+impl Names {
+    /// All templates, and no tasks yet.
+    pub(super) fn new(catalog: &Catalog) -> Self {
+        let libraries = catalog.libraries.iter();
+        let mut templates: Vec<_> = libraries.map(|_| Heads::default()).collect();
+        for (index, template) in catalog.templates.iter().enumerate() {
+            let shape = shape(template.pattern());
+            templates[template.task.library.index()].add(shape, index);
+        }
+        Self {
+            tasks: vec![HashMap::new(); catalog.libraries.len()],
+            templates,
+        }
+    }
+
+    /// Enters a task; or finds the other one of that name.
+    pub(super) fn enter(&mut self, catalog: &Catalog, id: TaskId) -> Result<(), TaskId> {
+        let task = catalog.task(id);
+        match self.tasks[task.library.index()].entry(task.name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(id);
+                Ok(())
+            }
+            Entry::Occupied(entry) => Err(*entry.get()),
+        }
+    }
+
+    /// The task is the one of its name; not so one that a mistake has left behind.
+    pub(super) fn has(&self, catalog: &Catalog, id: TaskId) -> bool {
+        let task = catalog.task(id);
+        self.get(task.library, &task.name) == Some(id)
+    }
+
+    /// Forgets a task that was entered.
+    pub(super) fn remove(&mut self, task: &Task) {
+        self.tasks[task.library.index()].remove(&task.name);
+    }
+
+    /// The task of that name in a library.
+    pub(super) fn get(&self, library: LibraryId, name: &str) -> Option<TaskId> {
+        self.tasks[library.index()].get(name).copied()
+    }
+
+    /// The task of that name in a library, or of `library::task` in any.
+    pub(super) fn find(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Option<TaskId> {
+        self.get(library, name).or_else(|| {
+            let (library, name) = qualified(catalog, name)?;
+            self.get(library, name)
+        })
+    }
+
+    /// What a name stands for in a library, or else `library::task` in any.
+    pub(super) fn look_up(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Found {
+        let own = self.look_into(catalog, library, name);
+        if !matches!(own, Found::Nothing | Found::Misfit(..)) {
+            return own;
+        }
+        let Some((library, name)) = qualified(catalog, name) else {
+            return own;
+        };
+        match (own, self.look_into(catalog, library, name)) {
+            (own @ Found::Misfit(..), Found::Nothing | Found::Misfit(..)) => own,
+            (_, other) => other,
+        }
+    }
+
+    /// What a name stands for in a library. A task is found before what templates make; a template that the name fits,
+    /// before those whose parameters have other values.
+    pub(super) fn look_into(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Found {
+        if let Some(task) = self.get(library, name) {
+            return Found::Task(task);
+        }
+        let mut found = Found::Nothing;
+        let mut by = None;
+        for index in self.templates[library.index()].of(name) {
+            let template = &catalog.templates[index];
+            let Some(arguments) = template.pattern().matches(name) else {
+                continue;
+            };
+            match (template.instance(arguments), by, &found) {
+                (Ok(_), Some(other), _) => return Found::Two(other, index),
+                (Ok(task), None, _) => {
+                    by = Some(index);
+                    found = Found::Made(Box::new(task));
+                }
+                (Err(misfit), _, Found::Nothing) => found = Found::Misfit(index, misfit),
+                (Err(_), ..) => {}
+            }
+        }
+        found
+    }
+}
+
+/// `library::task` taken apart, where there is such a library.
+pub(super) fn qualified<'a>(catalog: &Catalog, name: &'a str) -> Option<(LibraryId, &'a str)> {
+    let (library, name) = name.split_once("::")?;
+    let index = catalog.libraries.iter().position(|l| l.name == library)?;
+    Some((LibraryId::new(index), name))
+}
