@@ -6,7 +6,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::cli::Look;
-use crate::graph::{Graph, draw, list};
+use crate::error::escape;
+use crate::graph::{Graph, draw, list, traits};
 use crate::plan::{Plan, Rules};
 use crate::task::{Catalog, Outcome};
 
@@ -24,7 +25,7 @@ pub fn look(
     }
 }
 
-/// The order with one worker where everything passes, and what each task waits for.
+/// The order with one worker where everything passes, what each task waits for, and what else it declares.
 fn order(out: &mut dyn io::Write, catalog: &Catalog, graph: &Arc<Graph>) -> io::Result<()> {
     let rules = Rules {
         skip_deps: true,
@@ -40,9 +41,14 @@ fn order(out: &mut dyn io::Write, catalog: &Catalog, graph: &Arc<Graph>) -> io::
             .iter()
             .map(|d| catalog.name(*d))
             .collect();
+        let after = (!after.is_empty()).then(|| format!("after {}", after.join(", ")));
+        let notes: Vec<_> = after
+            .into_iter()
+            .chain(traits(catalog.task(task).options()))
+            .collect();
         write!(out, "{number:digits$}  {}", catalog.name(task))?;
-        if !after.is_empty() {
-            write!(out, "  (after {})", after.join(", "))?;
+        if !notes.is_empty() {
+            write!(out, "  ({})", escape(&notes.join("; ")))?;
         }
         writeln!(out)?;
     }

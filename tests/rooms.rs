@@ -47,7 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "start",
         &["cli", "error", "graph", "select", "state", "task"],
     ),
-    ("look", &["cli", "graph", "plan", "task"]),
+    ("look", &["cli", "error", "graph", "plan", "task"]),
 ];
 
 /// Outside crates, and the rooms that may name them.

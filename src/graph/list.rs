@@ -1,16 +1,17 @@
-//! `--list`: the selected tasks, in declaration order, as text or JSON.
+//! `--list`: the selected tasks, in declaration order, and the templates that need a value, as text or JSON.
 
 use std::io;
 
 use serde::Serialize;
 
+use super::traits::{condition, traits};
 use crate::error::escape;
-use crate::task::{Catalog, TaskId};
+use crate::task::{Catalog, Options, Parameter, Task, TaskId, Template};
 
 /// How `--list` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListFormat {
-    /// A line a task: name, tags, first line of its doc.
+    /// A line a task: name, tags, what else it declares, first line of its doc.
     Text,
     /// One object with all that is known.
     Json,
@@ -37,19 +38,74 @@ fn text(out: &mut dyn io::Write, catalog: &Catalog, tasks: &[TaskId]) -> io::Res
     let width = widths.max().unwrap_or(0).min(WIDTH);
     for &id in tasks {
         let task = catalog.task(id);
-        let mut line = format!("{:width$}", catalog.name(id));
-        if !task.tags.is_empty() {
-            line.push_str("  [");
-            line.push_str(&task.tags.join(", "));
-            line.push(']');
-        }
-        if let Some(doc) = task.doc.lines().next() {
-            line.push_str("  ");
-            line.push_str(&escape(doc));
-        }
+        let name = format!("{:width$}", catalog.name(id));
+        writeln!(out, "{}", line(name, task).trim_end())?;
+    }
+    templates(out, catalog, tasks)
+}
+
+fn line(mut line: String, task: &Task) -> String {
+    if !task.tags.is_empty() {
+        line.push_str("  [");
+        line.push_str(&task.tags.join(", "));
+        line.push(']');
+    }
+    let traits = traits(task.options());
+    if !traits.is_empty() {
+        line.push_str("  (");
+        line.push_str(&escape(&traits.join("; ")));
+        line.push(')');
+    }
+    if let Some(doc) = task.doc.lines().next() {
+        line.push_str("  ");
+        line.push_str(&escape(doc));
+    }
+    line
+}
+
+/// The templates of which tasks are there only where they are named, with what their parameters may be; nothing where there
+/// are none.
+pub(super) fn templates(
+    out: &mut dyn io::Write,
+    catalog: &Catalog,
+    tasks: &[TaskId],
+) -> io::Result<()> {
+    let open = open(catalog, tasks);
+    if !open.is_empty() {
+        writeln!(out, "\nTemplates:")?;
+    }
+    for template in open {
+        let line = line(format!("  {}", template.task.name), &template.task);
         writeln!(out, "{}", line.trim_end())?;
+        for parameter in &template.parameters {
+            writeln!(
+                out,
+                "    {}: {}",
+                parameter.name,
+                escape(&values(parameter))
+            )?;
+        }
     }
     Ok(())
+}
+
+/// The templates with a parameter without choices, of the libraries of some tasks.
+fn open<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a Template> {
+    let mut is_listed = vec![false; catalog.libraries.len()];
+    for &task in tasks {
+        is_listed[catalog.task(task).library.index()] = true;
+    }
+    let templates = catalog.templates.iter();
+    let listed = templates.filter(|t| t.is_open() && is_listed[t.task.library.index()]);
+    listed.collect()
+}
+
+fn values(parameter: &Parameter) -> String {
+    match &parameter.choices {
+        Some(choices) => choices.join(", "),
+        None if parameter.wants.is_empty() => "any text".to_owned(),
+        None => parameter.wants.to_string(),
+    }
 }
 
 fn json(out: &mut dyn io::Write, catalog: &Catalog, tasks: &[TaskId]) -> io::Result<()> {
@@ -57,17 +113,20 @@ fn json(out: &mut dyn io::Write, catalog: &Catalog, tasks: &[TaskId]) -> io::Res
     struct List<'a> {
         v: u32,
         tasks: Vec<Entry<'a>>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        templates: Vec<TemplateEntry<'a>>,
     }
-    let tasks = tasks.iter().map(|&task| Entry::new(catalog, task));
+    let tasks_of = |task: &TaskId| Entry::new(catalog, *task);
     let list = List {
         v: 1,
-        tasks: tasks.collect(),
+        tasks: tasks.iter().map(tasks_of).collect(),
+        templates: template_entries(catalog, tasks),
     };
     serde_json::to_writer_pretty(&mut *out, &list)?;
     writeln!(out)
 }
 
-/// A task as programs read it.
+/// A task as programs read it. What it does not declare is not there.
 #[derive(Serialize)]
 pub(super) struct Entry<'a> {
     name: std::borrow::Cow<'a, str>,
@@ -75,6 +134,10 @@ pub(super) struct Entry<'a> {
     target: String,
     library: &'a str,
     after: &'a [Box<str>],
+    #[serde(flatten)]
+    declared: Declared<'a>,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    parameters: serde_json::Map<String, serde_json::Value>,
     tags: &'a [Box<str>],
     doc: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,19 +146,135 @@ pub(super) struct Entry<'a> {
     line: Option<u32>,
 }
 
+/// A template as programs read it.
+#[derive(Serialize)]
+pub(super) struct TemplateEntry<'a> {
+    name: &'a str,
+    library: &'a str,
+    parameters: Vec<ParameterEntry<'a>>,
+    after: &'a [Box<str>],
+    #[serde(flatten)]
+    declared: Declared<'a>,
+    tags: &'a [Box<str>],
+    doc: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct ParameterEntry<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choices: Option<&'a [Box<str>]>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    wants: &'a str,
+}
+
+/// What both may declare.
+#[derive(Serialize)]
+struct Declared<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    before: &'a [Box<str>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    then: &'a [Box<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    locks: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exclusive: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retries: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_timeouts: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_delay_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u128>,
+}
+
 impl<'a> Entry<'a> {
     pub(super) fn new(catalog: &'a Catalog, id: TaskId) -> Self {
         let (task, library) = (catalog.task(id), catalog.library(id));
-        let place = task.place.as_ref();
+        let (file, line) = place(task);
+        let parameters = task.arguments.iter();
         Self {
             name: catalog.name(id),
             target: format!("{}::{}", library.path, task.name),
             library: &library.name,
             after: &task.after,
+            declared: Declared::new(task.options()),
+            parameters: parameters
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
             tags: &task.tags,
             doc: &task.doc,
-            file: place.map(|place| &*place.file),
-            line: place.map(|place| place.line).filter(|&line| line > 0),
+            file,
+            line,
         }
     }
+}
+
+/// The templates that [`templates`] shows.
+pub(super) fn template_entries<'a>(
+    catalog: &'a Catalog,
+    tasks: &[TaskId],
+) -> Vec<TemplateEntry<'a>> {
+    let entry = |template: &'a Template| {
+        let task = &template.task;
+        let (file, line) = place(task);
+        let parameters = template.parameters.iter().map(|parameter| ParameterEntry {
+            name: &parameter.name,
+            choices: parameter.choices.as_deref(),
+            wants: &parameter.wants,
+        });
+        TemplateEntry {
+            name: &task.name,
+            library: &catalog.libraries[task.library.index()].name,
+            parameters: parameters.collect(),
+            after: &task.after,
+            declared: Declared::new(task.options()),
+            tags: &task.tags,
+            doc: &task.doc,
+            file,
+            line,
+        }
+    };
+    open(catalog, tasks).into_iter().map(entry).collect()
+}
+
+impl<'a> Declared<'a> {
+    fn new(options: &'a Options) -> Self {
+        let delay = options.retry_delay.as_millis();
+        Self {
+            before: &options.before,
+            then: &options.then,
+            wave: some(options.wave),
+            locks: options.locks.iter().map(ToString::to_string).collect(),
+            condition: condition(options.condition),
+            priority: some(options.priority),
+            exclusive: some(options.exclusive),
+            retries: some(options.retries),
+            retry_timeouts: some(options.retry_timeouts),
+            retry_delay_ms: some(delay),
+            timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+        }
+    }
+}
+
+/// Nothing where it is as usual.
+fn some<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+fn place(task: &Task) -> (Option<&str>, Option<u32>) {
+    let place = task.place.as_ref();
+    let line = place.map(|place| place.line).filter(|&line| line > 0);
+    (place.map(|place| &*place.file), line)
 }

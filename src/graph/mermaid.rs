@@ -2,22 +2,27 @@
 
 use std::io;
 
-use super::Graph;
+use super::{Graph, Via, traits};
 use crate::task::Catalog;
 
 pub(super) fn write(out: &mut dyn io::Write, catalog: &Catalog, graph: &Graph) -> io::Result<()> {
     writeln!(out, "graph TD")?;
     for &task in graph.planned() {
-        writeln!(
-            out,
-            "    t{}[\"{}\"]",
-            task.index(),
-            label(&catalog.name(task))
-        )?;
+        let mut text = label(&catalog.name(task));
+        for what in traits(catalog.task(task).options()) {
+            text.push_str("<br/>");
+            text.push_str(&label(&what));
+        }
+        writeln!(out, "    t{}[\"{text}\"]", task.index())?;
     }
     for &task in graph.planned() {
-        for dependent in graph.dependents(task) {
-            writeln!(out, "    t{} --> t{}", task.index(), dependent.index())?;
+        for &dependent in graph.dependents(task) {
+            let arrow = match graph.via(task, dependent) {
+                Via::After => "-->",
+                Via::Before => "-. before .->",
+                Via::Then => "-. then .->",
+            };
+            writeln!(out, "    t{} {arrow} t{}", task.index(), dependent.index())?;
         }
     }
     Ok(())

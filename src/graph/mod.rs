@@ -20,6 +20,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod text;
+mod traits;
 mod word;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ pub use links::Links;
 pub use list::{ListFormat, list};
 pub use naming::{Via, names_of};
 pub use stage::Stage;
+pub use traits::traits;
 
 use crate::error::Result;
 use crate::task::{Catalog, TaskId};

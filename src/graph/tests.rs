@@ -576,3 +576,129 @@ fn a_mistake_leaves_nothing_behind() {
         "all<p::0,p::1 p::0 x<p::1+ y<x+ g::1 p::1 g::1 p::1 p::1 h::1<p::0,p::1"
     );
 }
+
+fn shown(words: &str, format: GraphFormat) -> String {
+    let catalog = sketch::catalog(words);
+    let graph = sketch::graph(&catalog).unwrap();
+    let mut out = Vec::new();
+    draw(&mut out, &catalog, &graph, format).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// One of each.
+const ALL: &str = "a%db,c:r b>a+n n!n%db<a@1#io z!a p::[os=mac|linux]::[n:u8]<a@2 q::[any]";
+
+#[test]
+fn the_text_tells_in_sections_of_its_own_what_is_not_as_usual() {
+    let text = shown(ALL, GraphFormat::Text);
+    let (_, sections) = text.split_once("\nWaves:").unwrap();
+    let expected = "
+  0: [0], [1], [3]
+  1: [2]
+
+Locks:
+  c:r: [0]
+  db: [0], [2]
+
+Conditions:
+  [2] no_failures
+  [3] always
+
+Templates:
+  p::[os]::[n]  (wave 2)
+    os: mac, linux
+    n: u8
+  q::[any]
+    any: any text
+";
+    assert_eq!(sections, expected);
+}
+
+#[test]
+fn drawings_tell_edges_that_the_dependency_declares() {
+    let mermaid = "graph TD
+    t0[\"a<br/>wave 1<br/>locks x\"]
+    t1[\"b\"]
+    t2[\"c<br/>wave 1<br/>always\"]
+    t0 -. then .-> t2
+    t1 -. before .-> t0
+    t1 --> t2
+";
+    let words = "a+c@1%x b>a c<b!a@1";
+    let drawn = shown(words, GraphFormat::Mermaid);
+    assert_eq!(drawn, mermaid);
+    let dot = "digraph {
+    0 [ label = \"a\" xlabel = \"wave 1; locks x\" ]
+    1 [ label = \"b\" ]
+    2 [ label = \"c\" xlabel = \"wave 1; always\" ]
+    0 -> 2 [ label = \"then\" style = dashed ]
+    1 -> 0 [ label = \"before\" style = dashed ]
+    1 -> 2 [ ]
+}
+";
+    assert_eq!(shown(words, GraphFormat::Dot), dot);
+    let json: serde_json::Value = serde_json::from_str(&shown(words, GraphFormat::Json)).unwrap();
+    assert_eq!(
+        [&json["edges"], &json["before"], &json["then"]].map(ToString::to_string),
+        [
+            r#"[["a","c"],["b","a"],["b","c"]]"#,
+            r#"[["b","a"]]"#,
+            r#"[["a","c"]]"#
+        ]
+    );
+}
+
+#[test]
+fn the_list_tells_what_is_not_as_usual_and_which_templates_want_values() {
+    let mut catalog = sketch::catalog(ALL);
+    let options = crate::task::Options {
+        retries: 2,
+        retry_timeouts: true,
+        retry_delay: std::time::Duration::from_millis(1500),
+        timeout: Some(std::time::Duration::from_secs(30)),
+        priority: -1,
+        exclusive: true,
+        ..crate::task::Options::default()
+    };
+    let tasks: Vec<_> = catalog.ids().collect();
+    catalog.task_mut(tasks[3]).options = Some(options.into());
+    let listed = |format| {
+        let mut out = Vec::new();
+        list(&mut out, &catalog, &tasks, format).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let text = "\
+a  (locks c:r, db)
+b
+n  [io]  (wave 1; no_failures; locks db)
+z  (exclusive; priority -1; retries 2; timeout 30s)
+
+Templates:
+  p::[os]::[n]  (wave 2)
+    os: mac, linux
+    n: u8
+  q::[any]
+    any: any text
+";
+    assert_eq!(listed(ListFormat::Text), text);
+    let json: serde_json::Value = serde_json::from_str(&listed(ListFormat::Json)).unwrap();
+    let tasks: Vec<_> = json["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let expected = [
+        r#"{"after":[],"doc":"","library":"x","locks":["c:r","db"],"name":"a","tags":[],"target":"libx.so::a"}"#,
+        r#"{"after":[],"before":["a"],"doc":"","library":"x","name":"b","tags":[],"target":"libx.so::b","then":["n"]}"#,
+    ];
+    assert_eq!(tasks[0], expected[0]);
+    assert_eq!(
+        tasks[3],
+        r#"{"after":[],"doc":"","exclusive":true,"library":"x","name":"z","priority":-1,"retries":2,"retry_delay_ms":1500,"retry_timeouts":true,"tags":[],"target":"libx.so::z","timeout_ms":30000}"#
+    );
+    assert_eq!(
+        json["templates"][0].to_string(),
+        r#"{"after":["a"],"doc":"","library":"x","name":"p::[os]::[n]","parameters":[{"choices":["mac","linux"],"name":"os"},{"name":"n","wants":"u8"}],"tags":[],"wave":2}"#
+    );
+}

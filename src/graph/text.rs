@@ -1,11 +1,16 @@
 //! `--graph`, for people: nodes, edges, the longest chains and the crowded places.
 //!
-//! The text is that of the Python tools, to the letter; scripts read it.
+//! The text is that of the Python tools, to the letter; scripts read it. What those do not know follows in sections of its
+//! own, where there is any.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::Graph;
-use crate::task::{Catalog, TaskId};
+use super::list::templates;
+use super::traits::{condition, limits};
+use crate::error::escape;
+use crate::task::{Catalog, Options, TaskId};
 
 /// How many of the longest chains are shown.
 const CHAINS: usize = 3;
@@ -15,11 +20,22 @@ pub(super) fn write(out: &mut dyn io::Write, catalog: &Catalog, graph: &Graph) -
     sheet.head(out)?;
     sheet.nodes(out)?;
     sheet.edges(out)?;
-    sheet.stats(out)
+    sheet.stats(out)?;
+    sheet.waves(out)?;
+    sheet.locks(out)?;
+    sheet.notes(out, "Conditions", |options| {
+        condition(options.condition)
+            .into_iter()
+            .map(Into::into)
+            .collect()
+    })?;
+    sheet.notes(out, "Limits", limits)?;
+    templates(out, catalog, graph.planned())
 }
 
 /// The graph with its tasks numbered by name.
 struct Sheet<'a> {
+    catalog: &'a Catalog,
     graph: &'a Graph,
     names: Vec<std::borrow::Cow<'a, str>>,
     /// By name.
@@ -49,6 +65,7 @@ impl<'a> Sheet<'a> {
             depth[task.index()] = deepest.unwrap_or(0);
         }
         Self {
+            catalog,
             graph,
             names,
             sorted,
@@ -140,6 +157,61 @@ impl<'a> Sheet<'a> {
         }
         for &task in crowded {
             writeln!(out, "    {} ({unit}={})", self.name(task), count(task))?;
+        }
+        Ok(())
+    }
+
+    /// The tasks of each wave, where there is more than the first.
+    fn waves(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut waves: BTreeMap<u32, Vec<TaskId>> = BTreeMap::new();
+        for &task in &self.sorted {
+            let wave = self.catalog.task(task).options().wave;
+            waves.entry(wave).or_default().push(task);
+        }
+        if waves.keys().all(|wave| *wave == 0) {
+            return Ok(());
+        }
+        writeln!(out, "\nWaves:")?;
+        for (wave, tasks) in &waves {
+            writeln!(out, "  {wave}: {}", self.numbers(tasks))?;
+        }
+        Ok(())
+    }
+
+    /// The tasks that declare each lock.
+    fn locks(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut locks: BTreeMap<String, Vec<TaskId>> = BTreeMap::new();
+        for &task in &self.sorted {
+            for lock in &self.catalog.task(task).options().locks {
+                locks.entry(lock.to_string()).or_default().push(task);
+            }
+        }
+        if !locks.is_empty() {
+            writeln!(out, "\nLocks:")?;
+        }
+        for (lock, tasks) in &locks {
+            writeln!(out, "  {}: {}", escape(lock), self.numbers(tasks))?;
+        }
+        Ok(())
+    }
+
+    /// The tasks that declare something, with what it is.
+    fn notes(
+        &self,
+        out: &mut dyn io::Write,
+        title: &str,
+        of: impl Fn(&Options) -> Vec<String>,
+    ) -> io::Result<()> {
+        let notes = self
+            .sorted
+            .iter()
+            .map(|&task| (task, of(self.catalog.task(task).options())));
+        let mut notes = notes.filter(|(_, notes)| !notes.is_empty()).peekable();
+        if notes.peek().is_some() {
+            writeln!(out, "\n{title}:")?;
+        }
+        for (task, notes) in notes {
+            writeln!(out, "  {} {}", self.numbers([&task]), notes.join("; "))?;
         }
         Ok(())
     }
