@@ -54,3 +54,24 @@ fn order(out: &mut dyn io::Write, catalog: &Catalog, graph: &Arc<Graph>) -> io::
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::sketch;
+
+    #[test]
+    fn the_order_tells_what_each_task_waits_for_and_declares() {
+        let catalog = sketch::catalog("c<b@1!a b<a%db,x:r a d@1<b,c");
+        let graph = Arc::new(sketch::graph(&catalog).unwrap());
+        let mut out = Vec::new();
+        look(&mut out, &catalog, &graph, Look::Order).unwrap();
+        let expected = "\
+1  a
+2  b  (after a; locks db, x:r)
+3  c  (after b; wave 1; always)
+4  d  (after c, b; wave 1)
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
 use super::sketch;
 use super::*;
 use crate::task::{Arguments, LibraryId};
@@ -701,4 +704,81 @@ Templates:
         json["templates"][0].to_string(),
         r#"{"after":["a"],"doc":"","library":"x","name":"p::[os]::[n]","parameters":[{"choices":["mac","linux"],"name":"os"},{"name":"n","wants":"u8"}],"tags":[],"wave":2}"#
     );
+}
+
+/// Words of which catalogs are made at random, besides those of [`BASE`], which they name.
+const POOL: [&str; 12] = [
+    "a<p::1",
+    "b>p::[x]",
+    "c+q::2,d",
+    "e<r::*::9",
+    "f>r::1::9+g",
+    "p::4>d",
+    "q::3+d",
+    "m::[n]>s::[n],q::[n]",
+    "h::[k=1|2]>q::[k]+p::[k]",
+    "i<g,p*>s::[x]",
+    "j<q*,t",
+    "k>t+s::8",
+];
+const BASE: [&str; 7] = [
+    "d",
+    "g<p::5,q::5",
+    "p::[n]<q::[n]",
+    "q::[n]+t",
+    "r::[m=1|2]::[n]<s::[n]",
+    "s::[n]",
+    "t",
+];
+
+/// What [`drawn`] draws, in the order of names.
+fn sorted(drawn: &str) -> Vec<String> {
+    let task = |task: &str| {
+        let (name, row) = task.split_once('<').unwrap_or((task, ""));
+        let mut row: Vec<_> = row.split(',').collect();
+        row.sort_unstable();
+        format!("{name}<{}", row.join(","))
+    };
+    let mut tasks: Vec<_> = drawn.split(' ').map(task).collect();
+    tasks.sort_unstable();
+    tasks
+}
+
+/// All edges of a catalog.
+fn edges_of(words: &[&str]) -> Vec<String> {
+    let catalog = sketch::catalog(&words.join(" "));
+    let links = Links::resolve(&catalog).unwrap();
+    sorted(&drawn(&catalog, &links))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_declarations_does_not_matter(
+        words in subsequence(&POOL[..], 0..=POOL.len()),
+        order in Just((0..BASE.len() + POOL.len()).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let words = [&BASE[..], &words].concat();
+        let shuffled = order.iter().filter_map(|place| words.get(*place).copied());
+        let shuffled: Vec<_> = shuffled.collect();
+        prop_assert_eq!(edges_of(&words), edges_of(&shuffled));
+    }
+
+    #[test]
+    fn a_task_that_is_made_late_has_the_links_of_one_that_was_declared(
+        words in subsequence(&POOL[..], 0..=POOL.len()),
+        asked in select(&["p::7", "q::1", "r::2::9", "r::*::9"][..]),
+    ) {
+        let words = [&BASE[..], &words].concat();
+        let catalog = sketch::catalog(&words.join(" "));
+        let mut links = Links::resolve(&catalog).unwrap();
+        links.ask(&catalog, LibraryId(0), &Arguments::default(), asked).unwrap();
+        let late = sorted(&drawn(&catalog, &links));
+
+        let by = format!("z<{asked}");
+        let mut declared = edges_of(&[&words[..], &[&by]].concat());
+        declared.retain(|task| !task.starts_with("z<"));
+        prop_assert_eq!(late, declared);
+    }
 }
