@@ -15,7 +15,7 @@ pub struct Briefing {
     pub catalog: Arc<Catalog>,
     /// The selected tasks, in declaration order. More may come: [`Event::Planned`].
     pub planned: Vec<TaskId>,
-    /// How many threads run tasks.
+    /// How many tasks run at the same time. More, where tasks are added.
     pub workers: usize,
     /// When the run began, by the wall clock.
     pub started: SystemTime,

@@ -27,11 +27,7 @@ pub fn look(
 
 /// The order with one worker where everything passes, what each task waits for, and what else it declares.
 fn order(out: &mut dyn io::Write, catalog: &Catalog, graph: &Arc<Graph>) -> io::Result<()> {
-    let rules = Rules {
-        skip_deps: true,
-        max_fail: None,
-    };
-    let mut plan = Plan::new(graph, rules);
+    let mut plan = Plan::new(catalog, graph, Rules::default());
     let digits = graph.planned().len().to_string().len();
     for number in 1.. {
         let Some(task) = plan.take() else { break };

@@ -65,7 +65,7 @@ fn story() -> anyhow::Result<End> {
     let requests = interrupt::listen()?;
     let run = Run {
         catalog: Arc::new(catalog),
-        links: Arc::new(links),
+        links,
         graph,
         state: Arc::new(state),
         results: Arc::new(results),

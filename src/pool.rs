@@ -2,33 +2,54 @@
 //!
 //! Knows nothing of what performing means, of events or of time. The plan is behind one lock; workers with nothing to do
 //! sleep until a task becomes ready, and are woken one per task. Nothing polls.
+//!
+//! A task runs in one of as many places as there are workers. One that waits for others gives its place up, so that they
+//! can run, and needs a place to go on; its thread stays where it is, and another thread is made where there is none to
+//! spare. So there may be more threads than workers, but never more than that many tasks that run.
 
 use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::event::Stop;
-use crate::plan::{Change, Phase, Plan};
-use crate::task::{Outcome, TaskId};
+use crate::graph::Added;
+use crate::plan::{After, Asked, Change, Owner, Phase, Plan, Ticket};
+use crate::task::{Catalog, Lock, Outcome, Refused, TaskId};
 
 /// The address space a task may use for its stack: as much as a main thread has by default.
 pub const STACK: usize = 8 << 20;
 
 /// What the pool needs of a run. All but `perform` are called under the lock of the plan, so they come in one order, and
 /// must not block.
-pub trait Crew: Send + Sync + 'static {
+pub trait Crew: Sized + Send + Sync + 'static {
     /// What performing yields besides the outcome.
     type Report;
 
     /// A worker has taken a task.
-    fn started(&self, worker: usize, task: TaskId);
-    /// Runs the task to its end, on the calling thread.
-    fn perform(&self, worker: usize, task: TaskId) -> (Outcome, Self::Report);
+    fn started(&self, worker: usize, task: TaskId, attempt: u32);
+    /// Runs an attempt to its end, on the calling thread.
+    fn perform(
+        &self,
+        control: &Control<Self>,
+        worker: usize,
+        task: TaskId,
+        attempt: u32,
+    ) -> (Outcome, Self::Report);
+    /// An attempt has ended, and there will be another one: where it is `delayed`, when [`Control::again`] is called.
+    fn retrying(&self, task: TaskId, delayed: bool, end: (Outcome, Self::Report));
     /// A task that was running has its outcome.
     fn finished(&self, task: TaskId, end: (Outcome, Self::Report));
     /// Something followed from that, or from a stop.
     fn changed(&self, change: Change);
+    /// Tasks have been added; in declaration order.
+    fn added(&self, tasks: &[TaskId]);
+    /// A task waits for others and has given up its place.
+    fn paused(&self, worker: usize, task: TaskId);
+    /// It has a place again.
+    fn resumed(&self, worker: usize, task: TaskId);
     /// Every task has its outcome; called once.
     fn over(&self);
 }
@@ -36,7 +57,6 @@ pub trait Crew: Send + Sync + 'static {
 /// A plan and the threads that work on it.
 pub struct Pool<C: Crew> {
     control: Control<C>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 /// Acts on a pool from any thread.
@@ -59,9 +79,37 @@ struct Shared<C> {
 
 struct Desk {
     plan: Plan,
-    /// Workers that sleep.
-    idle: usize,
+    /// The tasks that run, by place.
+    places: Vec<Option<TaskId>>,
+    /// As many places there may be, where there are so many tasks.
+    limit: usize,
+    /// Workers that sleep, or have been made and not come yet.
+    spare: usize,
+    threads: Vec<JoinHandle<()>>,
+    /// Waits for locks.
+    tickets: HashMap<Ticket, Arc<Sleeper>>,
+    /// Waits for tasks, by the task that is waited for,
+    awaited: HashMap<TaskId, Vec<Arc<Sleeper>>>,
+    /// and by the task that waits.
+    waiting: HashMap<TaskId, Vec<Arc<Sleeper>>>,
+    /// Paused tasks that have what they waited for, and want a place.
+    resuming: VecDeque<Arc<Sleeper>>,
+    /// Running tasks with threads that wait, although they have not given up their place; and how many of these.
+    blocked: HashMap<TaskId, usize>,
     over: bool,
+}
+
+/// A thread of a task or hook that waits for something. Changed under the lock of the desk.
+#[derive(Default)]
+struct Sleeper {
+    wake: Condvar,
+    /// The task that does not move meanwhile although it has kept its place.
+    blocks: Mutex<Option<TaskId>>,
+    /// Tasks that have not ended.
+    left: AtomicUsize,
+    answer: OnceLock<Result<(), Refused>>,
+    /// It has given up the place of its task, and needs one to go on.
+    needs_place: AtomicBool,
 }
 
 thread_local! {
@@ -74,12 +122,24 @@ pub fn current() -> Option<TaskId> {
 }
 
 impl<C: Crew> Pool<C> {
-    /// A pool without threads: nothing runs yet, but it can be stopped.
+    /// A pool without threads: nothing runs yet, but it can be stopped. Where there is no task, all is over.
     pub fn new(plan: Plan, crew: Arc<C>) -> Self {
+        let over = plan.is_over();
+        if over {
+            crew.over();
+        }
         let desk = Desk {
             plan,
-            idle: 0,
-            over: false,
+            places: Vec::new(),
+            limit: 0,
+            spare: 0,
+            threads: Vec::new(),
+            tickets: HashMap::new(),
+            awaited: HashMap::new(),
+            waiting: HashMap::new(),
+            resuming: VecDeque::new(),
+            blocked: HashMap::new(),
+            over,
         };
         let shared = Shared {
             crew,
@@ -89,10 +149,7 @@ impl<C: Crew> Pool<C> {
         let control = Control {
             shared: Arc::new(shared),
         };
-        Self {
-            control,
-            threads: Vec::new(),
-        }
+        Self { control }
     }
 
     /// The way to act on it.
@@ -101,26 +158,25 @@ impl<C: Crew> Pool<C> {
     }
 
     /// Starts up to `workers` threads, named `thread_0` and so on; how many there are then. Fewer where the system gives no
-    /// more; an error where it gives none.
-    pub fn start(&mut self, workers: usize) -> io::Result<usize> {
+    /// more; an error where it gives none. Where tasks are added later, there may be more, up to `limit`.
+    pub fn start(&mut self, workers: usize, limit: usize) -> io::Result<usize> {
+        let shared = &self.control.shared;
+        let mut desk = shared.locked();
+        desk.limit = limit;
         for worker in 0..workers {
-            let shared = Arc::clone(&self.control.shared);
-            let thread = thread::Builder::new()
-                .name(format!("thread_{worker}"))
-                .stack_size(STACK)
-                .spawn(move || shared.work(worker));
-            match thread {
-                Ok(thread) => self.threads.push(thread),
-                Err(error) if self.threads.is_empty() => return Err(error),
+            match shared.add_thread(&mut desk) {
+                Ok(()) => desk.places.push(None),
+                Err(error) if worker == 0 => return Err(error),
                 Err(_) => break,
             }
         }
-        Ok(self.threads.len())
+        Ok(desk.places.len())
     }
 
-    /// Waits for the threads, which end when the plan is over. Not after [`Control::abandon`].
+    /// Waits for the threads, which end when the plan is over. Not where tasks have been given up.
     pub fn join(self) {
-        for thread in self.threads {
+        let threads = std::mem::take(&mut self.control.shared.locked().threads);
+        for thread in threads {
             // A worker catches what tasks do; its own panic has been reported by the panic hook.
             let _ = thread.join();
         }
@@ -128,20 +184,141 @@ impl<C: Crew> Pool<C> {
 }
 
 impl<C: Crew> Control<C> {
-    /// Starts no further task.
+    /// Starts no further task, but those that clean up.
     pub fn stop(&self, why: Stop) {
         self.change(|plan| plan.stop(why));
     }
 
     /// Gives up the running tasks too. Their threads are left to themselves.
     pub fn abandon(&self, why: Stop) {
-        self.change(|plan| plan.abandon(why));
+        let mut desk = self.shared.locked();
+        let changes = desk.plan.abandon(why);
+        let waiting = desk.waiting.values().flatten();
+        for sleeper in waiting.chain(&desk.resuming).cloned().collect::<Vec<_>>() {
+            desk.answer(&sleeper, Err(Refused::Cancelled));
+        }
+        self.shared.tell(&mut desk, changes);
     }
 
-    /// Gives a running task an outcome although it has not come back and will not.
-    pub fn lose(&self, task: TaskId, end: (Outcome, C::Report)) {
+    /// Gives a running task an outcome although it has not come back; where `attempt` is given, only if that is the one
+    /// that runs. Another thread takes its place.
+    pub fn give_up(&self, task: TaskId, attempt: Option<u32>, end: (Outcome, C::Report)) {
         let mut desk = self.shared.locked();
-        self.shared.finish(&mut desk, task, end);
+        let is_running = matches!(desk.plan.phase(task), Phase::Running | Phase::Paused);
+        if !is_running || attempt.is_some_and(|attempt| attempt != desk.plan.attempt(task)) {
+            return;
+        }
+        let changes = desk.plan.give_up(task, end.0);
+        desk.leave_place(task);
+        desk.blocked.remove(&task);
+        desk.cancel_waits_of(task);
+        self.shared.crew.finished(task, end);
+        desk.answer_waits_for(task);
+        self.shared.tell(&mut desk, changes);
+        self.shared.wake(&mut desk);
+    }
+
+    /// Ends what a running task waits for, as it is asked to stop; where `attempt` is the one that runs.
+    pub fn interrupt(&self, task: TaskId, attempt: u32) {
+        let mut desk = self.shared.locked();
+        if desk.plan.attempt(task) != attempt {
+            return;
+        }
+        desk.cancel_waits_of(task);
+        let changes = desk.plan.interrupt(task);
+        self.shared.tell(&mut desk, changes);
+    }
+
+    /// The time until the retry of a task is over.
+    pub fn again(&self, task: TaskId) {
+        self.change(|plan| plan.again(task));
+    }
+
+    /// Adds what `find` comes to, which sees the plan as it is.
+    pub fn add<E: From<Refused>>(
+        &self,
+        catalog: &Catalog,
+        find: impl FnOnce(&Plan) -> Result<Vec<Added>, E>,
+    ) -> Result<(), E> {
+        let mut desk = self.shared.locked();
+        let added = find(&desk.plan)?;
+        if added.is_empty() {
+            return Ok(());
+        }
+        let changes = desk.plan.add(catalog, &added)?;
+        let places = desk.limit.min(desk.plan.planned()).max(desk.places.len());
+        desk.places.resize(places, None);
+        let mut tasks: Vec<_> = added.iter().map(|added| added.task).collect();
+        tasks.sort_unstable();
+        self.shared.crew.added(&tasks);
+        self.shared.tell(&mut desk, changes);
+        self.shared.wake(&mut desk);
+        Ok(())
+    }
+
+    /// Waits until these have ended, on a thread of `task`, which gives its place up meanwhile.
+    pub fn wait(&self, task: TaskId, on: &[TaskId]) -> Result<(), Refused> {
+        let mut desk = self.shared.locked();
+        if !matches!(desk.plan.phase(task), Phase::Running | Phase::Paused) {
+            return Err(Refused::Stale);
+        }
+        let is_left = |task: &&TaskId| !matches!(desk.plan.phase(**task), Phase::Finished(_));
+        let left: Vec<_> = on.iter().filter(is_left).copied().collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        desk.plan.wait(task, &left)?;
+        let sleeper = Arc::new(Sleeper::default());
+        sleeper.left.store(left.len(), Ordering::Relaxed);
+        for &awaited in &left {
+            let sleepers = desk.awaited.entry(awaited).or_default();
+            sleepers.push(Arc::clone(&sleeper));
+        }
+        let waiting = desk.waiting.entry(task).or_default();
+        waiting.push(Arc::clone(&sleeper));
+        let (mut desk, answer) = self.shared.sleep(desk, Some(task), &sleeper, true);
+        desk.plan.waited(task, &left);
+        if let Some(waiting) = desk.waiting.get_mut(&task) {
+            waiting.retain(|other| !Arc::ptr_eq(other, &sleeper));
+            if waiting.is_empty() {
+                desk.waiting.remove(&task);
+            }
+        }
+        answer
+    }
+
+    /// Takes a lock, and waits for it where that is needed.
+    pub fn lock(&self, owner: Owner, lock: &Lock) -> Result<(), Refused> {
+        let mut desk = self.shared.locked();
+        let Asked::Queued(ticket) = desk.plan.lock(owner, lock)? else {
+            return Ok(());
+        };
+        let sleeper = Arc::new(Sleeper::default());
+        desk.tickets.insert(ticket, Arc::clone(&sleeper));
+        let task = match owner {
+            Owner::Task(task) => Some(task),
+            Owner::Hook(_) => None,
+        };
+        let (mut desk, answer) = self.shared.sleep(desk, task, &sleeper, false);
+        if desk.tickets.remove(&ticket).is_some() {
+            let changes = desk.plan.forget(ticket);
+            self.shared.tell(&mut desk, changes);
+        }
+        answer
+    }
+
+    /// Gives a lock back once.
+    pub fn unlock(&self, owner: Owner, name: &str) -> Result<(), Refused> {
+        let mut desk = self.shared.locked();
+        let changes = desk.plan.unlock(owner, name)?;
+        self.shared.tell(&mut desk, changes);
+        self.shared.wake(&mut desk);
+        Ok(())
+    }
+
+    /// A hook has ended: what it holds is free.
+    pub fn release(&self, owner: Owner) {
+        self.change(|plan| plan.release(owner));
     }
 
     /// Looks at the plan.
@@ -153,56 +330,250 @@ impl<C: Crew> Control<C> {
         let mut desk = self.shared.locked();
         let changes = change(&mut desk.plan);
         self.shared.tell(&mut desk, changes);
+        self.shared.wake(&mut desk);
+    }
+}
+
+impl Desk {
+    fn free_place(&self) -> Option<usize> {
+        self.places.iter().position(Option::is_none)
+    }
+
+    /// Empties the place where a task runs; which one that was.
+    fn leave_place(&mut self, task: TaskId) -> Option<usize> {
+        let place = self.places.iter().position(|place| *place == Some(task))?;
+        self.places[place] = None;
+        Some(place)
+    }
+
+    /// A task has its outcome: who waited for it may go on.
+    fn answer_waits_for(&mut self, task: TaskId) {
+        for sleeper in self.awaited.remove(&task).into_iter().flatten() {
+            if sleeper.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.answer(&sleeper, Ok(()));
+            }
+        }
+    }
+
+    fn cancel_waits_of(&mut self, task: TaskId) {
+        for sleeper in self.waiting.get(&task).cloned().into_iter().flatten() {
+            self.answer(&sleeper, Err(Refused::Cancelled));
+        }
+    }
+
+    /// Ends a wait. From here on its task can move again, whenever its thread comes to that.
+    fn answer(&mut self, sleeper: &Arc<Sleeper>, answer: Result<(), Refused>) {
+        let is_first = sleeper.answer.set(answer).is_ok();
+        self.unblock(sleeper);
+        // Now, and not when its thread wakes up: who goes on must not depend on that.
+        if is_first && sleeper.needs_place.load(Ordering::Relaxed) {
+            self.resuming.push_back(Arc::clone(sleeper));
+        }
+        sleeper.wake.notify_one();
+    }
+
+    fn block(&mut self, sleeper: &Sleeper, task: TaskId) {
+        *locked(&sleeper.blocks) = Some(task);
+        *self.blocked.entry(task).or_default() += 1;
+    }
+
+    fn unblock(&mut self, sleeper: &Sleeper) {
+        let task = locked(&sleeper.blocks).take();
+        let threads = task.and_then(|task| self.blocked.get_mut(&task));
+        if let Some(threads) = threads {
+            *threads -= 1;
+        }
+        if let Some(task) = task
+            && self.blocked.get(&task) == Some(&0)
+        {
+            self.blocked.remove(&task);
+        }
+    }
+
+    /// Every running task has a thread that waits: none of them may ever move if nothing else can start.
+    fn is_stalled(&self) -> bool {
+        self.blocked.len() >= self.plan.running()
     }
 }
 
 impl<C: Crew> Shared<C> {
+    /// Makes one more thread.
+    fn add_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new()
+            .name(format!("thread_{}", desk.threads.len()))
+            .stack_size(STACK)
+            .spawn(move || shared.work())?;
+        desk.threads.push(thread);
+        desk.spare += 1;
+        Ok(())
+    }
+
     /// A worker's life.
-    fn work(&self, worker: usize) {
+    fn work(self: Arc<Self>) {
+        let control = Control {
+            shared: Arc::clone(&self),
+        };
         let mut desk = self.locked();
+        desk.spare -= 1;
         while !desk.over {
-            let Some(task) = desk.plan.take() else {
-                desk = self.sleep(desk);
+            let Some((task, place)) = self.take(&mut desk) else {
+                desk.spare += 1;
+                desk = self.wake.wait(desk).unwrap_or_else(PoisonError::into_inner);
+                desk.spare -= 1;
                 continue;
             };
-            self.crew.started(worker, task);
-            self.wake(&desk);
+            let attempt = desk.plan.attempt(task);
+            self.crew.started(place, task, attempt);
+            self.wake(&mut desk);
             drop(desk);
             CURRENT.set(Some(task));
-            let end = self.crew.perform(worker, task);
+            let end = self.crew.perform(&control, place, task, attempt);
             CURRENT.set(None);
             desk = self.locked();
             self.finish(&mut desk, task, end);
         }
     }
 
-    fn sleep<'a>(&self, mut desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
-        desk.idle += 1;
-        let mut desk = self.wake.wait(desk).unwrap_or_else(PoisonError::into_inner);
-        desk.idle -= 1;
-        desk
+    /// The next task and a place for it. Those who have run before and want to go on come first.
+    fn take(&self, desk: &mut Desk) -> Option<(TaskId, usize)> {
+        if let Some(first) = desk.resuming.front() {
+            first.wake.notify_one();
+            return None;
+        }
+        let place = desk.free_place()?;
+        let task = desk.plan.take()?;
+        desk.places[place] = Some(task);
+        Some((task, place))
     }
 
-    /// Whoever takes a task wakes the next worker if there is more to take, so that a crowd of ready tasks wakes the
-    /// workers one by one and a chain wakes nobody.
-    fn wake(&self, desk: &Desk) {
-        if desk.idle > 0 && desk.plan.ready() > 0 {
-            self.wake.notify_one();
+    /// Wakes one who may go on or start something. That one wakes the next if there is more to do, so that a crowd of ready
+    /// tasks wakes the workers one by one and a chain wakes nobody.
+    fn wake(self: &Arc<Self>, desk: &mut Desk) {
+        if let Some(first) = desk.resuming.front() {
+            first.wake.notify_one();
+        } else if desk.plan.ready() > 0 && desk.free_place().is_some() {
+            // Where the system gives no thread, those that are there have to do.
+            if desk.spare > 0 || self.add_thread(desk).is_ok() {
+                self.wake.notify_one();
+            }
         }
     }
 
-    fn finish(&self, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
-        if desk.plan.phase(task) != Phase::Running {
-            return; // given up before: it comes too late
+    /// Waits for the answer. A thread that `yields` gives up the place of its task; so does one that would be the last to
+    /// move.
+    fn sleep<'a>(
+        self: &'a Arc<Self>,
+        mut desk: MutexGuard<'a, Desk>,
+        task: Option<TaskId>,
+        sleeper: &Arc<Sleeper>,
+        yields: bool,
+    ) -> (MutexGuard<'a, Desk>, Result<(), Refused>) {
+        let running = task.filter(|task| desk.plan.phase(*task) == Phase::Running);
+        if let Some(task) = running {
+            desk.block(sleeper, task);
         }
-        let changes = desk.plan.finish(task, end.0);
-        self.crew.finished(task, end);
+        let pausing =
+            running.filter(|task| yields && CURRENT.get() == Some(*task) || desk.is_stalled());
+        if let Some(task) = pausing {
+            desk.unblock(sleeper);
+            if desk.spare == 0 && self.add_thread(&mut desk).is_err() {
+                return (desk, Err(Refused::Limit));
+            }
+            desk.plan.pause(task);
+            sleeper.needs_place.store(true, Ordering::Relaxed);
+            if let Some(place) = desk.leave_place(task) {
+                self.crew.paused(place, task);
+            }
+            self.wake(&mut desk);
+        }
+        while sleeper.answer.get().is_none() {
+            let wait = sleeper.wake.wait(desk);
+            desk = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+        let answer = sleeper.answer.get().copied().unwrap_or(Ok(()));
+        if let Some(task) = pausing {
+            return self.resume(desk, task, sleeper, answer);
+        }
+        (desk, answer)
+    }
+
+    /// Waits for a place.
+    fn resume<'a>(
+        self: &'a Arc<Self>,
+        mut desk: MutexGuard<'a, Desk>,
+        task: TaskId,
+        sleeper: &Arc<Sleeper>,
+        answer: Result<(), Refused>,
+    ) -> (MutexGuard<'a, Desk>, Result<(), Refused>) {
+        let mut end = answer;
+        loop {
+            if desk.plan.phase(task) != Phase::Paused {
+                end = end.and(Err(Refused::Cancelled)); // given up
+                break;
+            }
+            let first = desk.resuming.front();
+            let is_first = first.is_some_and(|first| Arc::ptr_eq(first, sleeper));
+            if is_first
+                && let Some(place) = desk.free_place()
+                && desk.plan.resume(task)
+            {
+                desk.places[place] = Some(task);
+                self.crew.resumed(place, task);
+                break;
+            }
+            let wait = sleeper.wake.wait(desk);
+            desk = wait.unwrap_or_else(PoisonError::into_inner);
+        }
+        desk.resuming.retain(|other| !Arc::ptr_eq(other, sleeper));
+        self.wake(&mut desk);
+        (desk, end)
+    }
+
+    fn finish(self: &Arc<Self>, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
+        let changes = match desk.plan.finish(task, end.0) {
+            After::Nothing => return,
+            After::Retry { delayed, changes } => {
+                desk.leave_place(task);
+                desk.blocked.remove(&task);
+                self.crew.retrying(task, delayed, end);
+                changes
+            }
+            After::Ended(changes) => {
+                desk.leave_place(task);
+                desk.blocked.remove(&task);
+                self.crew.finished(task, end);
+                desk.answer_waits_for(task);
+                changes
+            }
+        };
         self.tell(desk, changes);
     }
 
     fn tell(&self, desk: &mut Desk, changes: Vec<Change>) {
         for change in changes {
-            self.crew.changed(change);
+            match change {
+                Change::Granted(ticket) => {
+                    if let Some(sleeper) = desk.tickets.remove(&ticket) {
+                        desk.answer(&sleeper, Ok(()));
+                    }
+                }
+                Change::Refused(ticket, why) => {
+                    if let Some(sleeper) = desk.tickets.remove(&ticket) {
+                        desk.answer(&sleeper, Err(why));
+                    }
+                }
+                change => {
+                    let settled = match change {
+                        Change::Settled(task, ..) | Change::Stands(task, _) => Some(task),
+                        _ => None,
+                    };
+                    self.crew.changed(change);
+                    if let Some(task) = settled {
+                        desk.answer_waits_for(task);
+                    }
+                }
+            }
         }
         if desk.plan.is_over() && !desk.over {
             desk.over = true;
@@ -214,6 +585,10 @@ impl<C: Crew> Shared<C> {
     fn locked(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -235,9 +610,17 @@ mod tests {
     impl<F: Fn(TaskId) + Send + Sync + 'static> Crew for Notes<F> {
         type Report = ();
 
-        fn started(&self, _: usize, _: TaskId) {}
+        fn started(&self, _: usize, _: TaskId, _: u32) {}
 
-        fn perform(&self, _: usize, task: TaskId) -> (Outcome, ()) {
+        fn retrying(&self, _: TaskId, _: bool, _: (Outcome, ())) {}
+
+        fn added(&self, _: &[TaskId]) {}
+
+        fn paused(&self, _: usize, _: TaskId) {}
+
+        fn resumed(&self, _: usize, _: TaskId) {}
+
+        fn perform(&self, _: &Control<Self>, _: usize, task: TaskId, _: u32) -> (Outcome, ()) {
             (self.perform)(task);
             (Outcome::Passed, ())
         }
@@ -262,11 +645,8 @@ mod tests {
     type Bench<F> = (Pool<Notes<F>>, Arc<Notes<F>>, Receiver<()>);
 
     fn bench<F: Fn(TaskId) + Send + Sync + 'static>(tasks: &str, perform: F) -> Bench<F> {
-        let graph = sketch::graph(&sketch::catalog(tasks)).unwrap();
-        let rules = Rules {
-            skip_deps: true,
-            max_fail: None,
-        };
+        let catalog = sketch::catalog(tasks);
+        let graph = sketch::graph(&catalog).unwrap();
         let (over, is_over) = mpsc::channel();
         let told = Mutex::default();
         let notes = Arc::new(Notes {
@@ -274,7 +654,7 @@ mod tests {
             over,
             perform,
         });
-        let plan = Plan::new(&Arc::new(graph), rules);
+        let plan = Plan::new(&catalog, &Arc::new(graph), Rules::default());
         (Pool::new(plan, Arc::clone(&notes)), notes, is_over)
     }
 
@@ -291,8 +671,8 @@ mod tests {
             }
         };
         let (mut pool, notes, is_over) = bench("root a<root b<root c<root d<root", meet);
-        assert_eq!(pool.start(4).unwrap(), 4);
-        while pool.control.shared.locked().idle < 3 {
+        assert_eq!(pool.start(4, 4).unwrap(), 4);
+        while pool.control.shared.locked().spare < 3 {
             thread::yield_now();
         }
         drop(go);
@@ -311,7 +691,7 @@ mod tests {
             let _ = gate.lock().unwrap().recv();
         };
         let (mut pool, notes, is_over) = bench("a", wait);
-        pool.start(1).unwrap();
+        pool.start(1, 1).unwrap();
         has_started.recv().unwrap();
         pool.control().abandon(Stop::Signal(2));
         is_over.recv().unwrap();

@@ -21,7 +21,6 @@ pub(super) fn limits(args: &Args) -> Result<Limits> {
         }
     };
     Ok(Limits {
-        retries: args.retries.as_deref().map(retries).transpose()?,
         flaky_fails: args.flaky == Flaky::Fail,
         timeout: at_least_some("--timeout", &args.timeout)?,
         run_timeout: at_least_some("--run-timeout", &args.run_timeout)?,
@@ -36,7 +35,7 @@ pub(super) fn limits(args: &Args) -> Result<Limits> {
     })
 }
 
-fn retries(word: &str) -> Result<u32> {
+pub(super) fn retries(word: &str) -> Result<u32> {
     word.parse().map_err(|_| {
         let message = format!("`--retries` takes a number from 0 on, not `{word}`");
         Error::new("usage.retries", message)

@@ -115,6 +115,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
             } else {
                 max_fail
             },
+            retries: args.retries.as_deref().map(limits::retries).transpose()?,
         },
         look: look(&args),
         view: view(&args),

@@ -3,44 +3,89 @@
 //! Pure: no thread, no clock, no file, no printing. Whoever holds it asks for the next task and tells how it ended.
 //!
 //! ```text
-//! waiting ──▶ ready ──▶ running ──▶ finished
-//!    │          │                      ▲
-//!    └──────────┴──────────────────────┘  skipped, not run
+//!                        ┌──── retry ────┐
+//!                        ▼               │
+//!         waiting ──▶ ready ──────▶ running ──▶ finished
+//!            │          │            │   ▲         ▲
+//!            │          │            ▼   │         │
+//!            │          │            paused ───────┤
+//!            └──────────┴──────────────────────────┘  skipped, not run
 //! ```
 
+mod edges;
+mod locks;
 mod rank;
+mod stages;
+mod waits;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use rank::Ranks;
+use edges::Edges;
+pub use locks::{Asked, Owner, Ticket};
+use locks::{Freed, Locks};
+use rank::Rank;
+use stages::Stages;
+use waits::Waits;
 
 use crate::event::{Cause, Counts, Stop};
-use crate::graph::Graph;
-use crate::task::{Outcome, TaskId};
+use crate::graph::{Added, Graph, Stage};
+use crate::task::{Catalog, Condition, Lock, Options, Outcome, Refused, TaskId};
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Some of its dependencies have not ended.
+    /// It is no part of the run.
+    Unplanned,
+    /// Some of its dependencies have not ended, or its wave has not come, or the time until its retry.
     Waiting,
-    /// It may be taken.
+    /// It may be taken as soon as its locks are free.
     Ready,
     /// It has been taken.
     Running,
+    /// It has been taken, and waits for other tasks.
+    Paused,
     /// It has its outcome, for good.
     Finished(Outcome),
 }
 
-/// What decides besides the graph.
+/// What decides besides the graph and what tasks declare.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Skip what comes after a task that did not pass.
     pub skip_deps: bool,
     /// After so many failures nothing is started any more.
     pub max_fail: Option<NonZeroUsize>,
+    /// How often each task is tried again, whatever it declares.
+    pub retries: Option<u32>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            skip_deps: true,
+            max_fail: None,
+            retries: None,
+        }
+    }
+}
+
+/// What the end of an attempt comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The task had been given up before: it comes too late.
+    Nothing,
+    /// It is tried again: at once, or, where it is `delayed`, when [`Plan::again`] says so.
+    Retry {
+        /// It declares a delay.
+        delayed: bool,
+        /// What follows besides.
+        changes: Vec<Change>,
+    },
+    /// It has its outcome, and this follows.
+    Ended(Vec<Change>),
 }
 
 /// What follows from the end of a task, or from a stop.
@@ -48,23 +93,44 @@ pub struct Rules {
 pub enum Change {
     /// A task got its outcome without running.
     Settled(TaskId, Outcome, Cause),
-    /// Nothing is started from here on.
+    /// A task that was to be tried again is not: the outcome of its last attempt stands.
+    Stands(TaskId, Outcome),
+    /// Nothing is started from here on, but what cleans up.
     Stopped(Stop),
+    /// A wait for a lock has come to its end: the lock is taken.
+    Granted(Ticket),
+    /// A wait for a lock has come to its end without the lock.
+    Refused(Ticket, Refused),
 }
 
 /// The phases of all planned tasks.
 pub struct Plan {
-    graph: Arc<Graph>,
+    edges: Edges,
     rules: Rules,
-    ranks: Ranks,
+    /// Of the tasks that declare any.
+    options: HashMap<TaskId, Arc<Options>>,
+    ranks: Vec<Rank>,
     phases: Vec<Phase>,
     /// By task: how many of its dependencies have not ended.
     left: Vec<u32>,
     /// By task: the dependency that kept it from running, and the failure at the bottom of it all.
     blocked: Vec<Option<Blocked>>,
-    /// Ranks of the ready tasks, lowest first.
-    ready: BinaryHeap<Reverse<u32>>,
+    /// Attempts that did not pass, of tasks that are tried again, and the outcome of the last one.
+    attempts: HashMap<TaskId, (u32, Outcome)>,
+    /// Tasks that have been taken at least once, where that matters: behind a stop.
+    started: Vec<bool>,
+    ready: BinaryHeap<Reverse<(Rank, TaskId)>>,
+    stages: Stages,
+    locks: Locks,
+    /// Tasks that asked for locks while they ran.
+    lockers: HashSet<TaskId>,
+    waits: Waits,
+    /// Given up while they ran; what they hold is never given back.
+    stuck: HashSet<TaskId>,
     running: usize,
+    paused: usize,
+    /// The task that runs alone.
+    alone: Option<TaskId>,
     abandoned: usize,
     counts: Counts,
     blocked_count: usize,
@@ -79,102 +145,446 @@ struct Blocked {
 
 impl Plan {
     /// All tasks of the graph, none started.
-    pub fn new(graph: &Arc<Graph>, rules: Rules) -> Self {
+    pub fn new(catalog: &Catalog, graph: &Arc<Graph>, rules: Rules) -> Self {
         let mut plan = Self {
-            ranks: Ranks::new(graph),
-            phases: vec![Phase::Waiting; graph.ids()],
+            rules,
+            options: HashMap::new(),
+            ranks: vec![Rank::default(); graph.ids()],
+            phases: vec![Phase::Unplanned; graph.ids()],
             left: vec![0; graph.ids()],
             blocked: vec![None; graph.ids()],
+            attempts: HashMap::new(),
+            started: vec![false; graph.ids()],
             ready: BinaryHeap::new(),
+            stages: Stages::default(),
+            locks: Locks::default(),
+            lockers: HashSet::new(),
+            waits: Waits::default(),
+            stuck: HashSet::new(),
             running: 0,
+            paused: 0,
+            alone: None,
             abandoned: 0,
             counts: Counts::default(),
             blocked_count: 0,
             stopped: None,
-            rules,
-            graph: Arc::clone(graph),
+            edges: Edges::new(graph),
         };
+        let remaining = rank::remaining_chains(graph);
         for &task in graph.planned() {
+            plan.enter(catalog, task, remaining[task.index()]);
             let left = graph.dependencies(task).len();
             plan.left[task.index()] = u32::try_from(left).unwrap_or(u32::MAX);
-            if left == 0 {
-                plan.set(task, Phase::Ready);
+        }
+        if graph.has_stages() {
+            for &task in graph.planned() {
+                plan.stages.add(task, graph.stage(task));
             }
         }
+        let free = |task: &&TaskId| graph.dependencies(**task).is_empty();
+        let changes = &mut Vec::new();
+        for &task in graph.planned().iter().filter(free) {
+            plan.admit(task, &mut Vec::new(), changes);
+        }
+        debug_assert!(changes.is_empty(), "nothing has ended yet");
         plan
     }
 
-    /// The ready task of the lowest rank: the one with the longest chain behind it, then the one declared first.
+    /// Adds tasks, in topological order, whose dependencies are planned or added before them. Refused where the plan is
+    /// stopped.
+    pub fn add(&mut self, catalog: &Catalog, added: &[Added]) -> Result<Vec<Change>, Refused> {
+        if self.stopped.is_some() {
+            return Err(Refused::Cancelled);
+        }
+        let ids = catalog.len().max(self.phases.len());
+        self.ranks.resize(ids, Rank::default());
+        self.phases.resize(ids, Phase::Unplanned);
+        self.left.resize(ids, 0);
+        self.blocked.resize(ids, None);
+        self.started.resize(ids, false);
+        for Added {
+            task, dependencies, ..
+        } in added
+        {
+            self.edges.add(*task, dependencies);
+        }
+        let remaining = self.edges.remaining_chains(added);
+        for (added, remaining) in added.iter().zip(remaining) {
+            self.enter(catalog, added.task, remaining);
+            let unfinished = added.dependencies.iter();
+            let unfinished = unfinished.filter(|task| !self.is_finished(**task)).count();
+            self.left[added.task.index()] = u32::try_from(unfinished).unwrap_or(u32::MAX);
+        }
+        self.add_stages(added);
+        let (mut ended, mut changes) = (Vec::new(), Vec::new());
+        for Added { task, .. } in added {
+            if self.left[task.index()] == 0 && self.phase(*task) == Phase::Waiting {
+                self.admit(*task, &mut ended, &mut changes);
+            }
+        }
+        self.follow(ended, &mut changes);
+        Ok(changes)
+    }
+
+    /// Where tasks of a lower stage come in, ready tasks of higher ones have to wait again.
+    fn add_stages(&mut self, added: &[Added]) {
+        let is_plain = |added: &Added| added.stage == Stage::default();
+        if added.iter().all(is_plain) && !self.stages.are_used() {
+            return;
+        }
+        if !self.stages.are_used() {
+            let before = self.edges.planned().len() - added.len();
+            for &task in &self.edges.planned()[..before] {
+                self.stages.add(task, Stage::default());
+                if self.is_finished(task) {
+                    self.stages.ended(task, self.is_fine(task));
+                }
+            }
+        }
+        for added in added {
+            self.stages.add(added.task, added.stage);
+        }
+        let ready = std::mem::take(&mut self.ready);
+        for Reverse((rank, task)) in ready {
+            if self.phase(task) == Phase::Ready && !self.stages.is_open(task) {
+                self.set(task, Phase::Waiting);
+                self.stages.hold(task);
+            } else {
+                self.ready.push(Reverse((rank, task)));
+            }
+        }
+    }
+
+    /// A task becomes part of the plan.
+    fn enter(&mut self, catalog: &Catalog, task: TaskId, remaining: u32) {
+        self.phases[task.index()] = Phase::Waiting;
+        let options = &catalog.task(task).options;
+        let priority = options.as_ref().map_or(0, |options| options.priority);
+        self.ranks[task.index()] = Rank::new(priority, remaining);
+        if let Some(options) = options {
+            self.options.insert(task, Arc::clone(options));
+        }
+    }
+
+    /// The ready task of the lowest rank whose locks are free; they are taken with it. None where nothing may start now.
     pub fn take(&mut self) -> Option<TaskId> {
-        while let Some(Reverse(rank)) = self.ready.pop() {
-            let task = self.ranks.task(rank);
-            if self.phase(task) == Phase::Ready {
+        if self.alone.is_some() {
+            return None;
+        }
+        while let Some(Reverse((rank, task))) = self.ready.pop() {
+            let options = self.options.get(&task).cloned();
+            let options = options.as_deref();
+            let locks = options.map_or(&[][..], |options| &options.locks);
+            let mut freed = Freed::default();
+            if self.phase(task) != Phase::Ready {
+                self.locks.drop_called(task, locks, &mut freed);
+                self.call(freed);
+                continue;
+            }
+            let exclusive = options.is_some_and(|options| options.exclusive);
+            if exclusive && self.running > 0 && self.locks.are_free(task, locks) {
+                self.ready.push(Reverse((rank, task)));
+                return None; // nothing is started ahead of it
+            }
+            let taken = locks.is_empty() || self.locks.take_all(task, rank, locks, &mut freed);
+            self.call(freed);
+            if taken {
                 self.set(task, Phase::Running);
+                self.started[task.index()] = true;
+                self.alone = exclusive.then_some(task);
                 return Some(task);
             }
         }
         None
     }
 
-    /// A running task has ended. Its dependents become ready or get their outcome. A task that does not run is left as it
-    /// is: it was abandoned before, and comes too late.
-    pub fn finish(&mut self, task: TaskId, outcome: Outcome) -> Vec<Change> {
+    /// Tasks that waited for a lock may try again.
+    fn call(&mut self, mut freed: Freed) {
+        debug_assert!(freed.granted.is_empty(), "nothing was released");
+        while let Some(task) = freed.called.pop() {
+            if self.phase(task) == Phase::Ready {
+                self.ready.push(Reverse((self.ranks[task.index()], task)));
+            } else if let Some(options) = self.options.get(&task).cloned() {
+                self.locks.drop_called(task, &options.locks, &mut freed);
+            }
+        }
+    }
+
+    /// An attempt of a running task has ended. It is tried again, or it has its outcome; then its dependents become ready or
+    /// get theirs.
+    pub fn finish(&mut self, task: TaskId, outcome: Outcome) -> After {
+        if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+            return After::Nothing;
+        }
         let mut changes = Vec::new();
-        if self.phase(task) != Phase::Running {
-            return changes;
+        self.release_locks(task, &mut changes);
+        if let Some(delayed) = self.retries(task, outcome) {
+            let attempts = self.attempts.entry(task).or_insert((0, outcome));
+            *attempts = (attempts.0 + 1, outcome);
+            self.set(task, Phase::Waiting);
+            if !delayed {
+                changes.extend(self.again(task));
+            }
+            return After::Retry { delayed, changes };
         }
         self.set(task, Phase::Finished(outcome));
-        self.release_dependents(task, &mut changes);
-        let failures = self.counts.get(Outcome::Failed) + self.counts.get(Outcome::Crashed);
-        if let Some(limit) = self.rules.max_fail.filter(|limit| failures >= limit.get()) {
-            changes.extend(self.stop(Stop::MaxFail(limit.get())));
+        self.follow(vec![task], &mut changes);
+        self.stop_if_enough(&mut changes);
+        After::Ended(changes)
+    }
+
+    /// The time until the retry of a task is over.
+    pub fn again(&mut self, task: TaskId) -> Vec<Change> {
+        let (mut ended, mut changes) = (Vec::new(), Vec::new());
+        if self.phase(task) == Phase::Waiting {
+            self.admit(task, &mut ended, &mut changes);
+            self.follow(ended, &mut changes);
         }
         changes
     }
 
-    /// Starts nothing any more: what waits or is ready is not run. Running tasks go on. A second stop changes nothing.
+    /// Whether the task is tried again, and if so, whether that is delayed.
+    fn retries(&self, task: TaskId, outcome: Outcome) -> Option<bool> {
+        let options = self.options.get(&task).map(|options| &**options);
+        let declared = options.map_or(0, |options| options.retries);
+        let counts = match outcome {
+            Outcome::Failed | Outcome::Crashed => true,
+            Outcome::TimedOut => options.is_some_and(|options| options.retry_timeouts),
+            _ => false,
+        };
+        let tried = self.attempts.get(&task).map_or(0, |(count, _)| *count);
+        let again =
+            counts && tried < self.rules.retries.unwrap_or(declared) && self.stopped.is_none();
+        again.then(|| options.is_some_and(|options| !options.retry_delay.is_zero()))
+    }
+
+    fn stop_if_enough(&mut self, changes: &mut Vec<Change>) {
+        let failures = [Outcome::Failed, Outcome::TimedOut, Outcome::Crashed];
+        let failures: usize = failures.iter().map(|o| self.counts.get(*o)).sum();
+        if let Some(limit) = self.rules.max_fail.filter(|limit| failures >= limit.get()) {
+            changes.extend(self.stop(Stop::MaxFail(limit.get())));
+        }
+    }
+
+    /// Gives a running task an outcome although it has not come back. What it holds is never given back: those who need it
+    /// are not run.
+    pub fn give_up(&mut self, task: TaskId, outcome: Outcome) -> Vec<Change> {
+        if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+            return Vec::new();
+        }
+        self.stuck.insert(task);
+        self.abandoned += 1;
+        self.set(task, Phase::Finished(outcome));
+        let mut changes = Vec::new();
+        let owner = Owner::Task(task);
+        self.refuse(
+            &self.locks.tickets(|other| other == owner),
+            Refused::Cancelled,
+            &mut changes,
+        );
+        let behind = self.locks.tickets_behind(owner);
+        self.refuse(&behind, Refused::Deadlock, &mut changes);
+        let mut ended = vec![task];
+        let mut locked: Vec<TaskId> = self.options.keys().copied().collect();
+        locked.sort_unstable();
+        for task in locked {
+            if matches!(self.phase(task), Phase::Waiting | Phase::Ready)
+                && let Some(cause) = self.stuck_lock(task)
+            {
+                self.settle(task, Outcome::NotRun, cause, &mut changes);
+                ended.push(task);
+            }
+        }
+        self.follow(ended, &mut changes);
+        self.stop_if_enough(&mut changes);
+        changes
+    }
+
+    /// Starts nothing any more but what cleans up after tasks that have been started: what waits or is ready is not run.
+    /// Running tasks go on. A second stop changes nothing.
     pub fn stop(&mut self, why: Stop) -> Vec<Change> {
-        if self.stopped.is_some() || self.counts.total() == self.graph.planned().len() {
+        if self.stopped.is_some() || self.is_over() {
             return Vec::new();
         }
         self.stopped = Some(why);
         let mut changes = vec![Change::Stopped(why)];
-        self.settle_all(
-            |phase| matches!(phase, Phase::Waiting | Phase::Ready),
+        let cleaners = self.cleaners();
+        let ended = self.settle_all(
+            |plan, task| {
+                matches!(plan.phase(task), Phase::Waiting | Phase::Ready)
+                    && !cleaners.contains(&task)
+            },
             (Outcome::NotRun, why),
             &mut changes,
         );
+        self.follow(ended, &mut changes);
         changes
     }
 
-    /// Gives up the running tasks: they are cancelled, and whatever they still come to is ignored.
+    /// Tasks that run even after a stop: those which run always, and come after something that has been started, or after
+    /// another one of these.
+    fn cleaners(&self) -> HashSet<TaskId> {
+        let mut cleaners = HashSet::new();
+        if self.options.is_empty() {
+            return cleaners;
+        }
+        for task in self.edges.topological() {
+            let waits = matches!(self.phase(task), Phase::Waiting | Phase::Ready);
+            if !waits || self.condition(task) != Condition::Always {
+                continue;
+            }
+            let mut dependencies = self.edges.dependencies(task).iter();
+            let cleans = |task: &TaskId| self.started[task.index()] || cleaners.contains(task);
+            if dependencies.any(cleans) {
+                cleaners.insert(task);
+            }
+        }
+        cleaners
+    }
+
+    /// Gives up the running tasks too: they are cancelled, and whatever they still come to is ignored. Nothing is left to
+    /// start.
     pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.stop(why);
-        self.abandoned += self.running;
+        self.abandoned += self.running + self.paused;
         self.settle_all(
-            |phase| phase == Phase::Running,
+            |plan, task| matches!(plan.phase(task), Phase::Waiting | Phase::Ready),
+            (Outcome::NotRun, why),
+            &mut changes,
+        );
+        self.settle_all(
+            |plan, task| matches!(plan.phase(task), Phase::Running | Phase::Paused),
             (Outcome::Cancelled, why),
             &mut changes,
         );
+        let tickets = self.locks.tickets(|_| true);
+        self.refuse(&tickets, Refused::Cancelled, &mut changes);
         changes
+    }
+
+    /// A running task waits for others and gives up its place.
+    pub fn pause(&mut self, task: TaskId) {
+        if self.phase(task) == Phase::Running {
+            self.set(task, Phase::Paused);
+            self.alone = self.alone.filter(|alone| *alone != task);
+        }
+    }
+
+    /// A paused task goes on, if it may: not beside one that runs alone.
+    pub fn resume(&mut self, task: TaskId) -> bool {
+        let options = self.options.get(&task);
+        let exclusive = options.is_some_and(|options| options.exclusive);
+        if self.alone.is_some() || exclusive && self.running > 0 {
+            return false;
+        }
+        self.alone = exclusive.then_some(task);
+        self.set(task, Phase::Running);
+        true
+    }
+
+    /// A task or a hook asks for a lock. Where it has to wait, [`Change::Granted`] or [`Change::Refused`] will tell.
+    pub fn lock(&mut self, owner: Owner, lock: &Lock) -> Result<Asked, Refused> {
+        if let Owner::Task(task) = owner {
+            if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+                return Err(Refused::Stale);
+            }
+            self.lockers.insert(task);
+        }
+        let asked = self.locks.ask(owner, lock);
+        if let Asked::Queued(ticket) = asked
+            && self.is_hopeless(self.locks.awaited_by(owner), Some(owner))
+        {
+            // Nobody stood behind this wait yet.
+            self.locks.forget(ticket);
+            return Err(Refused::Deadlock);
+        }
+        Ok(asked)
+    }
+
+    /// Gives a lock back once.
+    pub fn unlock(&mut self, owner: Owner, name: &str) -> Result<Vec<Change>, Refused> {
+        let freed = self.locks.release(owner, name)?;
+        let mut changes = Vec::new();
+        self.freed(freed, &mut changes);
+        Ok(changes)
+    }
+
+    /// Nobody waits for this lock any more.
+    pub fn forget(&mut self, ticket: Ticket) -> Vec<Change> {
+        let freed = self.locks.forget(ticket);
+        let mut changes = Vec::new();
+        self.freed(freed, &mut changes);
+        changes
+    }
+
+    /// A hook has ended: what it holds is free, and its threads wait no longer.
+    pub fn release(&mut self, owner: Owner) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.release_owner(owner, &mut changes);
+        changes
+    }
+
+    /// Ends the waits for locks of a task that is asked to stop.
+    pub fn interrupt(&mut self, task: TaskId) -> Vec<Change> {
+        let tickets = self.locks.tickets(|owner| owner == Owner::Task(task));
+        let mut changes = Vec::new();
+        self.refuse(&tickets, Refused::Cancelled, &mut changes);
+        changes
+    }
+
+    /// A task is about to wait until others have ended. Refused where that would never come to an end.
+    pub fn wait(&mut self, task: TaskId, on: &[TaskId]) -> Result<(), Refused> {
+        let nodes = on.iter().map(|task| Owner::Task(*task));
+        let unfinished = nodes.filter(|node| !self.is_over_with(*node)).collect();
+        if self.is_hopeless(unfinished, Some(Owner::Task(task))) {
+            return Err(Refused::Deadlock);
+        }
+        self.waits.begin(task, on);
+        Ok(())
+    }
+
+    /// The wait is over.
+    pub fn waited(&mut self, task: TaskId, on: &[TaskId]) {
+        self.waits.end(task, on);
     }
 
     /// Where a task stands.
     pub fn phase(&self, task: TaskId) -> Phase {
-        self.phases[task.index()]
+        let phase = self.phases.get(task.index()).copied();
+        phase.unwrap_or(Phase::Unplanned)
+    }
+
+    /// It passed, or skipped itself.
+    pub fn is_fine(&self, task: TaskId) -> bool {
+        match self.phase(task) {
+            Phase::Finished(Outcome::Passed) => true,
+            Phase::Finished(Outcome::Skipped) => self.blocked[task.index()].is_none(),
+            _ => false,
+        }
+    }
+
+    /// Which attempt of a task is the one that runs, or the next: from 1.
+    pub fn attempt(&self, task: TaskId) -> u32 {
+        let failed = self.attempts.get(&task);
+        failed.map_or(1, |(failed, _)| failed + 1)
     }
 
     /// Every task has its outcome.
     pub fn is_over(&self) -> bool {
-        self.counts.total() == self.graph.planned().len()
+        self.counts.total() == self.planned()
     }
 
-    /// How many tasks may be taken now; an upper bound once the plan is stopped.
+    /// How many tasks there are.
+    pub fn planned(&self) -> usize {
+        self.edges.planned().len()
+    }
+
+    /// How many tasks may be taken now; an upper bound.
     pub fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// How many tasks have been taken and have not ended.
+    /// How many tasks have been taken and neither have ended nor are paused.
     pub fn running(&self) -> usize {
         self.running
     }
@@ -189,7 +599,7 @@ impl Plan {
         self.counts
     }
 
-    /// How many of the skipped tasks were skipped because of a dependency.
+    /// How many of the skipped tasks were skipped because of another task.
     pub fn blocked(&self) -> usize {
         self.blocked_count
     }
@@ -199,35 +609,87 @@ impl Plan {
         self.stopped
     }
 
+    fn is_finished(&self, task: TaskId) -> bool {
+        matches!(self.phase(task), Phase::Finished(_))
+    }
+
+    fn condition(&self, task: TaskId) -> Condition {
+        let options = self.options.get(&task);
+        options.map_or(Condition::AfterPassed, |options| options.condition)
+    }
+
     /// The one place where a phase changes; keeps the counts.
     fn set(&mut self, task: TaskId, phase: Phase) {
         let old = std::mem::replace(&mut self.phases[task.index()], phase);
         debug_assert!(!matches!(old, Phase::Finished(_)), "an outcome is for good");
         self.running -= usize::from(old == Phase::Running);
+        self.paused -= usize::from(old == Phase::Paused);
         match phase {
-            Phase::Waiting => {}
-            Phase::Ready => self.ready.push(Reverse(self.ranks.rank(task))),
+            Phase::Unplanned | Phase::Waiting => {}
+            Phase::Ready => self.ready.push(Reverse((self.ranks[task.index()], task))),
             Phase::Running => self.running += 1,
+            Phase::Paused => self.paused += 1,
             Phase::Finished(outcome) => self.counts.add(outcome),
+        }
+        if phase != Phase::Running && self.alone == Some(task) {
+            self.alone = None;
+        }
+        if matches!(phase, Phase::Finished(_)) {
+            let fine = self.is_fine(task);
+            self.stages.ended(task, fine);
         }
     }
 
-    /// Counts down the dependents of an ended task, and of those that are skipped by that, and so on.
-    fn release_dependents(&mut self, ended: TaskId, changes: &mut Vec<Change>) {
-        let graph = Arc::clone(&self.graph);
-        let mut ended = vec![ended];
-        while let Some(task) = ended.pop() {
-            for &dependent in graph.dependents(task).iter().rev() {
-                self.left[dependent.index()] -= 1;
-                if self.left[dependent.index()] > 0 || self.phase(dependent) != Phase::Waiting {
-                    continue;
-                }
-                match self.blocker(dependent) {
-                    None => self.set(dependent, Phase::Ready),
-                    Some(by) => {
-                        changes.push(self.skip(dependent, by));
-                        ended.push(dependent);
+    /// All that a task comes after has ended: it becomes ready, waits for its stage, or gets its outcome.
+    fn admit(&mut self, task: TaskId, ended: &mut Vec<TaskId>, changes: &mut Vec<Change>) {
+        let last = self.condition(task) == Condition::NoFailures;
+        // What runs only without failures is judged when all of them are known; the rest as soon as can be.
+        if !last && let Some(by) = self.blocker(task) {
+            self.block(task, by, changes);
+            ended.push(task);
+        } else if !self.stages.is_open(task) {
+            self.stages.hold(task);
+        } else if last && let Some(by) = self.stages.first_failure() {
+            self.skip(task, Blocked { by, root: by }, Cause::Failures(by), changes);
+            ended.push(task);
+        } else if last && let Some(by) = self.blocker(task) {
+            self.block(task, by, changes);
+            ended.push(task);
+        } else if let Some(cause) = self.stuck_lock(task) {
+            self.settle(task, Outcome::NotRun, cause, changes);
+            ended.push(task);
+        } else {
+            self.set(task, Phase::Ready);
+        }
+    }
+
+    /// Counts down the dependents of ended tasks, and of those that get their outcome by that, and so on; and opens the next
+    /// stage where one is over.
+    fn follow(&mut self, mut ended: Vec<TaskId>, changes: &mut Vec<Change>) {
+        let graph = self.edges.graph();
+        loop {
+            while let Some(task) = ended.pop() {
+                let added = self.edges.added_dependents(task);
+                let first = if task.index() < graph.ids() {
+                    graph.dependents(task)
+                } else {
+                    &[]
+                };
+                for &dependent in added.iter().rev().chain(first.iter().rev()) {
+                    let left = &mut self.left[dependent.index()];
+                    *left = left.saturating_sub(1);
+                    if *left == 0 && self.phase(dependent) == Phase::Waiting {
+                        self.admit(dependent, &mut ended, changes);
                     }
+                }
+            }
+            let opened = self.stages.open_next();
+            if opened.is_empty() {
+                return;
+            }
+            for task in opened {
+                if self.phase(task) == Phase::Waiting {
+                    self.admit(task, &mut ended, changes);
                 }
             }
         }
@@ -235,23 +697,68 @@ impl Plan {
 
     /// The first dependency that did not pass, where that matters.
     fn blocker(&self, task: TaskId) -> Option<TaskId> {
-        if !self.rules.skip_deps || self.counts.get(Outcome::Passed) == self.counts.total() {
+        let all_passed = self.counts.get(Outcome::Passed) == self.counts.total();
+        let is_retry = self.attempts.contains_key(&task);
+        let always = self.condition(task) == Condition::Always;
+        if !self.rules.skip_deps || all_passed || is_retry || always {
             return None;
         }
-        let mut dependencies = self.graph.dependencies(task).iter().copied();
-        dependencies.find(|dependency| match self.phase(*dependency) {
-            Phase::Finished(Outcome::Passed) => false,
-            Phase::Finished(Outcome::Skipped) => self.blocked[dependency.index()].is_some(),
-            _ => true,
+        let mut dependencies = self.edges.dependencies(task).iter().copied();
+        dependencies.find(|dependency| !self.is_fine(*dependency))
+    }
+
+    /// Why a task will never get a lock that it declares.
+    fn stuck_lock(&self, task: TaskId) -> Option<Cause> {
+        if self.stuck.is_empty() {
+            return None;
+        }
+        let options = self.options.get(&task)?;
+        let mut holders = self.locks.in_the_way(Owner::Task(task), &options.locks);
+        holders.find_map(|(lock, owner)| match owner {
+            Owner::Task(holder) if self.stuck.contains(&holder) => Some(Cause::Locked {
+                lock: lock.name.clone(),
+                holder,
+            }),
+            _ => None,
         })
     }
 
-    fn skip(&mut self, task: TaskId, by: TaskId) -> Change {
+    fn block(&mut self, task: TaskId, by: TaskId, changes: &mut Vec<Change>) {
         let root = self.blocked[by.index()].map_or(by, |deeper| deeper.root);
-        self.blocked[task.index()] = Some(Blocked { by, root });
+        let cause = Cause::Blocked(self.chain(by, root));
+        self.skip(task, Blocked { by, root }, cause, changes);
+    }
+
+    fn skip(&mut self, task: TaskId, by: Blocked, cause: Cause, changes: &mut Vec<Change>) {
+        self.blocked[task.index()] = Some(by);
         self.blocked_count += 1;
         self.set(task, Phase::Finished(Outcome::Skipped));
-        Change::Settled(task, Outcome::Skipped, Cause::Blocked(self.chain(by, root)))
+        changes.push(Change::Settled(task, Outcome::Skipped, cause));
+    }
+
+    /// Gives a task its outcome without running it; where it has been tried before, that of its last attempt.
+    fn settle(&mut self, task: TaskId, outcome: Outcome, cause: Cause, changes: &mut Vec<Change>) {
+        let last = self.attempts.get(&task).map(|(_, outcome)| *outcome);
+        let last = last.filter(|_| outcome == Outcome::NotRun);
+        self.set(task, Phase::Finished(last.unwrap_or(outcome)));
+        changes.push(match last {
+            Some(last) => Change::Stands(task, last),
+            None => Change::Settled(task, outcome, cause),
+        });
+    }
+
+    fn settle_all(
+        &mut self,
+        which: impl Fn(&Self, TaskId) -> bool,
+        (outcome, why): (Outcome, Stop),
+        changes: &mut Vec<Change>,
+    ) -> Vec<TaskId> {
+        let planned = self.edges.planned().iter().copied();
+        let settled: Vec<_> = planned.filter(|task| which(self, *task)).collect();
+        for &task in &settled {
+            self.settle(task, outcome, Cause::Stopped(why), changes);
+        }
+        settled
     }
 
     /// From the direct dependency down to the root. The middle of a long chain is left out, so that a chain of n skipped
@@ -273,19 +780,40 @@ impl Plan {
         chain.into()
     }
 
-    fn settle_all(
-        &mut self,
-        which: impl Fn(Phase) -> bool,
-        (outcome, why): (Outcome, Stop),
-        changes: &mut Vec<Change>,
-    ) {
-        let graph = Arc::clone(&self.graph);
-        for &task in graph.planned() {
-            if which(self.phase(task)) {
-                self.set(task, Phase::Finished(outcome));
-                changes.push(Change::Settled(task, outcome, Cause::Stopped(why)));
-            }
+    fn release_locks(&mut self, task: TaskId, changes: &mut Vec<Change>) {
+        if self.lockers.remove(&task) {
+            self.release_owner(Owner::Task(task), changes);
+        } else if let Some(options) = self.options.get(&task).cloned()
+            && !options.locks.is_empty()
+        {
+            let mut freed = Freed::default();
+            let owner = Owner::Task(task);
+            self.locks
+                .release_declared(owner, &options.locks, &mut freed);
+            self.freed(freed, changes);
         }
+    }
+
+    fn release_owner(&mut self, owner: Owner, changes: &mut Vec<Change>) {
+        let tickets = self.locks.tickets(|other| other == owner);
+        self.refuse(&tickets, Refused::Stale, changes);
+        let mut freed = Freed::default();
+        self.locks.release_all(owner, &mut freed);
+        self.freed(freed, changes);
+    }
+
+    fn refuse(&mut self, tickets: &[Ticket], why: Refused, changes: &mut Vec<Change>) {
+        for &ticket in tickets {
+            changes.push(Change::Refused(ticket, why));
+            let freed = self.locks.forget(ticket);
+            self.freed(freed, changes);
+        }
+    }
+
+    fn freed(&mut self, mut freed: Freed, changes: &mut Vec<Change>) {
+        let granted = std::mem::take(&mut freed.granted);
+        changes.extend(granted.into_iter().map(Change::Granted));
+        self.call(freed);
     }
 }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::graph::sketch;
 use crate::task::Catalog;
@@ -8,16 +10,27 @@ struct Bench {
 }
 
 fn bench(words: &str, skip_deps: bool, max_fail: usize) -> Bench {
-    let catalog = sketch::catalog(words);
+    let rules = Rules {
+        skip_deps,
+        max_fail: NonZeroUsize::new(max_fail),
+        retries: None,
+    };
+    bench_of(sketch::catalog(words), rules)
+}
+
+/// The same, where tasks declare more: `name: options` each.
+fn bench_with<const N: usize>(words: &str, options: [(&str, Options); N]) -> Bench {
+    let mut catalog = sketch::catalog(words);
+    for (name, options) in options {
+        let id = catalog.ids().find(|id| catalog.name(*id) == name).unwrap();
+        catalog.task_mut(id).options = Some(Arc::new(options));
+    }
+    bench_of(catalog, Rules::default())
+}
+
+fn bench_of(catalog: Catalog, rules: Rules) -> Bench {
     let graph = Arc::new(sketch::graph(&catalog).unwrap());
-    let max_fail = NonZeroUsize::new(max_fail);
-    let plan = Plan::new(
-        &graph,
-        Rules {
-            skip_deps,
-            max_fail,
-        },
-    );
+    let plan = Plan::new(&catalog, &graph, rules);
     Bench { catalog, plan }
 }
 
@@ -27,6 +40,23 @@ impl Bench {
             .ids()
             .find(|id| self.catalog.name(*id) == name)
             .unwrap()
+    }
+
+    fn ids(&self, names: &str) -> Vec<TaskId> {
+        names.split_whitespace().map(|name| self.id(name)).collect()
+    }
+
+    /// Whether a task may wait for others.
+    fn wait(&mut self, name: &str, on: &str) -> Result<(), Refused> {
+        let (task, on) = (self.id(name), self.ids(on));
+        self.plan.wait(task, &on)
+    }
+
+    /// What can be taken now.
+    fn take_all(&mut self) -> String {
+        let taken: Vec<_> = std::iter::from_fn(|| self.plan.take()).collect();
+        let names: Vec<_> = taken.iter().map(|task| self.name(*task)).collect();
+        names.join(" ")
     }
 
     fn name(&self, task: TaskId) -> &str {
@@ -41,8 +71,11 @@ impl Bench {
     /// `b skipped <a` and the like, for each change.
     fn finish(&mut self, name: &str, outcome: Outcome) -> String {
         let task = self.id(name);
-        let changes = self.plan.finish(task, outcome);
-        self.words(&changes)
+        match self.plan.finish(task, outcome) {
+            After::Nothing => "late".into(),
+            After::Retry { changes, .. } => format!("again {}", self.words(&changes)),
+            After::Ended(changes) => self.words(&changes),
+        }
     }
 
     fn words(&self, changes: &[Change]) -> String {
@@ -53,6 +86,9 @@ impl Bench {
                 format!("{} {outcome} <{}", self.name(*task), chain.join("<"))
             }
             Change::Settled(task, outcome, _) => format!("{} {outcome}", self.name(*task)),
+            Change::Stands(task, outcome) => format!("{} stays {outcome}", self.name(*task)),
+            Change::Granted(ticket) => format!("granted {ticket}"),
+            Change::Refused(ticket, why) => format!("refused {ticket}: {why:?}"),
         });
         words.collect::<Vec<_>>().join(", ")
     }
@@ -62,7 +98,10 @@ impl Bench {
         let mut order = Vec::new();
         while let Some(task) = self.plan.take() {
             order.push(self.name(task).to_owned());
-            assert_eq!(self.plan.finish(task, Outcome::Passed), []);
+            assert_eq!(
+                self.plan.finish(task, Outcome::Passed),
+                After::Ended(vec![])
+            );
         }
         assert!(self.plan.is_over());
         order.join(" ")
@@ -172,7 +211,7 @@ fn a_stop_leaves_the_running_ones_alone_and_abandon_does_not() {
     let changes = bench.plan.abandon(Stop::Signal(2));
     assert_eq!(bench.words(&changes), "b cancelled");
     assert!(bench.plan.is_over());
-    assert_eq!(bench.finish("b", Outcome::Passed), "", "too late");
+    assert_eq!(bench.finish("b", Outcome::Passed), "late");
     assert_eq!(bench.plan.counts().get(Outcome::Cancelled), 1);
 }
 
@@ -183,4 +222,352 @@ fn a_plan_that_is_over_cannot_be_stopped() {
     bench.finish("a", Outcome::Passed);
     assert_eq!(bench.plan.stop(Stop::Signal(2)), []);
     assert_eq!(bench.plan.stopped(), None);
+}
+
+fn locks(names: &[&str]) -> Options {
+    Options {
+        locks: names.iter().map(|name| Lock::parse(name)).collect(),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn priority_goes_before_the_chain() {
+    let high = Options {
+        priority: 1,
+        ..Options::default()
+    };
+    let low = Options {
+        priority: -1,
+        ..Options::default()
+    };
+    let mut bench = bench_with(
+        "a b<a c d<a e",
+        [("d", high.clone()), ("e", high), ("a", low)],
+    );
+    assert_eq!(bench.order(), "e c a d b");
+}
+
+#[test]
+fn a_lock_has_one_holder_or_several_that_share_it() {
+    let options = [
+        ("a", locks(&["db"])),
+        ("b", locks(&["db:r"])),
+        ("c", locks(&["db:r"])),
+        ("d", locks(&["db"])),
+    ];
+    let mut bench = bench_with("a b c d", options);
+    assert_eq!(bench.take_all(), "a");
+    bench.finish("a", Outcome::Failed);
+    assert_eq!(bench.take_all(), "b c");
+    bench.finish("b", Outcome::Passed);
+    assert_eq!(bench.take_all(), "");
+    bench.finish("c", Outcome::Passed);
+    assert_eq!(bench.take_all(), "d");
+}
+
+#[test]
+fn locks_are_taken_all_or_none() {
+    let options = [
+        ("a", locks(&["x"])),
+        ("b", locks(&["x", "y"])),
+        ("c", locks(&["y"])),
+        ("d", locks(&["x"])),
+    ];
+    let mut bench = bench_with("a b c d", options);
+    assert_eq!(bench.take_all(), "a c", "b holds nothing while it waits");
+    bench.finish("a", Outcome::Passed);
+    assert_eq!(
+        bench.take_all(),
+        "d",
+        "b was called for x and waits for y now"
+    );
+    bench.finish("c", Outcome::Passed);
+    assert_eq!(bench.take_all(), "");
+    bench.finish("d", Outcome::Passed);
+    assert_eq!(bench.take_all(), "b");
+}
+
+#[test]
+fn a_lock_goes_to_who_runs_and_waits_before_who_could_start() {
+    let options = [("a", locks(&["x"])), ("c", locks(&["x"]))];
+    let mut bench = bench_with("a b c", options);
+    assert_eq!(bench.take_all(), "a b");
+    let b = Owner::Task(bench.id("b"));
+    let lock = Lock::parse("x");
+    let asked = bench.plan.lock(b, &lock);
+    assert_eq!(asked, Ok(Asked::Queued(0)));
+    assert_eq!(bench.finish("a", Outcome::Passed), "granted 0");
+    assert_eq!(bench.take_all(), "");
+    assert_eq!(bench.plan.lock(b, &lock), Ok(Asked::Taken), "again");
+    assert_eq!(bench.plan.unlock(b, "x"), Ok(vec![]));
+    assert_eq!(bench.take_all(), "");
+    assert_eq!(bench.plan.unlock(b, "x"), Ok(vec![]));
+    assert_eq!(bench.take_all(), "c");
+    assert_eq!(bench.plan.unlock(b, "x"), Err(Refused::NotFound));
+}
+
+#[test]
+fn readers_come_in_together_and_a_writer_alone() {
+    let mut bench = bench("a b c d", true, 0);
+    assert_eq!(bench.take_all(), "a b c d");
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| Owner::Task(bench.id(name)));
+    let (shared, alone) = (Lock::parse("x:r"), Lock::parse("x"));
+    assert_eq!(bench.plan.lock(a, &alone), Ok(Asked::Taken));
+    for (ticket, (owner, lock)) in (0..).zip([(b, &shared), (c, &shared), (d, &alone)]) {
+        assert_eq!(bench.plan.lock(owner, lock), Ok(Asked::Queued(ticket)));
+    }
+    assert_eq!(bench.finish("a", Outcome::Passed), "granted 0, granted 1");
+    assert_eq!(bench.finish("b", Outcome::Passed), "");
+    assert_eq!(bench.finish("c", Outcome::Passed), "granted 2");
+}
+
+#[test]
+fn the_wait_for_a_lock_that_closes_a_circle_is_refused() {
+    let mut bench = bench("a b c", true, 0);
+    bench.take_all();
+    let [a, b, c] = ["a", "b", "c"].map(|name| Owner::Task(bench.id(name)));
+    let [x, y, z] = ["x", "y", "z"].map(Lock::parse);
+    for (owner, lock) in [(a, &x), (b, &y), (c, &z)] {
+        assert_eq!(bench.plan.lock(owner, lock), Ok(Asked::Taken));
+    }
+    assert_eq!(bench.plan.lock(a, &y), Ok(Asked::Queued(0)));
+    assert_eq!(bench.plan.lock(b, &z), Ok(Asked::Queued(1)));
+    assert_eq!(bench.plan.lock(c, &x), Err(Refused::Deadlock));
+    assert_eq!(bench.finish("c", Outcome::Passed), "granted 1");
+    assert_eq!(bench.finish("b", Outcome::Passed), "granted 0");
+}
+
+#[test]
+fn ten_thousand_tasks_on_one_lock_take_turns_in_their_order() {
+    let words: Vec<_> = (0..10_000).map(|i| format!("t{i}")).collect();
+    let mut catalog = sketch::catalog(&words.join(" "));
+    let options = Arc::new(locks(&["x"]));
+    for id in catalog.ids() {
+        catalog.task_mut(id).options = Some(Arc::clone(&options));
+    }
+    let mut bench = bench_of(catalog, Rules::default());
+    for id in bench.catalog.ids() {
+        assert_eq!(bench.plan.take(), Some(id));
+        assert_eq!(bench.plan.take(), None);
+        bench.plan.finish(id, Outcome::Passed);
+    }
+    assert!(bench.plan.is_over());
+}
+
+#[test]
+fn an_exclusive_task_is_alone_and_nothing_overtakes_it() {
+    let exclusive = Options {
+        exclusive: true,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b c", [("b", exclusive)]);
+    assert_eq!(bench.take_all(), "a");
+    bench.finish("a", Outcome::Passed);
+    assert_eq!(bench.take_all(), "b");
+    let b = bench.id("b");
+    bench.plan.pause(b);
+    assert_eq!(bench.take_all(), "c", "who waits does not run");
+    assert!(!bench.plan.resume(b));
+    bench.finish("c", Outcome::Passed);
+    assert!(bench.plan.resume(b));
+    bench.finish("b", Outcome::Passed);
+    assert!(bench.plan.is_over());
+}
+
+fn always() -> Options {
+    Options {
+        condition: Condition::Always,
+        ..Options::default()
+    }
+}
+
+#[test]
+fn what_always_runs_does_not_mind_failures_or_a_stop() {
+    let mut bench = bench_with("a b<a c<b d<c", [("c", always()), ("d", always())]);
+    bench.take();
+    assert_eq!(bench.finish("a", Outcome::Failed), "b skipped <a");
+    assert_eq!(bench.take(), "c");
+
+    let mut bench = bench_with(
+        "a b<a c<b d<c e f<e",
+        [("c", always()), ("d", always()), ("f", always())],
+    );
+    assert_eq!(bench.take(), "a");
+    let changes = bench.plan.stop(Stop::Signal(2));
+    let words = "Signal(2), b not run, c not run, d not run, e not run, f not run";
+    assert_eq!(
+        bench.words(&changes),
+        words,
+        "nothing that c cleans up after was started"
+    );
+
+    let mut bench = bench_with("a b<a c<b,a", [("b", always()), ("c", always())]);
+    assert_eq!(bench.take(), "a");
+    let changes = bench.plan.stop(Stop::Signal(2));
+    assert_eq!(bench.words(&changes), "Signal(2)");
+    bench.finish("a", Outcome::Cancelled);
+    assert_eq!(bench.take(), "b");
+    bench.finish("b", Outcome::Passed);
+    assert_eq!(bench.take(), "c");
+    let changes = bench.plan.abandon(Stop::Signal(2));
+    assert_eq!(bench.words(&changes), "c cancelled");
+    assert!(bench.plan.is_over());
+}
+
+#[test]
+fn a_task_is_tried_again_as_often_as_it_declares() {
+    let retries = |retries, delay| Options {
+        retries,
+        retry_delay: Duration::from_secs(delay),
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b<a c", [("a", retries(2, 0)), ("c", retries(1, 1))]);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.finish("a", Outcome::Failed), "again ");
+    assert_eq!(bench.plan.attempt(bench.id("a")), 2);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.finish("a", Outcome::Crashed), "again ");
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.finish("a", Outcome::Failed), "b skipped <a");
+
+    assert_eq!(bench.take(), "c");
+    assert_eq!(bench.finish("c", Outcome::Failed), "again ");
+    assert_eq!(bench.take(), "-", "it waits for its time");
+    let c = bench.id("c");
+    assert_eq!(bench.plan.again(c), []);
+    assert_eq!(bench.take(), "c");
+    assert_eq!(bench.finish("c", Outcome::TimedOut), "");
+    assert!(bench.plan.is_over());
+}
+
+#[test]
+fn a_timeout_is_tried_again_only_where_that_is_asked_for() {
+    let options = |retry_timeouts| Options {
+        retries: 1,
+        retry_timeouts,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b", [("a", options(true)), ("b", options(false))]);
+    bench.take_all();
+    assert_eq!(bench.finish("a", Outcome::TimedOut), "again ");
+    assert_eq!(bench.finish("b", Outcome::TimedOut), "");
+}
+
+#[test]
+fn a_stop_between_two_attempts_leaves_the_outcome_of_the_last() {
+    let options = Options {
+        retries: 5,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b<a", [("a", options)]);
+    bench.take();
+    bench.finish("a", Outcome::Crashed);
+    let changes = bench.plan.stop(Stop::Signal(2));
+    assert_eq!(
+        bench.words(&changes),
+        "Signal(2), a stays crashed, b not run"
+    );
+    assert!(bench.plan.is_over());
+}
+
+#[test]
+fn who_needs_a_lock_of_a_task_that_never_ends_is_not_run() {
+    let options = [
+        ("a", locks(&["x"])),
+        ("b", locks(&["x:r"])),
+        ("c", locks(&["y"])),
+    ];
+    let mut bench = bench_with("a b c d<b e f<a", options);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.take(), "c");
+    assert_eq!(bench.take(), "e");
+    let (a, e) = (bench.id("a"), Owner::Task(bench.id("e")));
+    let lock = Lock::parse("x");
+    assert_eq!(bench.plan.lock(e, &lock), Ok(Asked::Queued(0)));
+    let changes = bench.plan.give_up(a, Outcome::TimedOut);
+    let words = bench.words(&changes);
+    assert_eq!(
+        words,
+        "refused 0: Deadlock, b not run, d skipped <b, f skipped <a"
+    );
+    let locked = |change: &Change| {
+        matches!(change, Change::Settled(_, _, Cause::Locked { lock, holder })
+            if **lock == *"x" && *holder == a)
+    };
+    assert_eq!(changes.iter().filter(|change| locked(change)).count(), 1);
+    assert_eq!(bench.finish("a", Outcome::Passed), "late");
+    assert_eq!(
+        bench.plan.lock(e, &lock),
+        Err(Refused::Deadlock),
+        "it is still held"
+    );
+}
+
+#[test]
+fn a_wait_in_a_circle_is_refused_to_the_one_that_closes_it() {
+    let mut bench = bench_with("a b c<b d", [("d", locks(&["x"]))]);
+    assert_eq!(bench.take_all(), "b a d");
+    assert_eq!(bench.wait("a", "a"), Err(Refused::Deadlock), "for itself");
+    assert_eq!(
+        bench.wait("b", "c"),
+        Err(Refused::Deadlock),
+        "for a dependent"
+    );
+    assert_eq!(bench.wait("a", "c"), Ok(()));
+    assert_eq!(bench.wait("d", "a"), Ok(()));
+    assert_eq!(
+        bench.wait("b", "d"),
+        Err(Refused::Deadlock),
+        "over two others"
+    );
+    let (a, c) = (bench.id("a"), bench.ids("c"));
+    bench.plan.waited(a, &c);
+    assert_eq!(bench.wait("b", "d"), Ok(()));
+}
+
+#[test]
+fn a_wait_for_a_task_that_needs_a_lock_of_the_waiter_is_refused() {
+    let options = [("a", locks(&["x"])), ("b", locks(&["x"]))];
+    let mut bench = bench_with("a b c", options);
+    assert_eq!(bench.take_all(), "a c");
+    assert_eq!(bench.wait("a", "b"), Err(Refused::Deadlock));
+    assert_eq!(bench.wait("c", "b"), Ok(()));
+    let a = bench.id("a");
+    bench.plan.give_up(a, Outcome::TimedOut);
+    let c = Owner::Task(bench.id("c"));
+    assert_eq!(
+        bench.plan.lock(c, &Lock::parse("x")),
+        Err(Refused::Deadlock)
+    );
+}
+
+#[test]
+fn tasks_can_be_added_until_the_plan_is_stopped() {
+    let mut bench = bench("a b<a", true, 0);
+    bench.take();
+    let add = |bench: &mut Bench, name: &str, after: &str| {
+        let task = bench.catalog.push(sketch::task(0, name, &[]));
+        let added = Added {
+            task,
+            dependencies: bench.ids(after),
+            stage: Stage::default(),
+        };
+        let changes = bench.plan.add(&bench.catalog, &[added]);
+        changes.map(|changes| bench.words(&changes))
+    };
+    assert_eq!(add(&mut bench, "c", "a b"), Ok(String::new()));
+    assert_eq!(add(&mut bench, "d", ""), Ok(String::new()));
+    assert_eq!(bench.plan.planned(), 4);
+    assert_eq!(bench.take(), "d");
+    assert_eq!(
+        bench.finish("a", Outcome::Failed),
+        "b skipped <a, c skipped <a"
+    );
+    assert_eq!(add(&mut bench, "e", "c"), Ok("e skipped <c<a".into()));
+    assert_eq!(bench.finish("d", Outcome::Passed), "");
+    assert!(bench.plan.is_over());
+    assert_eq!(add(&mut bench, "f", "d"), Ok(String::new()));
+    bench.plan.stop(Stop::Signal(2));
+    assert_eq!(add(&mut bench, "g", ""), Err(Refused::Cancelled));
 }

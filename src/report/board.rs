@@ -107,9 +107,11 @@ impl Board {
     }
 
     fn put(&mut self, worker: usize, running: Running) {
-        if let Some(place) = self.workers.get_mut(worker) {
-            *place = Some(running);
+        // There are more than at the start where tasks were added.
+        if worker >= self.workers.len() {
+            self.workers.resize_with(worker + 1, || None);
         }
+        self.workers[worker] = Some(running);
     }
 
     /// Frees a worker, where it still runs that task.
@@ -182,8 +184,8 @@ mod tests {
             "another task than that of the worker"
         );
         board.note(&briefing, &End::passed(1, 1).event());
-        board.note(&briefing, &started(0, 99));
-        assert_eq!(shown(&board), ["-", "-"]);
+        board.note(&briefing, &started(0, 2));
+        assert_eq!(shown(&board), ["-", "-", "a"], "one that came later");
     }
 
     fn shown(board: &Board) -> Vec<String> {

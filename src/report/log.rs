@@ -170,6 +170,15 @@ impl Log {
         }
     }
 
+    /// Makes the files of so many workers, where they are not there yet.
+    fn open_threads(&mut self, workers: usize) -> io::Result<()> {
+        for worker in self.threads.len()..workers {
+            let path = self.directory.join(format!("tdrun_thread_{worker}.log"));
+            self.threads.push(Stream::to(File::create(path)?));
+        }
+        Ok(())
+    }
+
     fn write(&self, briefing: &Briefing, entry: &Entry) -> io::Result<()> {
         let at = entry.at.unwrap_or_else(|| self.clock.elapsed());
         let time = timestamp(briefing.started.checked_add(at).unwrap_or(UNIX_EPOCH));
@@ -233,10 +242,7 @@ fn hook_entry(
 impl Reporter for Log {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
         self.clock = Instant::now();
-        for worker in 0..briefing.workers {
-            let path = self.directory.join(format!("tdrun_thread_{worker}.log"));
-            self.threads.push(Stream::to(File::create(path)?));
-        }
+        self.open_threads(briefing.workers)?;
         let tasks = plural(briefing.planned.len(), "task");
         let text = format!("run of {tasks} on {}", plural(briefing.workers, "worker"));
         self.write(briefing, &Entry::main(Level::Info, text))
@@ -244,6 +250,8 @@ impl Reporter for Log {
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
         let entry = self.entry(briefing, event);
+        // There are more than at the start where tasks were added.
+        self.open_threads(entry.worker.map_or(0, |worker| worker + 1))?;
         self.write(briefing, &entry)
     }
 

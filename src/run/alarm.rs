@@ -38,12 +38,12 @@ impl Alarm {
         self.services.exiting.store(true, Ordering::Release);
         if let Some(task) = pool::current() {
             let report = Report::of(Cause::Failure(failure));
-            self.control.lose(task, (Outcome::Crashed, report));
+            self.control.give_up(task, None, (Outcome::Crashed, report));
         } else if self.services.hook_runs.swap(false, Ordering::AcqRel) {
             self.services.outbox.send(Message::HookDone(Err(failure)));
         }
         self.control.abandon(Stop::Exit);
-        self.services.locks.close();
+        self.services.give_up_all();
         loop {
             std::thread::park();
         }

@@ -3,16 +3,15 @@
 //! Knows nothing of which task comes next.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
-use super::services::Services;
-use crate::event::{Cause, Event, Finished, Source};
+use super::services::{Caller, Services};
+use crate::event::{Attempt, Cause, Event, Finished, Source};
 use crate::plan::Change;
-use crate::pool;
-use crate::task::{Ending, Json, Outcome, TaskId};
+use crate::pool::{self, Control};
+use crate::task::{Ending, Failure, Json, Outcome, Task, TaskId};
 
 /// The link between pool and reporters.
 pub(super) struct Crew {
@@ -22,12 +21,31 @@ pub(super) struct Crew {
 }
 
 /// What has to be known of all tasks together.
-#[derive(Default)]
 pub(super) struct Ledger {
-    /// On which worker, and since when.
-    running: HashMap<TaskId, (usize, Duration)>,
+    running: HashMap<TaskId, Running>,
+    /// Attempts that did not pass, of tasks that are tried again.
+    attempts: HashMap<TaskId, Vec<Attempt>>,
     /// How many have ended.
     done: usize,
+    /// Of how many.
+    planned: usize,
+}
+
+impl Ledger {
+    pub(super) fn new(planned: usize) -> Self {
+        Self {
+            running: HashMap::new(),
+            attempts: HashMap::new(),
+            done: 0,
+            planned,
+        }
+    }
+}
+
+/// On which worker, and since when.
+struct Running {
+    worker: usize,
+    began: Duration,
 }
 
 /// What is told about a task besides its outcome.
@@ -62,72 +80,106 @@ impl Crew {
         self.send(Event::Finished(Finished {
             task,
             outcome,
-            worker: ran.map(|(worker, _)| worker),
+            worker: ran.as_ref().map(|ran| ran.worker),
             at,
-            took: ran.map_or(Duration::ZERO, |(_, began)| at.saturating_sub(began)),
+            took: ran.map_or(Duration::ZERO, |ran| at.saturating_sub(ran.began)),
             done: ledger.done,
+            planned: ledger.planned,
             cause: report.cause.map(Box::new),
             result: report.result,
-            planned: self.services.catalog.len(),
-            attempts: Vec::new(),
+            attempts: ledger.attempts.remove(&task).unwrap_or_default(),
         }));
+    }
+
+    /// A task is not tried again, as the run was stopped: its last attempt is all there is.
+    fn last_attempt_stands(&self, task: TaskId, outcome: Outcome) {
+        let mut ledger = self.ledger();
+        let last = ledger.attempts.get_mut(&task).and_then(Vec::pop);
+        drop(ledger);
+        let cause = last.map(|last| last.cause);
+        let result = None;
+        self.ended(task, outcome, Report { cause, result });
+    }
+
+    /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.
+    fn delay(&self, task: TaskId, attempts: usize) -> Duration {
+        let declared = self.services.catalog.task(task).options().retry_delay;
+        let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+        declared.saturating_mul(factor)
     }
 }
 
 impl pool::Crew for Crew {
     type Report = Report;
 
-    fn started(&self, worker: usize, task: TaskId) {
-        let at = self.services.now();
-        self.ledger().running.insert(task, (worker, at));
+    fn started(&self, worker: usize, task: TaskId, attempt: u32) {
+        let began = self.services.now();
+        self.ledger()
+            .running
+            .insert(task, Running { worker, began });
         self.send(Event::Started {
             task,
             worker,
-            attempt: 1,
-            at,
+            attempt,
+            at: began,
         });
     }
 
-    fn perform(&self, worker: usize, task: TaskId) -> (Outcome, Report) {
+    fn perform(
+        &self,
+        control: &Control<Self>,
+        worker: usize,
+        task: TaskId,
+        attempt: u32,
+    ) -> (Outcome, Report) {
         let services = &self.services;
         let definition = services.catalog.task(task);
+        let limit = definition.options().timeout.or(services.limits.timeout);
         services.results.clear(task);
-        let source = Source::Task(task, worker);
-        match services.call(&definition.action, source, definition.library) {
-            Ending::Passed(result) => {
-                let report = Report {
-                    cause: None,
-                    result,
-                };
-                (Outcome::Passed, report)
-            }
-            Ending::Exited {
-                crashed,
-                failure,
-                result,
-            } => {
-                let outcome = if crashed {
-                    Outcome::Crashed
-                } else {
-                    Outcome::Failed
-                };
-                let report = Report {
-                    cause: Some(Cause::Failure(failure)),
-                    result: Some(result),
-                };
-                (outcome, report)
-            }
-            Ending::Skipped(why) => (Outcome::Skipped, Report::of(Cause::Skip(why))),
-            Ending::Failed(mut failure) => {
-                failure.place = failure.place.or_else(|| definition.place.clone());
-                let cancelled = services.cancelled.load(Ordering::Acquire);
-                let outcome = if cancelled {
-                    Outcome::Cancelled
-                } else {
-                    Outcome::Failed
-                };
-                (outcome, Report::of(Cause::Failure(failure)))
-            }
+        let began = services.now();
+        let caller = Caller {
+            control,
+            source: Source::Task(task, worker),
+            library: definition.library,
+            attempt,
+            has_timeout: limit.is_some(),
+        };
+        let (ending, stopped) = services.call(&definition.action, &caller);
+        let took = services.now().saturating_sub(began);
+        judge(
+            definition,
+            ending,
+            stopped,
+            limit.filter(|limit| took >= *limit),
+        )
+    }
+
+    fn retrying(&self, task: TaskId, delayed: bool, (outcome, report): (Outcome, Report)) {
+        let at = self.services.now();
+        let mut ledger = self.ledger();
+        let ran = ledger.running.remove(&task);
+        let (worker, began) = ran.map_or((0, at), |ran| (ran.worker, ran.began));
+        let attempt = Attempt {
+            outcome,
+            cause: report.cause.unwrap_or_else(|| Cause::Skip("".into())),
+            took: at.saturating_sub(began),
+        };
+        let attempts = ledger.attempts.entry(task).or_default();
+        attempts.push(attempt.clone());
+        let number = attempts.len();
+        let delay = self.delay(task, number);
+        drop(ledger);
+        self.send(Event::Retrying {
+            task,
+            worker,
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            attempt,
+            at,
+        });
+        if delayed {
+            let then = at.saturating_add(delay);
+            self.services.outbox.send(Message::Retry(task, then));
         }
     }
 
@@ -143,10 +195,80 @@ impl pool::Crew for Crew {
         match change {
             Change::Stopped(why) => self.send(Event::Stopping(why)),
             Change::Settled(task, outcome, cause) => self.ended(task, outcome, Report::of(cause)),
+            Change::Stands(task, outcome) => self.last_attempt_stands(task, outcome),
+            Change::Granted(_) | Change::Refused(..) => {}
         }
+    }
+
+    fn added(&self, tasks: &[TaskId]) {
+        self.ledger().planned += tasks.len();
+        self.send(Event::Planned(tasks.to_vec()));
+    }
+
+    fn paused(&self, worker: usize, task: TaskId) {
+        let at = self.services.now();
+        self.send(Event::Paused { task, worker, at });
+    }
+
+    fn resumed(&self, worker: usize, task: TaskId) {
+        let at = self.services.now();
+        if let Some(running) = self.ledger().running.get_mut(&task) {
+            running.worker = worker;
+        }
+        self.services.note_move(task, worker);
+        self.send(Event::Resumed { task, worker, at });
     }
 
     fn over(&self) {
         self.services.outbox.send(Message::Over);
     }
+}
+
+/// The outcome of an attempt: by what it came to, whether it was asked to stop, and the time it had, where that was over.
+fn judge(
+    task: &Task,
+    ending: Ending,
+    stopped: bool,
+    too_late: Option<Duration>,
+) -> (Outcome, Report) {
+    let placed = |mut failure: Failure| {
+        failure.place = failure.place.or_else(|| task.place.clone());
+        failure
+    };
+    let (outcome, failure, result) = match ending {
+        Ending::Passed(result) => (Outcome::Passed, None, result),
+        Ending::Skipped(why) if too_late.is_none() => {
+            return (Outcome::Skipped, Report::of(Cause::Skip(why)));
+        }
+        Ending::Skipped(_) => (Outcome::Skipped, None, None),
+        Ending::Failed(failure) => (Outcome::Failed, Some(placed(failure)), None),
+        Ending::Exited {
+            crashed,
+            failure,
+            result,
+        } => {
+            let outcome = if crashed {
+                Outcome::Crashed
+            } else {
+                Outcome::Failed
+            };
+            (outcome, Some(placed(failure)), Some(result))
+        }
+    };
+    if let Some(limit) = too_late {
+        let cause = Some(Cause::TimedOut {
+            limit,
+            still_running: false,
+            failure,
+        });
+        let result = result.filter(|_| outcome != Outcome::Passed);
+        return (Outcome::TimedOut, Report { cause, result });
+    }
+    let outcome = if stopped && outcome != Outcome::Passed {
+        Outcome::Cancelled
+    } else {
+        outcome
+    };
+    let cause = failure.map(Cause::Failure);
+    (outcome, Report { cause, result })
 }

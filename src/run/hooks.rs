@@ -6,6 +6,7 @@ use std::thread;
 
 use super::messages::Message;
 use super::pump::Pump;
+use super::services::Caller;
 use crate::error::Error;
 use crate::event::{Event, Hook, Source, Stop};
 use crate::pool::STACK;
@@ -30,7 +31,6 @@ pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
 
 /// Calls the teardowns, the last library's first; all of them, whatever came before, unless the run is being left.
 pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
-    pump.services.cancelled.store(false, Ordering::Release);
     for &library in libraries.iter().rev() {
         if pump.is_leaving() {
             break;
@@ -74,14 +74,21 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
 }
 
 fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()> {
-    let services = Arc::clone(&pump.services);
+    let (services, control) = (Arc::clone(&pump.services), pump.control.clone());
     services.hook_runs.store(true, Ordering::Release);
     let call = move || {
         let definition = &services.catalog.libraries[library.index()];
         let Some(action) = action(definition, hook) else {
             return;
         };
-        let ending = services.call(action, Source::Hook(hook, library), library);
+        let caller = Caller {
+            control: &control,
+            source: Source::Hook(hook, library),
+            library,
+            attempt: 1,
+            has_timeout: false,
+        };
+        let (ending, _) = services.call(action, &caller);
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }

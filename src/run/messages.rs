@@ -4,11 +4,12 @@
 //! tasks log is not bounded: a task that logs faster than reporters can write has to wait.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
 
 use crate::event::Event;
-use crate::task::Failure;
+use crate::task::{Failure, TaskId};
 
 /// What the reporting thread waits for.
 pub(super) enum Message {
@@ -18,6 +19,8 @@ pub(super) enum Message {
     Log(Event),
     /// The hook that was called has come back.
     HookDone(Result<(), Failure>),
+    /// A task is to be tried again at that time since the start of the run.
+    Retry(TaskId, Duration),
     /// Every task has its outcome.
     Over,
 }

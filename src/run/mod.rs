@@ -4,21 +4,24 @@
 //! Knows nothing of libraries or of what an action is; only that it can be called.
 
 mod alarm;
+mod clock;
 mod crew;
 mod hooks;
 mod messages;
 mod now;
 mod pump;
+#[cfg(test)]
+mod reference;
 mod services;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use alarm::Alarm;
-use crew::Crew;
+use crew::{Crew, Ledger};
 use pump::Pump;
 use services::Services;
 
@@ -29,7 +32,7 @@ use crate::interrupt::Requests;
 use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
 use crate::report::Reporter;
-use crate::state::{Locks, Results, State, Unread};
+use crate::state::{Results, State, Unread};
 use crate::task::Catalog;
 
 /// Everything that a run needs.
@@ -37,7 +40,7 @@ pub struct Run {
     /// All tasks.
     pub catalog: Arc<Catalog>,
     /// Their names.
-    pub links: Arc<Links>,
+    pub links: Links,
     /// The selected ones.
     pub graph: Arc<Graph>,
     /// The values that tasks share.
@@ -56,11 +59,9 @@ pub struct Run {
     pub last_words: Box<dyn FnOnce() -> Vec<String>>,
 }
 
-/// How long things may take, and how often they are tried.
+/// How long things may take, and what late success is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How often each task is tried again, whatever it declares; none: as it declares.
-    pub retries: Option<u32>,
     /// A task that passed only after a retry makes the run fail.
     pub flaky_fails: bool,
     /// After so long a task that declares no timeout is asked to stop.
@@ -76,12 +77,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            retries: None,
             flaky_fails: false,
             timeout: None,
             run_timeout: None,
             grace: Duration::from_secs(10),
-            slow: Some(Duration::from_mins(1)),
+            slow: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -99,26 +99,30 @@ impl Run {
         requests: &Requests,
         armed: impl FnOnce(Alarm),
     ) -> Summary {
-        let briefing = self.briefing();
+        let limit = self.limit();
+        let briefing = self.briefing(limit);
         let (outbox, inbox) = messages::channel();
         let services = Arc::new(Services {
             catalog: self.catalog,
-            links: self.links,
+            links: RwLock::new(self.links),
             state: self.state,
             results: self.results,
-            locks: Locks::default(),
+            limits: self.limits,
             outbox,
             cancelled: AtomicBool::new(false),
             hook_runs: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             start: Instant::now(),
-            calls: AtomicU64::new(0),
+            hooks: AtomicUsize::new(0),
+            calls: Mutex::default(),
+            moved: Mutex::default(),
         });
         let crew = Arc::new(Crew {
             services: Arc::clone(&services),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new(briefing.planned.len())),
         });
-        let mut pool = Pool::new(Plan::new(&self.graph, self.rules), crew);
+        let plan = Plan::new(&services.catalog, &self.graph, self.rules);
+        let mut pool = Pool::new(plan, crew);
         let control = pool.control().clone();
         armed(Alarm {
             control: control.clone(),
@@ -128,7 +132,7 @@ impl Run {
         let _ = reporters.begin(&briefing);
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         let prepared = hooks::set_up(&mut pump);
-        run_tasks(&mut pump, &mut pool, briefing.workers);
+        run_tasks(&mut pump, &mut pool, limit);
         hooks::tear_down(&mut pump, &prepared);
         pump.drain();
         warn_of_unread_keys(&mut pump);
@@ -143,15 +147,18 @@ impl Run {
         summary
     }
 
-    fn briefing(&self) -> Briefing {
-        let planned = self.graph.planned().to_vec();
+    /// As many workers there are where there are so many tasks.
+    fn limit(&self) -> usize {
         let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let wanted = self
-            .workers
-            .map_or_else(|| cpus().min(WORKERS_MAX), NonZeroUsize::get);
+        let wanted = self.workers.map(NonZeroUsize::get);
+        wanted.unwrap_or_else(|| cpus().min(WORKERS_MAX))
+    }
+
+    fn briefing(&self, limit: usize) -> Briefing {
+        let planned = self.graph.planned().to_vec();
         Briefing {
             catalog: Arc::clone(&self.catalog),
-            workers: wanted.min(planned.len()),
+            workers: limit.min(planned.len()),
             planned,
             started: SystemTime::now(),
             state_arguments: self.state_arguments.clone(),
@@ -160,12 +167,13 @@ impl Run {
 }
 
 /// The tasks, from the first to the last outcome. Where the run was stopped before, there is nothing left to start.
-fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, workers: usize) {
+fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, limit: usize) {
+    let workers = pump.briefing.workers;
     if pump.left {
         return;
     }
     if !pool.control().look(Plan::is_over) {
-        match pool.start(workers) {
+        match pool.start(workers, limit) {
             Ok(started) if started < workers => {
                 let message = format!("the system gave {started} threads instead of {workers}");
                 pump.report(&Event::Warning(message));
@@ -195,5 +203,7 @@ fn warn_of_unread_keys(pump: &mut Pump<'_>) {
     }
 }
 
+#[cfg(test)]
+mod language;
 #[cfg(test)]
 mod tests;

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crossbeam::channel::{self, select};
 
-use super::crew::Crew;
+use super::clock::{Clock, Due};
+use super::crew::{Crew, Report};
 use super::messages::{Inbox, Message};
 use super::now::Now;
 use super::services::Services;
 use crate::error::Error;
-use crate::event::{Briefing, Event, Stop, Summary};
+use crate::event::{Briefing, Cause, Event, Stop, Summary};
 use crate::interrupt::Requests;
 use crate::pool::Control;
 use crate::report::Reporter;
-use crate::task::Failure;
+use crate::task::{Failure, Outcome, TaskId};
 
 /// Where events, signals and reporters meet.
 pub(super) struct Pump<'a> {
@@ -23,6 +25,7 @@ pub(super) struct Pump<'a> {
     inbox: Inbox,
     requests: &'a Requests,
     now: Now,
+    clock: Clock,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
     /// What stopped the run early.
@@ -35,6 +38,8 @@ pub(super) struct Pump<'a> {
     abandoned: usize,
     /// What went wrong besides the tasks.
     pub(super) errors: Vec<Error>,
+    /// Tasks that passed late.
+    flaky: usize,
 }
 
 impl<'a> Pump<'a> {
@@ -52,6 +57,7 @@ impl<'a> Pump<'a> {
             inbox,
             requests,
             now: Now::default(),
+            clock: Clock::new(services.limits),
             control,
             services,
             stopped: None,
@@ -59,6 +65,7 @@ impl<'a> Pump<'a> {
             left: false,
             abandoned: 0,
             errors: Vec::new(),
+            flaky: 0,
         }
     }
 
@@ -66,11 +73,11 @@ impl<'a> Pump<'a> {
     pub(super) fn summary(self) -> Summary {
         let exiting = self.services.exiting.load(Ordering::Acquire);
         self.control.look(|plan| Summary {
-            planned: self.briefing.planned.len(),
+            planned: plan.planned(),
             counts: plan.counts(),
             blocked: plan.blocked(),
-            flaky: 0,
-            flaky_fails: false,
+            flaky: self.flaky,
+            flaky_fails: self.services.limits.flaky_fails,
             took: self.services.now(),
             stopped: self.stopped.or(exiting.then_some(Stop::Exit)),
             errors: self.errors,
@@ -100,7 +107,11 @@ impl<'a> Pump<'a> {
         if let Event::Stopping(why) = event {
             self.stopped.get_or_insert(*why);
         }
+        if let Event::Finished(finished) = event {
+            self.flaky += usize::from(finished.is_flaky());
+        }
         self.now.note(event, || self.services.now());
+        self.clock.note(event, &self.services.catalog);
         // What cannot be written is the reporter's to remember, and never changes an outcome.
         let _ = self.reporters.event(self.briefing, event);
     }
@@ -129,11 +140,25 @@ impl<'a> Pump<'a> {
             .map_or_else(channel::never, channel::tick);
         // Where nobody can ask for anything any more, nothing is waited for on that side.
         let (mut stop, mut tell) = (self.requests.stop.clone(), self.requests.tell.clone());
+        let (mut armed, mut timer) = (None, channel::never());
         loop {
+            if self.clock.next() != armed {
+                armed = self.clock.next();
+                let at = armed.and_then(|at| self.services.start.checked_add(at));
+                timer = at.map_or_else(channel::never, channel::at);
+            }
             let mut message = select! {
                 recv(self.inbox.receiver) -> message => message.ok()?,
                 recv(tick) -> _ => {
                     let _ = self.reporters.tick();
+                    continue;
+                }
+                recv(timer) -> _ => {
+                    armed = None;
+                    self.on_time();
+                    if self.left {
+                        return None;
+                    }
                     continue;
                 }
                 recv(tell) -> request => {
@@ -171,6 +196,7 @@ impl<'a> Pump<'a> {
                 self.report(event);
                 self.inbox.log_done();
             }
+            Message::Retry(task, at) => self.clock.retry(*task, *at),
             Message::Over => self.over = true,
             Message::HookDone(_) => {}
         }
@@ -182,7 +208,7 @@ impl<'a> Pump<'a> {
         if matches!(self.stopped, Some(Stop::Signal(_))) {
             self.left = true;
             self.control.abandon(why);
-            self.services.locks.close();
+            self.services.give_up_all();
         } else {
             self.stopped = Some(why);
             self.control.stop(why);
@@ -192,7 +218,54 @@ impl<'a> Pump<'a> {
                 outbox.send(Message::Event(Event::Stopping(why)));
             }
             // Only now: a task that ends by this must find the plan stopped.
-            self.services.cancelled.store(true, Ordering::Release);
+            self.services.cancel_all();
         }
+    }
+
+    /// What is due now is done.
+    fn on_time(&mut self) {
+        for due in self.clock.due(self.services.now()) {
+            match due {
+                Due::Cancel(task, attempt) => {
+                    self.services.cancel(task, attempt);
+                    self.control.interrupt(task, attempt);
+                }
+                Due::GiveUp(task, attempt, limit) => self.give_up(task, attempt, limit),
+                Due::Again(task) => self.control.again(task),
+                Due::Slow(task, worker, running) => self.report(&Event::Slow {
+                    task,
+                    worker,
+                    running,
+                }),
+                Due::Stop(limit) => self.on_run_timeout(limit),
+                Due::Abandon(limit) => {
+                    self.control.abandon(Stop::Timeout(limit));
+                    self.services.give_up_all();
+                    // A hook that does not end either is not waited for.
+                    self.left |= self.services.hook_runs.load(Ordering::Acquire);
+                }
+            }
+        }
+    }
+
+    /// A task has not ended within its grace: it is not waited for any more.
+    fn give_up(&mut self, task: TaskId, attempt: u32, limit: Duration) {
+        let cause = Cause::TimedOut {
+            limit,
+            still_running: true,
+            failure: None,
+        };
+        let end = (Outcome::TimedOut, Report::of(cause));
+        self.services.give_up(task, attempt);
+        self.control.give_up(task, Some(attempt), end);
+    }
+
+    /// Stops in order, as a signal would.
+    fn on_run_timeout(&mut self, limit: Duration) {
+        let why = Stop::Timeout(limit);
+        let message = format!("the run was not done after {limit:?}");
+        self.errors.push(Error::new("run.timeout", message));
+        self.control.stop(why);
+        self.services.cancel_all();
     }
 }

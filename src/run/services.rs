@@ -1,38 +1,61 @@
 //! What running tasks may ask for: the host, behind every library's calls.
 //!
-//! Knows nothing of the C ABI, or of the plan: a call belongs to a task or hook, and that is all that matters here.
+//! Knows nothing of the C ABI: a call belongs to a task or hook, and that is all that matters here.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use super::Limits;
+use super::crew::Crew;
 use super::messages::Outbox;
+use crate::error::Error;
 use crate::event::{Event, Source};
-use crate::graph::Links;
-use crate::state::{Locks, Results, State};
+use crate::graph::{Known, Links};
+use crate::plan::{Owner, Phase};
+use crate::pool::Control;
+use crate::state::{Results, State};
 use crate::task::{
-    Action, Arguments, Cancel, Catalog, Declined, Ending, Host, Json, LibraryId, Progress, Record,
-    Refused,
+    Action, Arguments, Cancel, Catalog, Declined, Ending, Host, Json, LibraryId, Lock, Outcome,
+    Progress, Record, Refused, TaskId,
 };
+
+/// A task that says how far it is more often than this is not heard each time.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
 /// Shared by all calls of a run.
 pub(super) struct Services {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) links: Arc<Links>,
+    pub(super) links: RwLock<Links>,
     pub(super) state: Arc<State>,
     pub(super) results: Arc<Results>,
-    pub(super) locks: Locks,
+    pub(super) limits: Limits,
     pub(super) outbox: Outbox,
-    /// What runs is asked to stop.
+    /// What runs is asked to stop. Calls that begin later are not.
     pub(super) cancelled: AtomicBool,
     /// A hook is being called.
     pub(super) hook_runs: AtomicBool,
     /// Something called `exit`; the process cannot go on for long.
     pub(super) exiting: AtomicBool,
     pub(super) start: Instant,
-    pub(super) calls: AtomicU64,
+    pub(super) hooks: AtomicUsize,
+    /// Calls that have a timeout, or that want to hear that they are cancelled.
+    pub(super) calls: Mutex<HashMap<Owner, Arc<Call>>>,
+    /// Tasks that went on elsewhere after they had waited.
+    pub(super) moved: Mutex<HashMap<TaskId, usize>>,
+}
+
+/// Who is called, and on whose behalf.
+pub(super) struct Caller<'a> {
+    pub(super) control: &'a Control<Crew>,
+    pub(super) source: Source,
+    pub(super) library: LibraryId,
+    pub(super) attempt: u32,
+    /// It can be asked to stop on its own.
+    pub(super) has_timeout: bool,
 }
 
 impl Services {
@@ -41,28 +64,82 @@ impl Services {
         self.start.elapsed()
     }
 
-    /// Calls an action to its end; what it held is released then.
-    pub(super) fn call(
-        self: &Arc<Self>,
-        action: &Action,
-        source: Source,
-        library: LibraryId,
-    ) -> Ending {
-        let call = Arc::new(Call {
+    /// Calls an action to its end. The second value: it was asked to stop, as the run was.
+    pub(super) fn call(self: &Arc<Self>, action: &Action, caller: &Caller<'_>) -> (Ending, bool) {
+        let owner = match caller.source {
+            Source::Task(task, _) => Owner::Task(task),
+            _ => Owner::Hook(self.hooks.fetch_add(1, Ordering::Relaxed)),
+        };
+        let call = Arc::new_cyclic(|me| Call {
+            me: Weak::clone(me),
             services: Arc::clone(self),
-            source,
-            library,
-            owner: self.calls.fetch_add(1, Ordering::Relaxed),
-            has_locked: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            control: caller.control.clone(),
+            source: caller.source,
+            library: caller.library,
+            attempt: caller.attempt,
+            owner,
+            heeds_stop: !self.cancelled.load(Ordering::Acquire),
+            asked: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            has_waited: AtomicBool::new(false),
+            acts: Mutex::default(),
+            last_progress: Mutex::default(),
         });
+        if caller.has_timeout {
+            call.enlist();
+        }
         let host: Arc<dyn Host> = Arc::clone(&call) as _;
         let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&host)));
-        call.ended.store(true, Ordering::SeqCst);
-        if call.has_locked.load(Ordering::SeqCst) {
-            self.locks.release(call.owner);
+        call.end();
+        let ending = ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)));
+        (ending, call.is_stopped())
+    }
+
+    /// A task goes on elsewhere.
+    pub(super) fn note_move(&self, task: TaskId, worker: usize) {
+        locked(&self.moved).insert(task, worker);
+    }
+
+    /// Asks all that run to stop.
+    pub(super) fn cancel_all(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.tell_all(Cancel::Asked);
+    }
+
+    /// Tells all that run that nobody waits for them any more.
+    pub(super) fn give_up_all(&self) {
+        self.tell_all(Cancel::GivenUp);
+    }
+
+    fn tell_all(&self, cancel: Cancel) {
+        let calls: Vec<_> = locked(&self.calls).values().cloned().collect();
+        for call in calls {
+            if cancel == Cancel::GivenUp || call.heeds_stop {
+                call.tell(cancel);
+            }
         }
-        ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)))
+    }
+
+    /// Asks one attempt of a task to stop.
+    pub(super) fn cancel(&self, task: TaskId, attempt: u32) {
+        if let Some(call) = self.find(task, attempt) {
+            call.asked.store(true, Ordering::Release);
+            call.tell(Cancel::Asked);
+        }
+    }
+
+    /// From here on nothing that this attempt asks for counts.
+    pub(super) fn give_up(&self, task: TaskId, attempt: u32) {
+        if let Some(call) = self.find(task, attempt) {
+            call.over.store(true, Ordering::SeqCst);
+            call.tell(Cancel::GivenUp);
+        }
+    }
+
+    fn find(&self, task: TaskId, attempt: u32) -> Option<Arc<Call>> {
+        let calls = locked(&self.calls);
+        let call = calls.get(&Owner::Task(task));
+        call.filter(|call| call.attempt == attempt).cloned()
     }
 }
 
@@ -72,21 +149,172 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.map_or_else(|| "panicked".into(), |text| format!("panicked: {text}"))
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What to call when the task is cancelled, and how much it has been told.
+type Act = (Box<dyn Fn(Cancel) + Send + Sync>, Option<Cancel>);
+
 /// One call of an action, as the host that it sees.
-struct Call {
+pub(super) struct Call {
+    me: Weak<Self>,
     services: Arc<Services>,
+    control: Control<Crew>,
     source: Source,
     library: LibraryId,
-    /// Unlike all other calls: who holds a lock.
-    owner: u64,
-    has_locked: AtomicBool,
-    /// A thread that the task has left behind gets no lock any more: nobody would release it.
-    ended: AtomicBool,
+    attempt: u32,
+    /// Who holds its locks.
+    owner: Owner,
+    /// It had begun before the run was stopped.
+    heeds_stop: bool,
+    /// Its own time is over.
+    asked: AtomicBool,
+    /// It has ended, or was given up.
+    over: AtomicBool,
+    has_waited: AtomicBool,
+    acts: Mutex<Vec<Act>>,
+    last_progress: Mutex<Option<Instant>>,
+}
+
+impl Call {
+    /// It was asked to stop, as the whole run was.
+    fn is_stopped(&self) -> bool {
+        self.heeds_stop && self.services.cancelled.load(Ordering::Acquire)
+    }
+
+    /// From here on it can be found.
+    fn enlist(&self) {
+        if let Some(me) = self.me.upgrade() {
+            locked(&self.services.calls).insert(self.owner, me);
+        }
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        let mut calls = locked(&self.services.calls);
+        if calls
+            .get(&self.owner)
+            .is_some_and(|call| std::ptr::eq(&raw const **call, self))
+        {
+            calls.remove(&self.owner);
+        }
+        drop(calls);
+        drop(std::mem::take(&mut *locked(&self.acts)));
+        if let Owner::Hook(_) = self.owner {
+            self.control.release(self.owner);
+        }
+    }
+
+    fn tell(&self, cancel: Cancel) {
+        for (act, told) in &mut *locked(&self.acts) {
+            if *told < Some(cancel) {
+                *told = Some(cancel);
+                act(cancel);
+            }
+        }
+    }
+
+    /// Where it runs now, after it has waited.
+    fn source(&self) -> Source {
+        match self.source {
+            Source::Task(task, _) if self.has_waited.load(Ordering::Relaxed) => {
+                let moved = locked(&self.services.moved).get(&task).copied();
+                moved.map_or(self.source, |worker| Source::Task(task, worker))
+            }
+            source => source,
+        }
+    }
+
+    fn task(&self) -> Result<TaskId, Declined> {
+        match self.owner {
+            _ if self.is_over() => Err(Refused::Stale.into()),
+            Owner::Task(task) => Ok(task),
+            Owner::Hook(_) => Err(Declined {
+                refused: Refused::Denied,
+                why: "only tasks can start other tasks".into(),
+            }),
+        }
+    }
+
+    /// Adds what a word stands for, and all that needs.
+    fn add(&self, word: &str) -> Result<Vec<TaskId>, Declined> {
+        self.task()?;
+        let Services { catalog, links, .. } = &*self.services;
+        let mut links = links.write().unwrap_or_else(PoisonError::into_inner);
+        let tasks = links.ask(catalog, self.library, self.arguments(), word);
+        let tasks = tasks.map_err(|error| declined(&error))?;
+        self.control.add(catalog, |plan| {
+            let known = |task| match plan.phase(task) {
+                Phase::Unplanned if self.services.results.get(task).is_some() => Known::Given,
+                Phase::Unplanned => Known::New,
+                _ => Known::Planned,
+            };
+            links
+                .addition(catalog, &tasks, known)
+                .map_err(|error| declined(&error))
+        })?;
+        Ok(tasks)
+    }
+
+    fn wait_for(&self, tasks: &[TaskId]) -> Result<(), Declined> {
+        let task = self.task()?;
+        let catalog = &self.services.catalog;
+        self.has_waited.store(true, Ordering::Relaxed);
+        self.control.wait(task, tasks).map_err(|refused| {
+            let others = names(catalog, tasks);
+            let me = catalog.name(task);
+            let why = match refused {
+                Refused::Deadlock => {
+                    format!("waiting for {others} would never end: that waits for `{me}`")
+                }
+                Refused::Limit => format!("the system gives no thread to run {others} on"),
+                Refused::Cancelled => format!("stopped while it waited for {others}"),
+                _ => String::new(),
+            };
+            Declined { refused, why }
+        })?;
+        let ended = self.control.look(|plan| {
+            let mut ended = tasks.iter().map(|task| (*task, plan.phase(*task)));
+            ended.find(|(task, _)| !plan.is_fine(*task))
+        });
+        match ended {
+            Some((task, Phase::Finished(outcome))) => {
+                let name = catalog.name(task);
+                let why = match outcome {
+                    Outcome::NotRun => format!("`{name}` was not run"),
+                    Outcome::Skipped => format!("`{name}` was skipped"),
+                    outcome => format!("`{name}` {outcome}"),
+                };
+                let refused = Refused::Failed;
+                Err(Declined { refused, why })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn names(catalog: &Catalog, tasks: &[TaskId]) -> String {
+    match tasks {
+        [] => "nothing".into(),
+        [task] => format!("`{}`", catalog.name(*task)),
+        [task, others @ ..] => format!("`{}` and {} more", catalog.name(*task), others.len()),
+    }
+}
+
+fn declined(error: &Error) -> Declined {
+    let refused = match error.id() {
+        "graph.unknown" | "select.empty" => Refused::NotFound,
+        "graph.cycle" => Refused::Deadlock,
+        _ => Refused::Argument,
+    };
+    let why = error.message().to_owned();
+    Declined { refused, why }
 }
 
 impl Host for Call {
     fn is_over(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
+        self.over.load(Ordering::SeqCst)
     }
 
     fn name(&self) -> &str {
@@ -106,35 +334,49 @@ impl Host for Call {
     }
 
     fn attempt(&self) -> u32 {
-        1
-    }
-
-    fn progress(&self, _: Progress) {}
-
-    fn when_cancelled(&self, _: Box<dyn Fn(Cancel) + Send + Sync>) {}
-
-    fn grace(&self) -> Duration {
-        Duration::from_secs(10)
-    }
-
-    fn start(&self, _: &str) -> Result<(), Declined> {
-        let (refused, why) = (Refused::NotFound, String::new());
-        Err(Declined { refused, why })
-    }
-
-    fn wait(&self, task: &str) -> Result<(), Declined> {
-        self.start(task)
+        self.attempt
     }
 
     fn log(&self, record: Record) {
-        let source = self.source;
-        self.services
-            .outbox
-            .send_log(Event::Logged { source, record });
+        let source = self.source();
+        let event = Event::Logged { source, record };
+        self.services.outbox.send_log(event);
+    }
+
+    fn progress(&self, progress: Progress) {
+        let Source::Task(task, worker) = self.source() else {
+            return;
+        };
+        let mut last = locked(&self.last_progress);
+        let is_done = progress.total > 0 && progress.done >= progress.total;
+        if !is_done && last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        drop(last);
+        self.services.outbox.send_log(Event::Progress {
+            task,
+            worker,
+            progress,
+        });
     }
 
     fn cancelled(&self) -> bool {
-        self.services.cancelled.load(Ordering::Acquire)
+        self.is_stopped() || self.asked.load(Ordering::Acquire) || self.is_over()
+    }
+
+    fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>) {
+        locked(&self.acts).push((act, None));
+        self.enlist();
+        if self.is_over() {
+            self.tell(Cancel::GivenUp);
+        } else if self.cancelled() {
+            self.tell(Cancel::Asked);
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        self.services.limits.grace
     }
 
     fn result(&self, task: &str) -> Option<Json> {
@@ -144,7 +386,10 @@ impl Host for Call {
             results,
             ..
         } = &*self.services;
-        results.get(links.find(catalog, self.library, task)?)
+        let filled = self.arguments().fill(task);
+        let links = links.read().unwrap_or_else(PoisonError::into_inner);
+        let task = links.find(catalog, self.library, &filled)?;
+        results.get(task)
     }
 
     fn state(&self, key: &str) -> Option<Json> {
@@ -165,16 +410,32 @@ impl Host for Call {
     }
 
     fn lock(&self, name: &str) -> Result<(), Refused> {
-        self.has_locked.store(true, Ordering::SeqCst);
-        self.services.locks.lock(self.owner, name)?;
-        if self.ended.load(Ordering::SeqCst) {
-            self.services.locks.release(self.owner);
-            return Err(Refused::Cancelled);
+        if self.is_over() {
+            return Err(Refused::Stale);
+        }
+        self.has_waited.store(true, Ordering::Relaxed);
+        self.control.lock(self.owner, &Lock::parse(name))?;
+        // A thread that a hook has left behind: nobody else would release it.
+        if self.is_over() && matches!(self.owner, Owner::Hook(_)) {
+            self.control.release(self.owner);
+            return Err(Refused::Stale);
         }
         Ok(())
     }
 
     fn unlock(&self, name: &str) -> Result<(), Refused> {
-        self.services.locks.unlock(self.owner, name)
+        if self.is_over() {
+            return Err(Refused::Stale);
+        }
+        self.control.unlock(self.owner, &Lock::parse(name).name)
+    }
+
+    fn start(&self, task: &str) -> Result<(), Declined> {
+        self.add(task).map(drop)
+    }
+
+    fn wait(&self, task: &str) -> Result<(), Declined> {
+        let tasks = self.add(task)?;
+        self.wait_for(&tasks)
     }
 }

@@ -18,7 +18,7 @@ use crate::task::{Action, Ending, Host, Level, Library, Outcome, Record, Task, T
 
 /// A library as it is made up for a test.
 #[derive(Clone, Debug)]
-struct Case {
+pub(super) struct Case {
     /// By task: the tasks it comes after, and what it comes to.
     tasks: Vec<(Vec<usize>, Outcome)>,
     workers: usize,
@@ -30,7 +30,7 @@ struct Case {
 
 impl Case {
     /// For tests that make their own tasks.
-    fn with_workers(workers: usize) -> Self {
+    pub(super) fn with_workers(workers: usize) -> Self {
         Self {
             tasks: Vec::new(),
             workers,
@@ -71,7 +71,7 @@ struct Told {
     complaints: Vec<String>,
 }
 
-struct Recorder(Arc<Mutex<Vec<Event>>>);
+pub(super) struct Recorder(pub(super) Arc<Mutex<Vec<Event>>>);
 
 impl Reporter for Recorder {
     fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
@@ -177,7 +177,7 @@ fn execute(catalog: Catalog, case: &Case, signals: &Receiver<i32>) -> (Vec<Event
     (events, summary)
 }
 
-fn execute_with(
+pub(super) fn execute_with(
     run: Run,
     reporter: &mut dyn Reporter,
     stop: &Receiver<i32>,
@@ -188,19 +188,20 @@ fn execute_with(
     run.execute(reporter, &Requests { stop, tell }, armed)
 }
 
-fn run_of(catalog: Catalog, case: &Case) -> Run {
+pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
     let links = Links::resolve(&catalog).unwrap();
     let graph = Graph::new(&catalog, &links, catalog.ids().collect()).unwrap();
     Run {
         last_words: Box::new(Vec::new),
         catalog: Arc::new(catalog),
-        links: Arc::new(links),
+        links,
         graph: Arc::new(graph),
         state: Arc::default(),
         results: Arc::default(),
         rules: Rules {
             skip_deps: case.skip_deps,
             max_fail: NonZeroUsize::new(case.max_fail),
+            retries: None,
         },
         workers: NonZeroUsize::new(case.workers),
         limits: Limits::default(),

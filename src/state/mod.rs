@@ -3,13 +3,11 @@
 //! Knows nothing of who reads and writes, or of the order of tasks. Safe from any thread.
 
 mod file;
-mod locks;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use file::read_file;
-pub use locks::Locks;
 
 use crate::error::nearest;
 use crate::task::{Json, Refused, TaskId};

@@ -446,3 +446,15 @@ pub struct Declined {
     /// In words.
     pub why: String,
 }
+
+impl From<Refused> for Declined {
+    fn from(refused: Refused) -> Self {
+        let why = match refused {
+            Refused::Cancelled => "the run has been stopped",
+            Refused::Stale => "the task has ended",
+            _ => "",
+        };
+        let why = why.to_owned();
+        Self { refused, why }
+    }
+}

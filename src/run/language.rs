@@ -1,0 +1,497 @@
+//! What tasks can declare and ask for, one by one, with closures for tasks: timeouts, retries, waiting for other tasks.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
+use std::sync::{Barrier, Mutex};
+
+use proptest::prelude::*;
+
+use super::reference;
+use super::tests::{Case, Recorder, execute_with, run_of};
+use super::*;
+use crate::event::{Cause, Finished};
+use crate::exit::Exit;
+use crate::graph::sketch;
+use crate::task::{
+    Cancel, Condition, Declined, Ending, Host, Lock, Options, Outcome, Refused, Task, TaskId,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Waves, locks, conditions, retries and tasks that are started at run time, in any combination.
+    #[test]
+    fn a_run_agrees_with_the_reference_of_the_whole_language(case in reference::cases()) {
+        prop_assert_eq!(complaints, Vec::<String>::new());
+        let told = reference::Expected::of_events(&case, &events);
+        prop_assert_eq!(told, reference::expected(&case));
+    }
+}
+
+/// The run of a case: each body does what its spec says.
+fn play(case: &reference::Case) -> Vec<Event> {
+    let mut catalog = Catalog::default();
+    let tasks = case.tasks.iter().enumerate().map(|(index, spec)| {
+        let after: Vec<_> = spec.after.iter().map(|task| format!("t{task}")).collect();
+        let after: Vec<_> = after.iter().map(String::as_str).collect();
+        let options = Options {
+            wave: spec.wave,
+            locks: spec.locks.clone().into(),
+            condition: spec.condition,
+            priority: spec.priority,
+            exclusive: spec.exclusive,
+            retries: spec.retries,
+            ..Options::default()
+        };
+        let spec = spec.clone();
+        let body = move |host: &Arc<dyn Host>| {
+            for task in &spec.runs {
+                let _ = host.wait(&format!("t{task}"));
+            }
+            match spec.end(host.attempt()) {
+                Outcome::Passed => Ending::Passed(None),
+                Outcome::Skipped => Ending::Skipped("".into()),
+                _ => Ending::failed("on purpose"),
+            }
+        };
+        Task {
+            action: Arc::new(body),
+            options: Some(Arc::new(options)),
+            ..sketch::task(0, &format!("t{index}"), &after)
+        }
+    });
+    catalog.add(sketch::library("x"), tasks);
+    let bench = Bench {
+        catalog,
+        workers: case.workers,
+        limits: Limits {
+            slow: None,
+            ..Limits::default()
+        },
+        selected: None,
+    };
+    let planned = (0..case.tasks.len()).filter(|task| case.tasks[*task].planned);
+    let rules = Rules {
+        skip_deps: case.skip_deps,
+        max_fail: NonZeroUsize::new(case.max_fail),
+        retries: None,
+    };
+    bench
+        .run_with(Some(planned.map(TaskId::new).collect()), rules)
+        .0
+}
+
+/// A task: its name with what it comes after, as `sketch` has it; what it declares; what it does.
+type Body = Box<dyn Fn(&Arc<dyn Host>) -> Ending + Send + Sync>;
+
+struct Bench {
+    catalog: Catalog,
+    workers: usize,
+    limits: Limits,
+    selected: Option<&'static str>,
+}
+
+impl Bench {
+    fn new(words: &str) -> Self {
+        Self {
+            catalog: sketch::catalog(words),
+            workers: 2,
+            limits: Limits {
+                grace: Duration::from_millis(20),
+                slow: None,
+                ..Limits::default()
+            },
+            selected: None,
+        }
+    }
+
+    fn task(&mut self, name: &str, options: Options, body: Body) -> &mut Self {
+        let ids = self.catalog.ids();
+        let id = ids.into_iter().find(|id| self.catalog.name(*id) == name);
+        let task = self.catalog.task_mut(id.expect("a task of that name"));
+        task.options = Some(Arc::new(options));
+        task.action = Arc::from(body);
+        self
+    }
+
+    fn run(self) -> (Vec<Event>, Summary) {
+        let chosen = self.selected.map(|selected| {
+            let chosen = self.catalog.ids().filter(|id| {
+                let mut names = selected.split_whitespace();
+                names.any(|name| self.catalog.name(*id) == name)
+            });
+            chosen.collect()
+        });
+        self.run_with(chosen, Rules::default())
+    }
+
+    fn run_with(self, chosen: Option<Vec<TaskId>>, rules: Rules) -> (Vec<Event>, Summary) {
+        let case = Case::with_workers(self.workers);
+        let limits = self.limits;
+        let mut run = run_of(self.catalog, &case);
+        (run.limits, run.rules) = (limits, rules);
+        if let Some(chosen) = chosen {
+            let graph = Graph::new(&run.catalog, &run.links, chosen);
+            run.graph = Arc::new(graph.expect("no cycle"));
+        }
+        let events = Arc::default();
+        let mut recorder = Recorder(Arc::clone(&events));
+        let never = crossbeam::channel::never();
+        let summary = execute_with(run, &mut recorder, &never, |_| ());
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        (events, summary)
+    }
+}
+
+fn finished(events: &[Event], task: usize) -> &Finished {
+    let mut finished = events.iter().filter_map(|event| match event {
+        Event::Finished(finished) if finished.task == TaskId::new(task) => Some(finished),
+        _ => None,
+    });
+    let first = finished.next().expect("it has ended");
+    assert!(finished.next().is_none(), "once");
+    first
+}
+
+fn outcome(events: &[Event], task: usize) -> Outcome {
+    finished(events, task).outcome
+}
+
+/// Says what went wrong, in a task of its own.
+fn expect(fine: bool, what: &str) -> Ending {
+    if fine {
+        Ending::Passed(None)
+    } else {
+        Ending::failed(what)
+    }
+}
+
+fn timeout(milliseconds: u64) -> Options {
+    Options {
+        timeout: Some(Duration::from_millis(milliseconds)),
+        ..Options::default()
+    }
+}
+
+/// Returns when the task is asked to stop.
+fn until_cancelled(host: &Arc<dyn Host>) {
+    let (cancelled, wait) = mpsc::channel();
+    host.when_cancelled(Box::new(move |cancel| {
+        let _ = cancelled.send(cancel);
+    }));
+    assert_eq!(wait.recv(), Ok(Cancel::Asked));
+    assert!(host.cancelled());
+}
+
+#[test]
+fn a_task_that_heeds_its_timeout_has_timed_out_whatever_it_says() {
+    let mut bench = Bench::new("a b<a c");
+    let body = |host: &Arc<dyn Host>| {
+        until_cancelled(host);
+        Ending::Passed(Some("1".into()))
+    };
+    bench.task("a", timeout(10), Box::new(body));
+    bench.limits.grace = Duration::from_secs(3600);
+    let (events, summary) = bench.run();
+    assert_eq!(outcome(&events, 0), Outcome::TimedOut);
+    let cause = finished(&events, 0).cause.as_deref();
+    let expected = Cause::TimedOut {
+        limit: Duration::from_millis(10),
+        still_running: false,
+        failure: None,
+    };
+    assert_eq!(cause, Some(&expected));
+    assert_eq!(finished(&events, 0).result, None);
+    assert_eq!(outcome(&events, 1), Outcome::Skipped);
+    assert_eq!(outcome(&events, 2), Outcome::Passed);
+    assert_eq!((summary.abandoned, summary.exit()), (0, Exit::Failed));
+}
+
+#[test]
+fn a_task_that_never_ends_is_given_up_with_its_locks_and_replaced() {
+    let mut bench = Bench::new("stuck<root needs<root reads<root other<root after<needs root");
+    bench.workers = 1;
+    let (leave, left) = mpsc::channel::<()>();
+    let (late, told) = mpsc::channel();
+    let left = Mutex::new(left);
+    let stuck = move |host: &Arc<dyn Host>| {
+        assert_eq!(host.lock("z"), Ok(()));
+        let _ = left.lock().unwrap().recv(); // until the run is over
+        let refused = host.set_state("x", None).err();
+        let _ = late.send((host.is_over(), host.cancelled(), host.lock("y"), refused));
+        Ending::Passed(None)
+    };
+    let locks = |names: &[&str], timeout: Option<u64>| Options {
+        locks: names.iter().map(|name| Lock::parse(name)).collect(),
+        timeout: timeout.map(Duration::from_millis),
+        ..Options::default()
+    };
+    let first = Options {
+        priority: 1,
+        ..locks(&["db"], Some(10))
+    };
+    bench.task("stuck", first, Box::new(stuck));
+    let pass = |_: &Arc<dyn Host>| Ending::Passed(None);
+    bench.task("needs", locks(&["db:r"], None), Box::new(pass));
+    let reads = |host: &Arc<dyn Host>| {
+        let refused = host.lock("z") == Err(Refused::Deadlock);
+        expect(refused, "z is held by a task that never ends")
+    };
+    bench.task("reads", locks(&[], None), Box::new(reads));
+    let (events, summary) = bench.run();
+    assert_eq!(outcome(&events, 0), Outcome::TimedOut);
+    let cause = finished(&events, 1).cause.as_deref();
+    let expected = Cause::Locked {
+        lock: "db".into(),
+        holder: TaskId::new(0),
+    };
+    assert_eq!(outcome(&events, 1), Outcome::NotRun);
+    assert_eq!(cause, Some(&expected));
+    assert_eq!(outcome(&events, 2), Outcome::Passed);
+    assert_eq!(
+        outcome(&events, 3),
+        Outcome::Passed,
+        "on a thread of its own"
+    );
+    assert_eq!(outcome(&events, 4), Outcome::Skipped);
+    assert_eq!((summary.abandoned, summary.exit()), (1, Exit::Failed));
+    drop(leave);
+    let (over, cancelled, lock, _) = told.recv().unwrap();
+    assert_eq!((over, cancelled, lock), (true, true, Err(Refused::Stale)));
+}
+
+#[test]
+fn attempts_are_counted_and_kept() {
+    let mut bench = Bench::new("a b<a");
+    let options = Options {
+        retries: 3,
+        retry_delay: Duration::from_millis(1),
+        ..Options::default()
+    };
+    let body = |host: &Arc<dyn Host>| match host.attempt() {
+        3 => Ending::Passed(None),
+        attempt => Ending::failed(format!("no {attempt}")),
+    };
+    bench.task("a", options, Box::new(body));
+    let (events, summary) = bench.run();
+    let finished = finished(&events, 0);
+    assert!(finished.is_flaky());
+    let causes: Vec<_> = finished.attempts.iter().map(|a| &a.cause).collect();
+    let no = |message: &str| match causes
+        .iter()
+        .find(|cause| matches!(cause, Cause::Failure(failure) if *failure.message == *message))
+    {
+        Some(_) => true,
+        None => false,
+    };
+    assert!(no("no 1") && no("no 2") && causes.len() == 2);
+    assert_eq!((summary.flaky, summary.exit()), (1, Exit::Passed));
+    assert_eq!(outcome(&events, 1), Outcome::Passed);
+}
+
+#[test]
+fn one_worker_is_enough_to_wait_for_other_tasks() {
+    let mut bench = Bench::new("a b<c c d<b");
+    bench.workers = 1;
+    bench.selected = Some("a");
+    let body = |host: &Arc<dyn Host>| {
+        host.start("c").unwrap();
+        host.wait("d").unwrap();
+        expect(host.result("d").is_some(), "no result")
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    let result = |_: &Arc<dyn Host>| Ending::Passed(Some("1".into()));
+    bench.task("d", Options::default(), Box::new(result));
+    let (events, summary) = bench.run();
+    assert_eq!((summary.planned, summary.exit()), (4, Exit::Passed));
+    assert_eq!(finished(&events, 0).planned, 4);
+    let words = events.iter().filter_map(|event| match event {
+        Event::Started { task, worker, .. } => Some(format!("+{}@{worker}", task.index())),
+        Event::Finished(finished) => Some(format!("-{}", finished.task.index())),
+        Event::Paused { task, .. } => Some(format!("..{}", task.index())),
+        Event::Resumed { task, worker, .. } => Some(format!("!{}@{worker}", task.index())),
+        Event::Planned(tasks) => Some(format!("*{}", tasks.len())),
+        _ => None,
+    });
+    let words: Vec<_> = words.collect();
+    let expected = "+0@0 *1 *2 ..0 +2@0 -2 +1@0 -1 +3@0 -3 !0@0 -0";
+    assert_eq!(words.join(" "), expected);
+}
+
+#[test]
+fn a_wait_tells_how_it_ended() {
+    let mut bench = Bench::new("a fails blocked<fails ok");
+    bench.selected = Some("a");
+    let body = |host: &Arc<dyn Host>| {
+        let why = |task: &str| match host.wait(task) {
+            Ok(()) => "ok".to_owned(),
+            Err(Declined { refused, why }) => format!("{refused:?}: {why}"),
+        };
+        let told = ["ok", "fails", "blocked", "nothing", "a"].map(why);
+        let expected = [
+            "ok",
+            "Failed: `fails` failed",
+            "Failed: `blocked` was skipped",
+            &told[3],
+            "Deadlock: waiting for `a` would never end: that waits for `a`",
+        ];
+        expect(
+            told == expected && told[3].starts_with("NotFound"),
+            &told.join("; "),
+        )
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    bench.task(
+        "fails",
+        Options::default(),
+        Box::new(|_| Ending::failed("no")),
+    );
+    let (events, summary) = bench.run();
+    let cause = finished(&events, 0).cause.clone();
+    assert_eq!(cause, None);
+    assert_eq!((summary.planned, summary.exit()), (4, Exit::Failed));
+}
+
+#[test]
+fn a_tree_of_waiting_tasks_needs_no_more_than_its_workers() {
+    for workers in [1, 3] {
+        let names: Vec<_> = (1..64).map(|i| format!("t{i}")).collect();
+        let mut bench = Bench::new(&names.join(" "));
+        bench.workers = workers;
+        bench.selected = Some("t1");
+        let running = Arc::new(AtomicUsize::new(0));
+        for i in 1..64_usize {
+            let running = Arc::clone(&running);
+            let body = move |host: &Arc<dyn Host>| {
+                let inside = |by: isize| {
+                    let order = std::sync::atomic::Ordering::SeqCst;
+                    running
+                        .fetch_add(by.cast_unsigned(), order)
+                        .wrapping_add_signed(by)
+                };
+                if inside(1) > workers {
+                    return Ending::failed("too many run");
+                }
+                let children = [2 * i, 2 * i + 1].map(|child| format!("t{child}"));
+                if 2 * i < 64 {
+                    for child in &children {
+                        host.start(child).unwrap();
+                    }
+                    inside(-1);
+                    for child in &children {
+                        host.wait(child).unwrap();
+                    }
+                    inside(1);
+                }
+                inside(-1);
+                Ending::Passed(None)
+            };
+            bench.task(&format!("t{i}"), Options::default(), Box::new(body));
+        }
+        let (_, summary) = bench.run();
+        assert_eq!(summary.planned, 63);
+        assert_eq!(summary.counts.get(Outcome::Passed), 63);
+    }
+}
+
+#[test]
+fn a_worker_that_waits_for_a_lock_of_a_waiting_task_makes_room() {
+    let mut bench = Bench::new("a b c");
+    bench.workers = 1;
+    bench.selected = Some("a b");
+    let a = |host: &Arc<dyn Host>| {
+        host.lock("x").unwrap();
+        host.wait("c").unwrap(); // b is taken first, and waits for the lock
+        Ending::Passed(None)
+    };
+    bench.task("a", Options::default(), Box::new(a));
+    let b = |host: &Arc<dyn Host>| expect(host.lock("x").is_ok(), "no lock");
+    bench.task("b", Options::default(), Box::new(b));
+    let (_, summary) = bench.run();
+    assert_eq!(summary.counts.get(Outcome::Passed), 3);
+}
+
+#[test]
+fn a_timeout_ends_what_a_task_waits_for() {
+    let mut bench = Bench::new("a b");
+    bench.selected = Some("a");
+    let gate = Arc::new(Barrier::new(2));
+    let (told, hear) = mpsc::channel();
+    let (waits, release) = (Arc::clone(&gate), gate);
+    let a = move |host: &Arc<dyn Host>| {
+        let declined = host.wait("b").unwrap_err();
+        told.send(declined.refused).unwrap();
+        release.wait();
+        Ending::Passed(None)
+    };
+    bench.task("a", timeout(10), Box::new(a));
+    let b = move |_: &Arc<dyn Host>| {
+        waits.wait();
+        Ending::Passed(None)
+    };
+    bench.task("b", Options::default(), Box::new(b));
+    bench.limits.grace = Duration::from_secs(3600);
+    let (events, _) = bench.run();
+    assert_eq!(hear.recv(), Ok(Refused::Cancelled));
+    assert_eq!(outcome(&events, 0), Outcome::TimedOut);
+    assert_eq!(outcome(&events, 1), Outcome::Passed);
+}
+
+#[test]
+fn the_run_has_a_time_too() {
+    let mut bench = Bench::new("a b<a clean<a");
+    let body = |host: &Arc<dyn Host>| {
+        until_cancelled(host);
+        Ending::failed("stopped")
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    let always = Options {
+        condition: Condition::Always,
+        ..Options::default()
+    };
+    let clean = |host: &Arc<dyn Host>| expect(!host.cancelled(), "it may clean up");
+    bench.task("clean", always, Box::new(clean));
+    bench.limits.run_timeout = Some(Duration::from_millis(20));
+    bench.limits.grace = Duration::from_secs(3600);
+    let (events, summary) = bench.run();
+    assert_eq!(outcome(&events, 0), Outcome::Cancelled);
+    assert_eq!(outcome(&events, 1), Outcome::NotRun);
+    assert_eq!(outcome(&events, 2), Outcome::Passed);
+    assert_eq!(summary.errors[0].id(), "run.timeout");
+    assert_eq!(summary.exit(), Exit::Failed);
+}
+
+#[test]
+fn a_run_that_does_not_end_in_its_time_is_given_up() {
+    let mut bench = Bench::new("a b<a");
+    let (leave, left) = mpsc::channel::<()>();
+    let left = Mutex::new(left);
+    let body = move |_: &Arc<dyn Host>| {
+        let _ = left.lock().unwrap().recv();
+        Ending::Passed(None)
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    bench.limits.run_timeout = Some(Duration::from_millis(20));
+    let (events, summary) = bench.run();
+    assert_eq!(outcome(&events, 0), Outcome::Cancelled);
+    assert_eq!((summary.abandoned, summary.exit()), (1, Exit::Failed));
+    drop(leave);
+}
+
+#[test]
+fn a_slow_task_is_named_while_it_runs() {
+    let mut bench = Bench::new("a");
+    bench.limits.slow = Some(Duration::from_millis(5));
+    bench.limits.timeout = Some(Duration::from_millis(50));
+    bench.limits.grace = Duration::from_secs(3600);
+    let body = |host: &Arc<dyn Host>| {
+        until_cancelled(host);
+        Ending::Passed(None)
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    let (events, _) = bench.run();
+    let slow = events
+        .iter()
+        .any(|event| matches!(event, Event::Slow { .. }));
+    assert!(slow);
+}
