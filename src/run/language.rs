@@ -466,16 +466,25 @@ fn a_run_that_does_not_end_in_its_time_is_given_up() {
     let mut bench = Bench::new("a b<a");
     let (leave, left) = mpsc::channel::<()>();
     let left = Mutex::new(left);
-    let body = move |_: &Arc<dyn Host>| {
+    let (late, was_late) = mpsc::channel();
+    let body = move |host: &Arc<dyn Host>| {
         let _ = left.lock().unwrap().recv();
+        late.send(host.is_over()).unwrap();
         Ending::Passed(None)
     };
     bench.task("a", Options::default(), Box::new(body));
     bench.limits.run_timeout = Some(Duration::from_millis(20));
+    let (torn_down, teardown) = mpsc::channel();
+    bench.catalog.libraries[0].teardown = Some(Arc::new(move |host: &Arc<dyn Host>| {
+        torn_down.send(host.is_over()).unwrap();
+        Ending::Passed(None)
+    }));
     let (events, summary) = bench.run();
     assert_eq!(outcome(&events, 0), Outcome::Cancelled);
     assert_eq!((summary.abandoned, summary.exit()), (1, Exit::Failed));
+    assert_eq!(teardown.try_recv(), Ok(false), "teardown counts");
     drop(leave);
+    assert_eq!(was_late.recv(), Ok(true), "what was given up does not");
 }
 
 #[test]

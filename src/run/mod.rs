@@ -110,6 +110,7 @@ impl Run {
             limits: self.limits,
             outbox,
             cancelled: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             hook_runs: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             start: Instant::now(),

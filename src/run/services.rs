@@ -36,6 +36,8 @@ pub(super) struct Services {
     pub(super) outbox: Outbox,
     /// What runs is asked to stop. Calls that begin later are not.
     pub(super) cancelled: AtomicBool,
+    /// What runs is not waited for any more. Hooks that begin later are.
+    pub(super) given_up: AtomicBool,
     /// A hook is being called.
     pub(super) hook_runs: AtomicBool,
     /// Something called `exit`; the process cannot go on for long.
@@ -79,6 +81,7 @@ impl Services {
             attempt: caller.attempt,
             owner,
             heeds_stop: !self.cancelled.load(Ordering::Acquire),
+            is_last: matches!(owner, Owner::Hook(_)) && self.given_up.load(Ordering::SeqCst),
             asked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
@@ -108,6 +111,7 @@ impl Services {
 
     /// Tells all that run that nobody waits for them any more.
     pub(super) fn give_up_all(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
         self.tell_all(Cancel::GivenUp);
     }
 
@@ -168,6 +172,8 @@ pub(super) struct Call {
     owner: Owner,
     /// It had begun before the run was stopped.
     heeds_stop: bool,
+    /// A hook that has begun when all else was given up.
+    is_last: bool,
     /// Its own time is over.
     asked: AtomicBool,
     /// It has ended, or was given up.
@@ -315,6 +321,7 @@ fn declined(error: &Error) -> Declined {
 impl Host for Call {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
+            || !self.is_last && self.services.given_up.load(Ordering::SeqCst)
     }
 
     fn name(&self) -> &str {
