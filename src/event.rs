@@ -224,6 +224,8 @@ pub enum Stop {
     MaxFail(usize),
     /// A signal came.
     Signal(i32),
+    /// The program that embeds the run wants it.
+    Aborted,
     /// The run took longer than it may.
     Timeout(Duration),
     /// Setup did not pass.

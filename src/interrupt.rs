@@ -25,12 +25,37 @@ const LAST_WORDS: Duration = Duration::from_millis(900);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// What signals ask for, as it comes. Tests make their own.
+/// What is asked for from outside, as it comes. Tests make their own.
+#[derive(Clone)]
 pub struct Requests {
     /// To stop: the number of the signal.
     pub stop: Receiver<i32>,
+    /// To stop: a program that embeds the run says so.
+    pub abort: Receiver<()>,
     /// To tell what runs.
     pub tell: Receiver<()>,
+}
+
+/// The way to ask a run to stop that no signal reaches: once to stop in order, once more to give up what still runs.
+#[derive(Clone)]
+pub struct Abort(Sender<()>);
+
+impl Abort {
+    /// A way, and the requests that come by it.
+    pub fn new() -> (Self, Requests) {
+        let (abort, aborts) = channel::unbounded();
+        let requests = Requests {
+            stop: channel::never(),
+            abort: aborts,
+            tell: channel::never(),
+        };
+        (Self(abort), requests)
+    }
+
+    /// Asks. A run that is over hears nothing any more.
+    pub fn ask(&self) {
+        let _ = self.0.send(());
+    }
 }
 
 /// The other ends.
@@ -64,6 +89,7 @@ pub fn listen() -> Result<Requests> {
     }
     Ok(Requests {
         stop: stops,
+        abort: channel::never(),
         tell: tells,
     })
 }

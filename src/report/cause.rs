@@ -15,7 +15,7 @@ use crate::task::{Failure, Outcome, TaskId};
 const CHAIN_SHOWN: usize = Cause::CHAIN - 4;
 
 /// Why a task did not pass, in one line.
-pub(super) fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
+pub fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
     match cause {
         Cause::Failure(failure) => failure_line(failure),
         Cause::Skip(reason) if reason.trim().is_empty() => "skipped itself".to_owned(),
@@ -136,6 +136,7 @@ pub(super) fn stop_reason(stop: Stop) -> String {
     match stop {
         Stop::MaxFail(failures) => format!("stopped after {}", plural(failures, "failure")),
         Stop::Signal(signal) => format!("stopped by {}", signal_name(signal)),
+        Stop::Aborted => "the run was aborted".to_owned(),
         Stop::Timeout(time) => format!("the run took longer than {}", limit(time)),
         Stop::Setup => "setup did not pass".to_owned(),
         Stop::Exit => "stopped because a library called `exit`".to_owned(),
@@ -157,6 +158,7 @@ pub(super) fn stopping_line(briefing: &Briefing, stop: Stop, running: &BTreeSet<
             }
             line
         }
+        Stop::Aborted => "stopping: the run was aborted".to_owned(),
         Stop::Setup => "stopping: setup did not pass".to_owned(),
         Stop::Exit => "stopping: a library called `exit`".to_owned(),
         Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),
@@ -281,6 +283,7 @@ mod tests {
             (Cause::Stopped(Stop::Signal(2)), "stopped by SIGINT"),
             (Cause::Stopped(Stop::Signal(12)), "stopped by signal 12"),
             (Cause::Stopped(Stop::MaxFail(1)), "stopped after 1 failure"),
+            (Cause::Stopped(Stop::Aborted), "the run was aborted"),
             (Cause::Stopped(Stop::Setup), "setup did not pass"),
             (
                 Cause::Stopped(Stop::Timeout(Duration::from_secs(90))),
@@ -355,6 +358,7 @@ mod tests {
                 0,
                 "stopping: the run took longer than 30s",
             ),
+            (Stop::Aborted, 2, "stopping: the run was aborted"),
             (Stop::Setup, 0, "stopping: setup did not pass"),
             (Stop::Exit, 3, "stopping: a library called `exit`"),
         ] {

@@ -323,6 +323,7 @@ impl Line {
         match stop {
             Stop::MaxFail(failures) => self.with("reason", "max_fail").with("failures", failures),
             Stop::Signal(signal) => self.with("reason", "signal").with("signal", signal),
+            Stop::Aborted => self.with("reason", "aborted"),
             Stop::Timeout(limit) => self
                 .with("reason", "timeout")
                 .with("limit_ms", millis(limit)),

@@ -139,7 +139,11 @@ impl<'a> Pump<'a> {
             .tick_every()
             .map_or_else(channel::never, channel::tick);
         // Where nobody can ask for anything any more, nothing is waited for on that side.
-        let (mut stop, mut tell) = (self.requests.stop.clone(), self.requests.tell.clone());
+        let Requests {
+            mut stop,
+            mut abort,
+            mut tell,
+        } = self.requests.clone();
         let (mut armed, mut timer) = (None, channel::never());
         loop {
             if self.clock.next() != armed {
@@ -175,7 +179,18 @@ impl<'a> Pump<'a> {
                         stop = channel::never();
                         continue;
                     };
-                    self.on_signal(signal);
+                    self.on_stop(Stop::Signal(signal));
+                    if self.left {
+                        return None;
+                    }
+                    continue;
+                }
+                recv(abort) -> asked => {
+                    if asked.is_err() {
+                        abort = channel::never();
+                        continue;
+                    }
+                    self.on_stop(Stop::Aborted);
                     if self.left {
                         return None;
                     }
@@ -203,9 +218,8 @@ impl<'a> Pump<'a> {
     }
 
     /// The first signal stops in order: what runs is asked to end, and waited for. The second gives up what still runs.
-    fn on_signal(&mut self, signal: i32) {
-        let why = Stop::Signal(signal);
-        if matches!(self.stopped, Some(Stop::Signal(_))) {
+    fn on_stop(&mut self, why: Stop) {
+        if matches!(self.stopped, Some(Stop::Signal(_) | Stop::Aborted)) {
             self.left = true;
             self.control.abandon(why);
             self.services.give_up_all();

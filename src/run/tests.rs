@@ -183,9 +183,9 @@ pub(super) fn execute_with(
     stop: &Receiver<i32>,
     armed: impl FnOnce(Alarm),
 ) -> Summary {
-    let tell = channel::never();
+    let (abort, tell) = (channel::never(), channel::never());
     let stop = stop.clone();
-    run.execute(reporter, &Requests { stop, tell }, armed)
+    run.execute(reporter, &Requests { stop, abort, tell }, armed)
 }
 
 pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
