@@ -3,6 +3,7 @@
 //! Knows nothing of libraries, threads or graphs: a task carries its action as a boxed callable.
 
 mod catalog;
+pub mod name;
 mod pattern;
 mod template;
 
@@ -446,6 +447,14 @@ pub struct Declined {
     /// In words.
     pub why: String,
 }
+
+impl fmt::Display for Declined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Declined {}
 
 impl From<Refused> for Declined {
     fn from(refused: Refused) -> Self {
