@@ -38,6 +38,23 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "scheduler",
+        &[
+            "command",
+            "error",
+            "event",
+            "exit",
+            "graph",
+            "interrupt",
+            "plan",
+            "report",
+            "run",
+            "select",
+            "state",
+            "task",
+        ],
+    ),
+    (
         "cli",
         &[
             "error", "graph", "plan", "report", "run", "state", "stream", "target",

@@ -22,6 +22,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cause::cause_line;
+pub use text::summary_line;
+
 use crate::error::{Error, Result};
 use crate::event::{Briefing, Event, Summary};
 use crate::report::lines::{Console, Detail, Lines, Teller};

@@ -207,7 +207,7 @@ pub(super) fn counts_text(counts: &Counts) -> String {
 
 /// `==== 4 passed, 1 failed, 1 skipped in 2.31s ====`; where there are any, flaky tasks behind all outcomes:
 /// `…, 1 skipped; 2 of the passed flaky in 2.31s ====`. What stands between commas adds up to the planned tasks.
-pub(super) fn summary_line(summary: &Summary) -> String {
+pub fn summary_line(summary: &Summary) -> String {
     let counts = counts_text(&summary.counts);
     let flaky = match summary.flaky {
         0 => String::new(),
