@@ -113,12 +113,13 @@ struct Sleeper {
 }
 
 thread_local! {
-    static CURRENT: Cell<Option<TaskId>> = const { Cell::new(None) };
+    /// The task that this thread performs, and the pool that this is for: a task may run a pool of its own.
+    static CURRENT: Cell<Option<(usize, TaskId)>> = const { Cell::new(None) };
 }
 
 /// The task that the calling thread is performing.
 pub fn current() -> Option<TaskId> {
-    CURRENT.get()
+    CURRENT.get().map(|(_, task)| task)
 }
 
 impl<C: Crew> Pool<C> {
@@ -397,6 +398,11 @@ impl Desk {
 }
 
 impl<C: Crew> Shared<C> {
+    /// Unlike those of all other pools that are there.
+    fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Makes one more thread.
     fn add_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
         let shared = Arc::clone(self);
@@ -427,7 +433,7 @@ impl<C: Crew> Shared<C> {
             self.crew.started(place, task, attempt);
             self.wake(&mut desk);
             drop(desk);
-            CURRENT.set(Some(task));
+            CURRENT.set(Some((self.id(), task)));
             let end = self.crew.perform(&control, place, task, attempt);
             CURRENT.set(None);
             desk = self.locked();
@@ -473,8 +479,9 @@ impl<C: Crew> Shared<C> {
         if let Some(task) = running {
             desk.block(sleeper, task);
         }
-        let pausing =
-            running.filter(|task| yields && CURRENT.get() == Some(*task) || desk.is_stalled());
+        let pausing = running.filter(|task| {
+            yields && CURRENT.get() == Some((self.id(), *task)) || desk.is_stalled()
+        });
         if let Some(task) = pausing {
             desk.unblock(sleeper);
             if desk.spare == 0 && self.add_thread(&mut desk).is_err() {

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("select", &["error", "glob", "graph", "task"]),
     ("library", &["command", "error", "exit", "target", "task"]),
     ("report", &["error", "event", "exit", "stream", "task"]),
-    ("pool", &["event", "plan", "task"]),
+    ("pool", &["event", "graph", "plan", "task"]),
     (
         "run",
         &[

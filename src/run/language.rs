@@ -22,6 +22,8 @@ proptest! {
     /// Waves, locks, conditions, retries and tasks that are started at run time, in any combination.
     #[test]
     fn a_run_agrees_with_the_reference_of_the_whole_language(case in reference::cases()) {
+        let events = play(&case);
+        let complaints = reference::check(&case, &events);
         prop_assert_eq!(complaints, Vec::<String>::new());
         let told = reference::Expected::of_events(&case, &events);
         prop_assert_eq!(told, reference::expected(&case));

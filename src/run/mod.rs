@@ -170,7 +170,7 @@ impl Run {
 /// The tasks, from the first to the last outcome. Where the run was stopped before, there is nothing left to start.
 fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, limit: usize) {
     let workers = pump.briefing.workers;
-    if pump.left || pump.briefing.planned.is_empty() {
+    if pump.left {
         return;
     }
     if !pool.control().look(Plan::is_over) {

@@ -322,12 +322,12 @@ impl Scheduler {
             }
         }
         let catalog = catalog(self.drafts)?;
-        let links = Links::resolve(&catalog)?;
-        let planned = planned(&catalog, &links, self.only, self.with_deps)?;
+        let mut links = Links::resolve(&catalog)?;
+        let planned = planned(&catalog, &mut links, self.only, self.with_deps)?;
         let graph = Graph::new(&catalog, &links, planned)?;
         Ok(Prepared {
             state: state(self.state)?,
-            results: results(&catalog, &links, self.seeds)?,
+            results: results(&catalog, &mut links, self.seeds)?,
             catalog,
             links,
             graph,
@@ -436,7 +436,7 @@ fn duplicate(name: &str, first: &Place, second: &Place) -> Error {
 /// The selected tasks.
 fn planned(
     catalog: &Catalog,
-    links: &Links,
+    links: &mut Links,
     only: Vec<String>,
     with_deps: bool,
 ) -> Result<Vec<TaskId>, SchedulerError> {
@@ -469,14 +469,18 @@ fn state(given: Vec<Given>) -> Result<state::State, SchedulerError> {
     Ok(state)
 }
 
-fn results(catalog: &Catalog, links: &Links, seeds: Vec<Given>) -> Result<Results, SchedulerError> {
+fn results(
+    catalog: &Catalog,
+    links: &mut Links,
+    seeds: Vec<Given>,
+) -> Result<Results, SchedulerError> {
     let results = Results::default();
     for (name, value) in seeds {
         let value = value.map_err(|why| {
             let message = format!("the result for `{name}` cannot be written as JSON: {why}");
             Error::new("result.json", message)
         })?;
-        let task = links.find(catalog, LibraryId(0), &name).ok_or_else(|| {
+        let task = links.given(catalog, LibraryId(0), &name)?.ok_or_else(|| {
             let error = Error::new(
                 "result.unknown",
                 format!("a result is given for `{name}`, which is no task"),

@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 pub use catalog::{Catalog, Declared};
+pub use name::NAME_MAX;
 pub use pattern::{Arguments, Malformed, Pattern};
 pub use template::{Check, Misfit, Parameter, Template};
 
@@ -86,9 +87,6 @@ pub struct Task {
     /// The values of its parameters, where it is made of a template.
     pub arguments: Arguments,
 }
-
-/// Bytes that a name may have.
-pub const NAME_MAX: usize = 255;
 
 /// Names as an author declared them.
 pub type Names = Box<[Box<str>]>;

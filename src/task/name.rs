@@ -10,6 +10,11 @@ const TAKEN: [char; 7] = [',', '=', '*', '?', '{', '}', '\\'];
 /// Those around a parameter.
 const BRACKETS: [char; 2] = ['[', ']'];
 
+/// Nowhere in a name; brackets are, in that of a template.
+pub fn is_refused(c: char) -> bool {
+    c.is_control() || TAKEN.contains(&c) || BRACKETS.contains(&c)
+}
+
 /// Says which rule the name of a library or a tag breaks.
 pub fn broken_rule(name: &str) -> Option<String> {
     broken_text(name)

@@ -14,9 +14,8 @@ use task_abi::raw;
 use super::call;
 use super::fault::{Checked, Fault};
 use super::memory::Memory;
-use super::name;
 use crate::error::{Error, Result};
-use crate::task::{Action, Declared, LibraryId, Names, Place, Template};
+use crate::task::{Action, Declared, LibraryId, Names, Place, Template, name};
 
 mod command;
 mod params;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use task_abi::raw;
 
+use super::super::ask;
 use super::super::fault::{Checked, Fault};
-use super::super::{ask, name};
 use super::reader::{self, Array, LIST_MAX, Reader};
-use crate::task::{Check, Parameter, Pattern, Template};
+use crate::task::{Check, Parameter, Pattern, Template, name};
 
 /// The parameters of a name, in its order. Those that the task says nothing about take any text. None without a pattern.
 pub(super) fn read(

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use task_abi::raw;
 
+use super::super::call;
 use super::super::fault::{Checked, Fault};
-use super::super::{call, name};
 use super::reader::{self, Reader};
 use super::{DOC_MAX, FILE_MAX, Files, Names, command, params};
 use crate::task::{
-    Action, Arguments, Condition, Declared, LibraryId, Lock, Options, Pattern, Task, Template,
+    Action, Arguments, Condition, Declared, LibraryId, Lock, Options, Pattern, Task, Template, name,
 };
 
 /// Bytes of `library::task`.
