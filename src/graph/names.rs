@@ -2,8 +2,8 @@
 //!
 //! Changes nothing but its own index: who makes the tasks stands in `links`.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::heads::Heads;
 use super::word::shape;
@@ -15,6 +15,8 @@ pub(super) struct Names {
     tasks: Vec<HashMap<Box<str>, TaskId>>,
     /// By library: its templates.
     templates: Vec<Heads>,
+    /// By library: the first parts of its names that have several.
+    firsts: Vec<HashSet<Box<str>>>,
 }
 
 /// What a name stands for.
@@ -40,10 +42,33 @@ impl Names {
             let shape = shape(template.pattern());
             templates[template.task.library.index()].add(shape, index);
         }
+        let mut firsts = vec![HashSet::new(); catalog.libraries.len()];
+        let patterns = catalog.templates.iter().map(|template| &template.task);
+        for task in catalog.tasks().chain(patterns) {
+            if let Some((first, _)) = task.name.split_once("::") {
+                firsts[task.library.index()].insert(first.into());
+            }
+        }
         Self {
             tasks: vec![HashMap::new(); catalog.libraries.len()],
             templates,
+            firsts,
         }
+    }
+
+    /// Where to look for what a glob or a pattern matches: in its own library, and in another one where it is
+    /// `library::…`. Not so where the own library has names that begin like that: one that is called as some of its tasks
+    /// are would else stand for all of them.
+    pub(super) fn scopes<'a>(
+        &self,
+        catalog: &Catalog,
+        library: LibraryId,
+        word: &'a str,
+    ) -> impl Iterator<Item = (LibraryId, &'a str)> + use<'a> {
+        let first = word.split("::").next().unwrap_or_default();
+        let other = qualified(catalog, word);
+        let other = other.filter(|_| !self.firsts[library.index()].contains(first));
+        [(library, word)].into_iter().chain(other)
     }
 
     /// Enters a task; or finds the other one of that name.

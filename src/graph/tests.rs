@@ -157,6 +157,10 @@ fn other_libraries_are_reached_by_their_name() {
     ] {
         assert_eq!(drawn(&libraries), expected, "{libraries:?}");
     }
+    // A library that is called as some of its tasks are: they are meant, not all of them.
+    let own = drawn(&[("d", "d::[e=p|q] a c<d::* m>d::[e]")]);
+    assert_eq!(own, "d::p<m> d::q<m> a c<d::p,d::q m");
+    assert_eq!(drawn(&[("d", "a b c<d::*")]), "a b c<a,b");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::super::names::qualified;
 use super::super::naming::{By, Missing, Naming};
 use super::super::word::{Wild, is_glob};
 use super::Links;
@@ -29,11 +28,11 @@ impl Links {
             library,
             word,
         };
-        let own = qualified(catalog, word).filter(|(other, _)| *other == library);
-        let scopes = [Some((library, word)), own];
+        let scopes = self.names.scopes(catalog, library, word);
+        let scopes: Vec<_> = scopes.filter(|(other, _)| *other == library).collect();
         self.attempt(catalog, |links| {
             if !Glob::is_glob(word) {
-                for (library, name) in scopes.into_iter().flatten() {
+                for &(library, name) in &scopes {
                     let found = links.names.look_into(catalog, library, name);
                     if let Some(task) = links.take(catalog, found, &naming)? {
                         return Ok(vec![task]);
@@ -93,7 +92,7 @@ impl Links {
         no_parameter(&naming, &[])?;
         self.attempt(catalog, |links| {
             let tasks = if is_glob(word) {
-                let scopes = [Some((library, &**word)), qualified(catalog, word)];
+                let scopes: Vec<_> = links.names.scopes(catalog, library, word).collect();
                 links.glob(&naming, &scopes, |text| {
                     Wild::new(text).map_err(|malformed| malformed.error("graph.syntax"))
                 })?
@@ -152,12 +151,12 @@ impl Links {
     fn glob(
         &mut self,
         naming: &Naming<'_>,
-        scopes: &[Option<(LibraryId, &str)>],
+        scopes: &[(LibraryId, &str)],
         parse: impl Fn(&str) -> Result<Wild>,
     ) -> Result<Vec<TaskId>> {
         let catalog = naming.catalog;
         let (mut matched, mut problem) = (Vec::new(), None);
-        for (library, text) in scopes.iter().flatten() {
+        for (library, text) in scopes {
             let wild = parse(text)?;
             let not_made = self.make_choices(naming, *library, &wild)?;
             problem = problem.or(not_made);

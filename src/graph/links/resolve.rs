@@ -1,6 +1,6 @@
 //! What tasks and templates declare: links them by it, and makes the tasks that they name, until nothing new comes.
 
-use super::super::names::{Found, qualified};
+use super::super::names::Found;
 use super::super::naming::{By, Missing, Naming, Owner, Via};
 use super::super::rules::Rule;
 use super::super::word::{Chosen, Unreadable, Wild, Word, is_glob, over_choices};
@@ -129,12 +129,9 @@ impl Links {
     /// Rules for a word in its library, and where it says so in another.
     fn add_rules(&mut self, naming: &Naming<'_>, owner: (Owner, Via)) -> Result<Vec<usize>> {
         let catalog = naming.catalog;
-        let scopes = [
-            Some((naming.library, naming.word)),
-            qualified(catalog, naming.word),
-        ];
+        let scopes = self.names.scopes(catalog, naming.library, naming.word);
         let mut rules = Vec::new();
-        for (library, text) in scopes.into_iter().flatten() {
+        for (library, text) in scopes {
             let word = Word::parse(text).map_err(|why| naming.unreadable(&why))?;
             let rule = self.add_rule(catalog, library, word, owner);
             for index in 0..self.rules.get(rule).matched.len() {
