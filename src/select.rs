@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::glob::Glob;
-use crate::graph::{Links, names_of};
+use crate::graph::{Links, meant, names_of};
 use crate::task::{Catalog, LibraryId, TaskId};
 
 /// What the user asked for.
@@ -159,7 +159,11 @@ fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {
         "select.empty",
         format!("no task of `{path}` matches `{selector}`"),
     );
-    error.suggest_or_list(selector, &names_of(catalog, library), "its tasks are")
+    let names = names_of(catalog, library);
+    match meant(catalog, library, selector, &names) {
+        Some(meant) => error.hint(meant),
+        None => error.list(&names, "its tasks are"),
+    }
 }
 
 /// Which tasks match one of the patterns, in any library.
@@ -483,6 +487,21 @@ mod tests {
                 "error[select.empty]: no task of `libx.so` matches `q`\n  its tasks are `p::[n]`",
             ),
             (
+                "up::[env=dev|prod]::[n=1|2]",
+                "up::dev",
+                "error[select.empty]: no task of `libx.so` matches `up::dev`\n  did you mean `up::dev::*`?",
+            ),
+            (
+                "a load::[env]::[n]",
+                "load",
+                "error[select.empty]: no task of `libx.so` matches `load`\n  `load::[env]::[n]` is a template: write values in its brackets' places",
+            ),
+            (
+                "a load::[env]::[n]",
+                "laod::dev::3",
+                "error[select.empty]: no task of `libx.so` matches `laod::dev::3`\n  did you mean `load::dev::3`?",
+            ),
+            (
                 "p::[n] p::[m]",
                 "p::1",
                 "error[select.ambiguous]: `p::1`: two templates match: `p::[n]` and `p::[m]`",
@@ -490,7 +509,7 @@ mod tests {
             (
                 "a p::[n]<q::[n]",
                 "p::1",
-                "error[graph.unknown]: `p::1` comes after `q::1`, which is no task of `libx.so`\n  its tasks are `a`, `p::1`, `p::[n]`",
+                "error[graph.unknown]: `p::1` comes after `q::1`, which is no task of `libx.so`\n  its tasks are `a`, `p::1`, `p::[n]`\n  nor is there a library `q` in this run",
             ),
         ] {
             let request = request(&[selector], &[], &[], false);

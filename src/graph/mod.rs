@@ -30,7 +30,7 @@ use adjacency::Adjacency;
 pub use late::{Added, Known};
 pub use links::Links;
 pub use list::{ListFormat, list};
-pub use naming::{Via, names_of};
+pub use naming::{Via, meant, names_of};
 pub use stage::Stage;
 pub use traits::traits;
 

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::word::Unreadable;
 use crate::error::{Error, nearest};
+use crate::glob::Glob;
 use crate::task::{Catalog, LibraryId, Misfit, NAME_MAX, TaskId, Template};
 
 /// Who declares something.
@@ -83,11 +84,25 @@ impl Naming<'_> {
         let names = names_of(catalog, self.library);
         let owner = self.owner();
         let others = names.iter().copied().filter(|name| *name != owner);
-        match nearest(word, others) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None if names.len() > 10 => error,
-            None => error.list(&names, "its tasks are"),
+        if let Some(meant) = meant(catalog, self.library, word, &others.collect::<Vec<_>>()) {
+            return error.hint(meant);
         }
+        let error = match names.len() {
+            ..=10 => error.list(&names, "its tasks are"),
+            _ => error,
+        };
+        match (what, word.split_once("::")) {
+            (Missing::Name, Some((first, _))) if !self.is_first_part(&names, first) => {
+                error.hint(format!("nor is there a library `{first}` in this run"))
+            }
+            _ => error,
+        }
+    }
+
+    /// Names of the library begin like that, or one of the run is called so.
+    fn is_first_part(&self, names: &[&str], first: &str) -> bool {
+        let begins = |name: &&str| name.split("::").next() == Some(first);
+        self.catalog.libraries.iter().any(|l| l.name == first) || names.iter().any(begins)
     }
 
     /// A template matches the name, but makes no task of it.
@@ -266,6 +281,51 @@ pub(super) enum Missing {
     Name,
     /// Nothing matches.
     Match,
+}
+
+/// What somebody may have meant by a word that names nothing: one of `names`, the tasks whose names begin like that, or what
+/// a template would make of it.
+pub fn meant(catalog: &Catalog, library: LibraryId, word: &str, names: &[&str]) -> Option<String> {
+    if let Some(near) = nearest(word, names.iter().copied()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let own = catalog.templates.iter();
+    let open: Vec<_> = own
+        .filter(|template| template.is_open() && template.task.library == library)
+        .collect();
+    let inside = |name: &str| name.strip_prefix(word).is_some_and(|r| r.starts_with("::"));
+    if let Some(template) = open.iter().find(|template| inside(&template.task.name)) {
+        let name = &template.task.name;
+        return Some(format!(
+            "`{name}` is a template: write values in its brackets' places"
+        ));
+    }
+    if names.iter().any(|name| inside(name)) {
+        return Some(format!("did you mean `{word}::*`?"));
+    }
+    // A task that is there, and not among the names, is the one that asks.
+    let is_there = |name: &String| catalog.tasks().any(|task| *task.name == **name);
+    let made = open.iter().filter_map(|template| respelt(template, word));
+    let made: Vec<_> = made.filter(|name| !is_there(name)).collect();
+    let near = nearest(word, made.iter().map(String::as_str))?;
+    Some(format!("did you mean `{near}`?"))
+}
+
+/// The name that a template would have with the values that stand in their places in a word of as many parts.
+fn respelt(template: &Template, word: &str) -> Option<String> {
+    let values: Vec<_> = word.split("::").collect();
+    let parts = template.pattern().parts();
+    if parts.len() != values.len() || Glob::is_glob(word) {
+        return None;
+    }
+    let parts = parts.zip(values).map(|((text, parameter), value)| {
+        // Where there is text around the parameter, nobody can tell the value.
+        match parameter {
+            None => Some(text),
+            Some((_, behind)) => (text.is_empty() && behind.is_empty()).then_some(value),
+        }
+    });
+    Some(parts.collect::<Option<Vec<_>>>()?.join("::"))
 }
 
 /// The names of a library's tasks, and of its templates that need a value; each once.

@@ -192,6 +192,22 @@ fn names_that_lead_nowhere_are_told_with_the_nearest() {
   did you mean `fetch`?",
         ),
         (
+            "a<build build::[env=dev|prod]",
+            "error[graph.unknown]: `a` comes after `build`, which is no task of `libx.so`
+  did you mean `build::*`?",
+        ),
+        (
+            "a<load::dev load::[env]::[n]",
+            "error[graph.unknown]: `a` comes after `load::dev`, which is no task of `libx.so`
+  its tasks are `a`, `load::[env]::[n]`",
+        ),
+        (
+            "a<other::b b",
+            "error[graph.unknown]: `a` comes after `other::b`, which is no task of `libx.so`
+  its tasks are `a`, `b`
+  nor is there a library `other` in this run",
+        ),
+        (
             "a b<bild::*",
             "error[graph.unknown]: `b` comes after `bild::*`, which matches no task of `libx.so`
   its tasks are `a`, `b`",
