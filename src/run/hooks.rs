@@ -88,7 +88,7 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
             attempt: 1,
             has_timeout: false,
         };
-        let (ending, _) = services.call(action, &caller);
+        let ending = services.call(action, &caller).ending;
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }

@@ -60,14 +60,23 @@ pub(super) struct Caller<'a> {
     pub(super) has_timeout: bool,
 }
 
+/// What a call came to.
+pub(super) struct Called {
+    pub(super) ending: Ending,
+    /// It was asked to stop, as the run was.
+    pub(super) stopped: bool,
+    /// It was asked to stop on its own, as its time was over.
+    pub(super) asked: bool,
+}
+
 impl Services {
     /// How long ago the run began.
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Calls an action to its end. The second value: it was asked to stop, as the run was.
-    pub(super) fn call(self: &Arc<Self>, action: &Action, caller: &Caller<'_>) -> (Ending, bool) {
+    /// Calls an action to its end.
+    pub(super) fn call(self: &Arc<Self>, action: &Action, caller: &Caller<'_>) -> Called {
         let owner = match caller.source {
             Source::Task(task, _) => Owner::Task(task),
             _ => Owner::Hook(self.hooks.fetch_add(1, Ordering::Relaxed)),
@@ -95,7 +104,11 @@ impl Services {
         let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&host)));
         call.end();
         let ending = ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)));
-        (ending, call.is_stopped())
+        Called {
+            ending,
+            stopped: call.is_stopped(),
+            asked: call.asked.load(Ordering::Acquire),
+        }
     }
 
     /// A task goes on elsewhere.
