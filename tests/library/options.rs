@@ -197,6 +197,10 @@ const WRONG: &[(&str, &str)] = &[
         "abi.name]: FIRST: `locks[0]` names no lock\n  in C, write names as TD_STR(\"…\")",
     ),
     (
+        "list[1] = s(\"db_[evn]:r\"); task->locks = list; task->lock_count = 2;",
+        "abi.name]: FIRST: `locks[1]` has `[evn]`, which is no parameter of the name",
+    ),
+    (
         "list[0] = bytes(256); task->locks = list; task->lock_count = 1;",
         "abi.limit]: FIRST: `locks[0]` has 256 bytes, the limit is 255",
     ),

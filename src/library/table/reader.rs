@@ -60,7 +60,12 @@ impl<'a> Reader<'a> {
         self.each(list, count, field, limit, |index, name| {
             if let Some(rule) = broken_rule(name) {
                 let fault = Fault::new("abi.name", format!("`{field}[{index}]` {rule}"));
-                return Err(fault.hint("in C, write names as TD_STR(\"…\")"));
+                // A wrong length may leave anything but a bracket that fits nothing.
+                return Err(if name.contains(['[', ']']) {
+                    fault
+                } else {
+                    fault.hint("in C, write names as TD_STR(\"…\")")
+                });
             }
             names.push(name.into());
             Ok(())

@@ -38,7 +38,7 @@ pub(super) fn read<'a>(
         doc: reader.text(raw.doc, format_args!("doc"), DOC_MAX)?.into(),
         place: files.place(file, raw.line),
         action: action(reader, raw)?,
-        options: options(reader, raw)?.map(Arc::new),
+        options: options(reader, raw, pattern.as_ref())?.map(Arc::new),
         arguments: Arguments::default(),
     };
     Ok(match pattern {
@@ -96,13 +96,17 @@ fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: Option<&Pattern>) -> Check
 }
 
 /// None where nothing is declared.
-fn options(reader: Reader<'_>, raw: &raw::Task) -> Checked<Option<Options>> {
+fn options(
+    reader: Reader<'_>,
+    raw: &raw::Task,
+    pattern: Option<&Pattern>,
+) -> Checked<Option<Options>> {
     let timeout = Duration::from_millis(raw.timeout_ms);
     let options = Options {
         before: names(reader, raw.before, raw.before_count, "before")?,
         then: names(reader, raw.then, raw.then_count, "then")?,
         wave: raw.wave,
-        locks: locks(reader, raw)?,
+        locks: locks(reader, raw, pattern)?,
         condition: condition(raw.condition)?,
         priority: raw.priority,
         exclusive: raw.flags & raw::TASK_EXCLUSIVE != 0,
@@ -114,8 +118,19 @@ fn options(reader: Reader<'_>, raw: &raw::Task) -> Checked<Option<Options>> {
     Ok((options != Options::default()).then_some(options))
 }
 
-fn locks(reader: Reader<'_>, raw: &raw::Task) -> Checked<Box<[Lock]>> {
+/// Locks of a template may have its parameters. Other brackets would make one lock of what was meant to be many.
+fn locks(reader: Reader<'_>, raw: &raw::Task, pattern: Option<&Pattern>) -> Checked<Box<[Lock]>> {
+    let is_own = |name: &str| {
+        let mut parameters = pattern.into_iter().flat_map(Pattern::parameters);
+        parameters.any(|parameter| parameter == name)
+    };
     let rule = |text: &str| {
+        let mut brackets = text.split('[').skip(1).filter_map(|t| t.split_once(']'));
+        if let Some((unknown, _)) = brackets.find(|(name, _)| !is_own(name)) {
+            return Some(format!(
+                "has `[{unknown}]`, which is no parameter of the name"
+            ));
+        }
         let lock = Lock::parse(text);
         lock.name.is_empty().then(|| "names no lock".to_owned())
     };
