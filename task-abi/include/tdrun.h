@@ -91,7 +91,7 @@ extern "C" {
 #define TD_E_TOOBIG (-5)   /* the value is larger than 64 MiB */
 #define TD_E_DENIED (-6)   /* the key is reserved: `results`, or one that begins with `_` */
 #define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
-#define TD_E_DEADLOCK (-8) /* waiting for this lock would never end */
+#define TD_E_DEADLOCK (-8) /* waiting for this lock, or for this task, would never end */
 #define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
 #define TD_E_CANCELLED (-10) /* the run was stopped by force, or this task timed out, while the call waited */
 #define TD_E_FAILED (-11)    /* the task that was waited for did not pass */
@@ -571,6 +571,38 @@ static inline int32_t td_param_copy(const td_host *host, td_ctx ctx, const char 
     return status == TD_OK && buffer.len >= capacity ? TD_E_SPACE : status;
 }
 
+/* Copies a text with each `[x]` in it replaced by this task's parameter x. Other brackets stay; what does not fit is cut. */
+static inline void td_fill(const td_host *host, td_ctx ctx, const char *text, char *out, size_t capacity) {
+    size_t len = 0;
+    while (*text && len + 1 < capacity) {
+        const char *end = *text == '[' ? strchr(text, ']') : NULL;
+        if (end) {
+            td_str name = {text + 1, (size_t)(end - text - 1)};
+            td_buffer value = {out + len, capacity - len, 0};
+            if (host->param(ctx, name, td_copy_to_buffer, &value) == TD_OK && value.len < value.capacity) {
+                len += value.len;
+                text = end + 1;
+                continue;
+            }
+        }
+        out[len++] = *text++;
+    }
+    if (capacity) out[len] = '\0';
+}
+
+/* Writes that there is no result of a task, and what to do about it. */
+static inline void td_no_result(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity) {
+    char name[256];
+    td_fill(host, ctx, task, name, sizeof name);
+    if (strchr(name, '['))
+        snprintf(out, capacity, "no result of `%s`: what is in the brackets is no parameter of this task", name);
+    else
+        snprintf(out, capacity,
+                 "no result of `%s` (it did not run, did not pass, or returned nothing); give one with "
+                 "`--result-%s=VALUE`, or run it too: `--with-deps`",
+                 name, name);
+}
+
 /* Where this task is to be told as failed, and a visitor that takes the reason. */
 typedef struct td_failing {
     const td_host *host;
@@ -601,14 +633,11 @@ static inline int32_t td_fail_unread(const td_host *host, td_ctx ctx, int32_t st
 /* As td_result_copy, but a missing result becomes the failure of this task, with what to do about it. */
 static inline int32_t td_require_result(const td_host *host, td_ctx ctx, const char *task, char *out, size_t capacity,
                                         const char *file, uint32_t line) {
-    char why[512];
+    char why[768];
     int32_t status = td_result_copy(host, ctx, task, out, capacity);
     if (status == TD_OK) return TD_OK;
     if (status != TD_E_NOTFOUND) return td_fail_unread(host, ctx, status, "the result of", task, file, line);
-    snprintf(why, sizeof why,
-             "no result of `%.128s` (it did not run, did not pass, or returned nothing); give one with "
-             "`--result-%.128s=VALUE`, or run it too: `--with-deps`",
-             task, task);
+    td_no_result(host, ctx, task, why, sizeof why);
     (void)host->fail(ctx, td_s(why), td_s(file), line);
     return TD_FAIL;
 }

@@ -313,7 +313,7 @@ class context {
     /* The result of a task; name the task in after(). The first throws where there is none, the second returns false. */
     std::string result(const std::string &task) const {
         std::string value;
-        detail::check(get(host_->result_get, task, TD_TEXT, value), "result of", task);
+        check_result(get(host_->result_get, task, TD_TEXT, value), task);
         return value;
     }
     bool result(const std::string &task, std::string &out) const {
@@ -321,7 +321,7 @@ class context {
     }
     std::string result_json(const std::string &task) const {
         std::string value;
-        detail::check(get(host_->result_get, task, TD_JSON, value), "result of", task);
+        check_result(get(host_->result_get, task, TD_JSON, value), task);
         return value;
     }
 
@@ -374,6 +374,12 @@ class context {
         const int32_t code = act(ctx_, detail::str(task), detail::td_cpp_take, &s);
         if (code != TD_OK && !why.empty()) throw td::error(code, why);
         detail::check(code, "task", task);
+    }
+    void check_result(int32_t code, const std::string &task) const {
+        char why[768];
+        if (code != TD_E_NOTFOUND) return detail::check(code, "result of", task);
+        td_no_result(host_, ctx_, task.c_str(), why, sizeof why);
+        throw td::error(code, why);
     }
     static bool found(int32_t code, const char *what, const std::string &name) {
         if (code == TD_E_NOTFOUND) return false;

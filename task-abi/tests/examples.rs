@@ -208,7 +208,10 @@ fn whatever_a_cpp_task_throws_stops_at_the_guard() {
             "a_chain",
             "outer\ncaused by: middle\ncaused by: unknown exception",
         ),
-        ("a_missing_result", "result of `nobody`: not found"),
+        (
+            "a_missing_result",
+            "no result of `nobody` (it did not run, did not pass, or returned nothing); give one with `--result-nobody=VALUE`, or run it too: `--with-deps`",
+        ),
         ("a_late_context", "state key `k`: the task has ended"),
         ("a_lambda", "from the lambda"),
     ];

@@ -503,6 +503,16 @@ fn a_task_knows_its_name_its_parameters_and_its_attempt() {
                  return TD_OK;",
             ),
             (
+                "takes",
+                "TD_REQUIRE_RESULT(host, ctx, \"build::[env]::x_[port]\", text, sizeof text);
+                 return TD_OK;",
+            ),
+            (
+                "takes_its_own",
+                "TD_REQUIRE_RESULT(host, ctx, \"build::[env]::x\", text, sizeof text);
+                 return TD_OK;",
+            ),
+            (
                 "has_no_room",
                 "TD_REQUIRE_PARAM(host, ctx, \"env\", text, 2);
                  return TD_OK;",
@@ -516,6 +526,15 @@ fn a_task_knows_its_name_its_parameters_and_its_attempt() {
     assert_eq!(call(&loaded, "reads", &mock), Ending::Passed(None));
     for (name, expected) in [
         ("requires", "the name of this task has no parameter `port`"),
+        (
+            "takes",
+            "no result of `build::dev::x_[port]`: what is in the brackets is no parameter of this task",
+        ),
+        (
+            "takes_its_own",
+            "no result of `build::dev::x` (it did not run, did not pass, or returned nothing); give one with \
+             `--result-build::dev::x=VALUE`, or run it too: `--with-deps`",
+        ),
         (
             "has_no_room",
             "the parameter `env` is longer than the buffer for it",

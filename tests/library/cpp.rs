@@ -28,6 +28,7 @@ static std::string run(td::context &ctx) {
 }
 static void fail(td::context &ctx) { ctx.wait("failed"); }
 static void ask(td::context &ctx) { ctx.param("other"); }
+static void miss(td::context &ctx) { ctx.result("build::[env]"); }
 
 /* Every type takes what fits it, and nothing else. */
 static void parse(td::context &) {
@@ -64,6 +65,7 @@ TD_CPP_LIBRARY(library) {
     library.task(TD_FN(parse));
     library.command("compile", {"cc", "-c", "a.c"}).cwd("src").env("LANG=C").unchecked();
     library.shell("count", "ls | wc -l").after("compile");
+    library.task(TD_FN(miss));
 }
 "#;
 
@@ -92,6 +94,7 @@ fn what_cpp_declares_arrives() {
         "parse",
         "compile",
         "count",
+        "miss",
     ];
     assert_eq!(names.collect::<Vec<_>>(), expected);
     assert_eq!(
@@ -191,4 +194,9 @@ fn a_task_in_cpp_gets_what_the_host_has() {
     assert_eq!(failure(call(1, &host)), "`failed` is declined");
     assert_eq!(failure(call(2, &host)), "parameter `other`: not found");
     assert_eq!(call(3, &host), Ending::Passed(None));
+    assert_eq!(
+        failure(call(6, &host)),
+        "no result of `build::dev` (it did not run, did not pass, or returned nothing); give one with \
+         `--result-build::dev=VALUE`, or run it too: `--with-deps`"
+    );
 }
