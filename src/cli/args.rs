@@ -119,7 +119,7 @@ pub(super) struct Args {
     #[arg(long, overrides_with = "skip_deps", help_heading = RUN)]
     pub(super) no_skip_deps: bool,
 
-    /// How often a task that fails is tried again
+    /// How often any task that fails is tried again
     ///
     /// Replaces what the tasks themselves declare; 0 means never. A task that passes only then is flaky: see --flaky.
     #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = RUN)]
@@ -131,7 +131,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "pass|fail", default_value = "pass", hide_possible_values = true, hide_default_value = true, help_heading = RUN)]
     pub(super) flaky: Flaky,
 
-    /// How long a task may run (30s, 1h30m)
+    /// How long a task may run that says nothing itself (30s, 1h30m)
     ///
     /// For tasks that declare no timeout of their own. After it a task is asked to stop, and has timed out however it ends;
     /// see --grace. Times are written with units, for example 200ms, 30s, 2m or 1h30m.
