@@ -89,7 +89,12 @@ fn error(
         ),
     };
     let message = format!("{joined}, but a wave starts when all lower ones have ended{place}");
-    let error = Error::new("graph.wave", message);
+    let (task, dependency) = (catalog.name(task), catalog.name(dependency));
+    let hint = format!(
+        "give `{task}` wave {}, or `{dependency}` wave {}",
+        higher.wave, lower.wave
+    );
+    let error = Error::new("graph.wave", message).hint(hint);
     if lower.last {
         return error.hint("both belong to what `no_failures` puts last, which has its own waves");
     }

@@ -378,19 +378,23 @@ fn stages_are_waves_and_then_those_that_want_no_failures() {
         ("n!n+d d", "n!0 d!0"),
         (
             "a<b b@1",
-            "error[graph.wave]: `a` (wave 0) comes after `b` (wave 1), but a wave starts when all lower ones have ended",
+            "error[graph.wave]: `a` (wave 0) comes after `b` (wave 1), but a wave starts when all lower ones have ended
+  give `a` wave 1, or `b` wave 0",
         ),
         (
             "a b@1>a",
-            "error[graph.wave]: `b` (wave 1) comes before `a` (wave 0), but a wave starts when all lower ones have ended",
+            "error[graph.wave]: `b` (wave 1) comes before `a` (wave 0), but a wave starts when all lower ones have ended
+  give `a` wave 1, or `b` wave 0",
         ),
         (
             "a b@1+a",
-            "error[graph.wave]: `b` (wave 1) is followed by `a` (wave 0), but a wave starts when all lower ones have ended",
+            "error[graph.wave]: `b` (wave 1) is followed by `a` (wave 0), but a wave starts when all lower ones have ended
+  give `a` wave 1, or `b` wave 0",
         ),
         (
             "n!n@1 a<n",
             "error[graph.wave]: `a` (wave 0) comes after `n` (wave 1), but a wave starts when all lower ones have ended
+  give `a` wave 1, or `n` wave 0
   both belong to what `no_failures` puts last, which has its own waves",
         ),
     ] {
@@ -511,7 +515,8 @@ fn what_a_running_task_starts_comes_with_all_that_it_needs() {
             &[],
             "b",
             "b",
-            "error[graph.wave]: `b` (wave 0) comes after `a` (wave 1), but a wave starts when all lower ones have ended",
+            "error[graph.wave]: `b` (wave 0) comes after `a` (wave 1), but a wave starts when all lower ones have ended
+  give `b` wave 1, or `a` wave 0",
         ),
     ] {
         let got = asked(words, planned, given, asks);
