@@ -327,7 +327,13 @@ fn declined(error: &Error) -> Declined {
         "graph.cycle" => Refused::Deadlock,
         _ => Refused::Argument,
     };
-    let why = error.message().to_owned();
+    // What to type instead belongs to it, on the same line; the places of a cycle do not.
+    let to_type = ["graph.unknown", "graph.choice", "graph.param", "graph.wave"];
+    let hint = error.hints().first();
+    let why = match hint.filter(|_| to_type.contains(&error.id())) {
+        Some(hint) => format!("{}; {hint}", error.message()),
+        None => error.message().to_owned(),
+    };
     Declined { refused, why }
 }
 
