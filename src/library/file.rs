@@ -113,6 +113,9 @@ fn missing(path: &Path, shown: &str) -> Error {
             "did you mean `{}`?",
             Path::new(shown).with_file_name(file).display()
         )),
+        None if !shown.contains(['/', '.']) => error.hint(format!(
+            "a task is named behind its library: `lib.so::{shown}`"
+        )),
         None => error.hint("did you build the library?"),
     }
 }

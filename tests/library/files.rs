@@ -187,7 +187,7 @@ fn a_missing_file_comes_with_what_was_probably_meant() {
             "libshop.so",
             "`libshop.rlib` is there: does its Cargo.toml say `crate-type = [\"cdylib\"]` under `[lib]`?",
         ),
-        ("quite_different", "did you build"),
+        ("quite_different.so", "did you build"),
     ] {
         let error = refusal(&directory.join(name));
         assert_error(
@@ -197,6 +197,17 @@ fn a_missing_file_comes_with_what_was_probably_meant() {
             name,
         );
     }
+    let error = library::load(
+        &directory.join("smoke"),
+        "smoke",
+        tdrun::task::LibraryId(0),
+        None,
+    );
+    let error = error.err().expect("refused").to_string();
+    assert_eq!(
+        error,
+        "error[load.notfound]: `smoke` does not exist\n  a task is named behind its library: `lib.so::smoke`"
+    );
     let error = library::load(
         &directory.join("no/libx.so"),
         "no/libx.so",
