@@ -141,6 +141,9 @@ impl Launch {
         let hint = match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::AGAIN) => "\nthe limit on processes may be too low: `ulimit -u`",
             Some(Errno::MFILE) => "\nthe limit on open files may be too low: `ulimit -n`",
+            Some(Errno::NOENT) if self.argv.len() == 1 && program.contains(' ') => {
+                "\na program and its arguments are a text each; a line of words is for the shell"
+            }
             _ => "",
         };
         format!("task.spawn: {}: `{program}`{hint}", reason(error))

@@ -446,6 +446,12 @@ fn what_cannot_be_started_says_why() {
             format!("Not a directory: working directory `{plain}`"),
         ),
         (at("\0"), "a NUL character in `\0`".to_owned()),
+        (
+            exec(&["no-such -l"]),
+            format!(
+                "{missing}: `no-such -l`\na program and its arguments are a text each; a line of words is for the shell"
+            ),
+        ),
         (with("a=b", "c"), "no name of a variable: `a=b`".to_owned()),
         (with("", "c"), "no name of a variable: ``".to_owned()),
         (with("a", "\0"), "a NUL character in `\0`".to_owned()),
