@@ -293,13 +293,12 @@ pub fn meant(catalog: &Catalog, library: LibraryId, word: &str, names: &[&str]) 
     let open: Vec<_> = own
         .filter(|template| template.is_open() && template.task.library == library)
         .collect();
-    let inside = |name: &str| name.strip_prefix(word).is_some_and(|r| r.starts_with("::"));
-    if let Some(template) = open.iter().find(|template| inside(&template.task.name)) {
+    if let Some(template) = open.iter().find(|template| begins(template, word)) {
         let name = &template.task.name;
-        return Some(format!(
-            "`{name}` is a template: write values in its brackets' places"
-        ));
+        let hint = format!("`{name}` is a template: write values in its brackets' places");
+        return Some(hint);
     }
+    let inside = |name: &str| name.strip_prefix(word).is_some_and(|r| r.starts_with("::"));
     if names.iter().any(|name| inside(name)) {
         return Some(format!("did you mean `{word}::*`?"));
     }
@@ -309,6 +308,15 @@ pub fn meant(catalog: &Catalog, library: LibraryId, word: &str, names: &[&str]) 
     let made: Vec<_> = made.filter(|name| !is_there(name)).collect();
     let near = nearest(word, made.iter().map(String::as_str))?;
     Some(format!("did you mean `{near}`?"))
+}
+
+/// The word stands for the first parts of the template's names, but not for all.
+fn begins(template: &Template, word: &str) -> bool {
+    let parts = template.pattern().parts();
+    let values: Vec<_> = word.split("::").collect();
+    let is_shorter = values.len() < parts.len();
+    let mut pairs = parts.zip(values);
+    is_shorter && pairs.all(|((text, parameter), value)| parameter.is_some() || text == value)
 }
 
 /// The name that a template would have with the values that stand in their places in a word of as many parts.

@@ -199,7 +199,7 @@ fn names_that_lead_nowhere_are_told_with_the_nearest() {
         (
             "a<load::dev load::[env]::[n]",
             "error[graph.unknown]: `a` comes after `load::dev`, which is no task of `libx.so`
-  its tasks are `a`, `load::[env]::[n]`",
+  `load::[env]::[n]` is a template: write values in its brackets' places",
         ),
         (
             "a<other::b b",

@@ -283,13 +283,13 @@
 //! #[register]
 //! fn chain(tasks: &mut Tasks) {
 //!     for n in 0..5_usize {
-//!         let before = n.checked_sub(1).map(|n| format!("step_{n}"));
+//!         let previous = n.checked_sub(1).map(|n| format!("step_{n}"));
 //!         tasks
 //!             .add(format!("step_{n}"), move |ctx: &Context| -> Result<usize> {
 //!                 log::info!("{} of 5", ctx.name());
 //!                 Ok(n)
 //!             })
-//!             .after(before)
+//!             .after(previous)
 //!             .tags(["chain"]);
 //!     }
 //!     tasks.shell("summary", "echo done").after(["step_4"]);
@@ -299,7 +299,8 @@
 //! # Tasks from inside of a task
 //!
 //! A task may start others, and wait for their results: those of the library, and templates with their parameters filled in.
-//! While it waits it gives up its place, so that even a single worker comes to an end.
+//! While it waits it gives up its place, so that even a single worker comes to an end; its locks it keeps. What could never
+//! start meanwhile is an error at once: a task of a higher wave, or one that needs such a lock.
 //!
 //! ```
 //! # use task_abi::{Context, Result, task};
