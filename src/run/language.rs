@@ -322,24 +322,31 @@ fn one_worker_is_enough_to_wait_for_other_tasks() {
 
 #[test]
 fn a_wait_tells_how_it_ended() {
-    let mut bench = Bench::new("a fails blocked<fails ok");
+    let mut bench = Bench::new("a fails blocked<fails ok locked late@1");
     bench.selected = Some("a");
     let body = |host: &Arc<dyn Host>| {
         let why = |task: &str| match host.wait(task) {
             Ok(()) => "ok".to_owned(),
             Err(Declined { refused, why }) => format!("{refused:?}: {why}"),
         };
-        let told = ["ok", "fails", "blocked", "fials", "a"].map(why);
+        let told = ["ok", "fails", "blocked", "fials", "a", "locked", "late"].map(why);
         let expected = [
             "ok",
             "Failed: `fails` failed",
             "Failed: `blocked` was skipped",
             "NotFound: no task of `libx.so` matches `fials`; did you mean `fails`?",
-            "Deadlock: waiting for `a` would never end: that waits for `a`",
+            "Deadlock: waiting for `a` would never end: it is this task itself",
+            "Deadlock: waiting for `locked` would never end: it needs the lock `db`, which `a` holds",
+            "Deadlock: waiting for `late` would never end: wave 1 starts when `a` has ended",
         ];
         expect(told == expected, &told.join("; "))
     };
-    bench.task("a", Options::default(), Box::new(body));
+    let locked = || Options {
+        locks: [Lock::parse("db")].into(),
+        ..Options::default()
+    };
+    bench.task("a", locked(), Box::new(body));
+    bench.task("locked", locked(), Box::new(|_| Ending::Passed(None)));
     bench.task(
         "fails",
         Options::default(),
@@ -348,7 +355,7 @@ fn a_wait_tells_how_it_ended() {
     let (events, summary) = bench.run();
     let cause = finished(&events, 0).cause.clone();
     assert_eq!(cause, None);
-    assert_eq!((summary.planned, summary.exit()), (4, Exit::Failed));
+    assert_eq!((summary.planned, summary.exit()), (6, Exit::Failed));
 }
 
 #[test]

@@ -285,7 +285,9 @@ impl Call {
             let me = catalog.name(task);
             let why = match refused {
                 Refused::Deadlock => {
-                    format!("waiting for {others} would never end: that waits for `{me}`")
+                    let never = tasks.iter().find_map(|other| never(catalog, task, *other));
+                    let never = never.unwrap_or_else(|| format!("that waits for `{me}`"));
+                    format!("waiting for {others} would never end: {never}")
                 }
                 Refused::Limit => format!("the system gives no thread to run {others} on"),
                 Refused::Cancelled => format!("stopped while it waited for {others}"),
@@ -319,6 +321,26 @@ fn names(catalog: &Catalog, tasks: &[TaskId]) -> String {
         [task] => format!("`{}`", catalog.name(*task)),
         [task, others @ ..] => format!("`{}` and {} more", catalog.name(*task), others.len()),
     }
+}
+
+/// Why a task cannot start before another one has ended that does not stand in its `after`.
+fn never(catalog: &Catalog, waiting: TaskId, other: TaskId) -> Option<String> {
+    if other == waiting {
+        return Some("it is this task itself".to_owned());
+    }
+    let [mine, wanted] = [waiting, other].map(|task| catalog.task(task).options());
+    let me = catalog.name(waiting);
+    if wanted.wave > mine.wave {
+        let wave = wanted.wave;
+        return Some(format!("wave {wave} starts when `{me}` has ended"));
+    }
+    let excludes = |own: &Lock, lock: &Lock| own.name == lock.name && !(own.shared && lock.shared);
+    let is_held = |lock: &&Lock| mine.locks.iter().any(|own| excludes(own, lock));
+    let lock = wanted.locks.iter().find(is_held)?;
+    Some(format!(
+        "it needs the lock `{}`, which `{me}` holds",
+        lock.name
+    ))
 }
 
 fn declined(error: &Error) -> Declined {
