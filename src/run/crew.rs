@@ -145,12 +145,12 @@ impl pool::Crew for Crew {
             attempt,
             has_timeout: limit.is_some(),
         };
-        let called = services.call(&definition.action, &caller);
+        let end = services.call(&definition.action, &caller);
         let took = services.now().saturating_sub(began);
         // The clock counts from the event that the attempt has started, which is a little earlier: whom it has asked to stop
         // has timed out, also where the call itself was short enough.
-        let too_late = limit.filter(|limit| called.asked || took >= *limit);
-        judge(definition, called.ending, called.stopped, too_late)
+        let too_late = limit.filter(|limit| end.asked || took >= *limit);
+        judge(definition, end.ending, end.stopped, too_late)
     }
 
     fn retrying(&self, task: TaskId, delayed: bool, (outcome, report): (Outcome, Report)) {
