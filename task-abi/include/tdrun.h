@@ -41,7 +41,7 @@
  *
  * LIMITS. A table with more is refused: 67,108,864 tasks, those included that choices make; 65,536 entries in one list of a
  * task; 255 bytes in a name, a tag, a lock or a choice, 4096 in `file` and `cwd`, 64 KiB in `doc`, 1 MiB in an argument of a
- * command.
+ * command; 2,147,483,647 retries, or as a wave.
  *
  * OWNERSHIP. Nobody frees the other side's memory. What the library passes to a host function is copied before that
  * function returns. What the host passes to a callback is valid until the callback returns. The table, and all that it

@@ -130,11 +130,11 @@ fn each_field_is_read_as_it_is_meant() {
             },
         ),
         (
-            "task->timeout_ms = UINT64_MAX; task->retry_delay_ms = UINT64_MAX; task->retries = UINT32_MAX;",
+            "task->timeout_ms = UINT64_MAX; task->retry_delay_ms = UINT64_MAX; task->retries = INT32_MAX;",
             Options {
                 timeout: Some(Duration::from_millis(u64::MAX)),
                 retry_delay: Duration::from_millis(u64::MAX),
-                retries: u32::MAX,
+                retries: i32::MAX.cast_unsigned(),
                 ..nothing()
             },
         ),
@@ -199,6 +199,14 @@ const WRONG: &[(&str, &str)] = &[
     (
         "list[1] = s(\"db_[evn]:r\"); task->locks = list; task->lock_count = 2;",
         "abi.name]: FIRST: `locks[1]` has `[evn]`, which is no parameter of the name",
+    ),
+    (
+        "task->retries = (uint32_t)-1;",
+        "abi.limit]: FIRST: `retries` is 4294967295, the limit is 2147483647\n  it cannot be below zero",
+    ),
+    (
+        "task->wave = (uint32_t)-1;",
+        "abi.limit]: FIRST: `wave` is 4294967295, the limit is 2147483647\n  it cannot be below zero",
     ),
     (
         "list[0] = bytes(256); task->locks = list; task->lock_count = 1;",

@@ -105,17 +105,27 @@ fn options(
     let options = Options {
         before: names(reader, raw.before, raw.before_count, "before")?,
         then: names(reader, raw.then, raw.then_count, "then")?,
-        wave: raw.wave,
+        wave: not_negative(raw.wave, "wave")?,
         locks: locks(reader, raw, pattern)?,
         condition: condition(raw.condition)?,
         priority: raw.priority,
         exclusive: raw.flags & raw::TASK_EXCLUSIVE != 0,
-        retries: raw.retries,
+        retries: not_negative(raw.retries, "retries")?,
         retry_timeouts: raw.flags & raw::TASK_RETRY_TIMEOUT != 0,
         retry_delay: Duration::from_millis(raw.retry_delay_ms),
         timeout: (!timeout.is_zero()).then_some(timeout),
     };
     Ok((options != Options::default()).then_some(options))
+}
+
+/// What was meant to be below zero is not taken for a large number.
+fn not_negative(number: u32, field: &str) -> Checked<u32> {
+    const MOST: u32 = i32::MAX.cast_unsigned();
+    if number <= MOST {
+        return Ok(number);
+    }
+    let clause = format!("`{field}` is {number}, the limit is {MOST}");
+    Err(Fault::new("abi.limit", clause).hint("it cannot be below zero"))
 }
 
 /// Locks of a template may have its parameters. Other brackets would make one lock of what was meant to be many.
