@@ -263,7 +263,9 @@ impl<C: Crew> Control<C> {
         if !matches!(desk.plan.phase(task), Phase::Running | Phase::Paused) {
             return Err(Refused::Stale);
         }
-        let is_left = |task: &&TaskId| !matches!(desk.plan.phase(**task), Phase::Finished(_));
+        // What is not planned never ends: its result was given.
+        let over = |task| matches!(task, Phase::Finished(_) | Phase::Unplanned);
+        let is_left = |task: &&TaskId| !over(desk.plan.phase(**task));
         let left: Vec<_> = on.iter().filter(is_left).copied().collect();
         if left.is_empty() {
             return Ok(());

@@ -335,7 +335,7 @@ fn a_wait_tells_how_it_ended() {
             "Failed: `fails` failed",
             "Failed: `blocked` was skipped",
             "NotFound: no task of `libx.so` matches `fials`; did you mean `fails`?",
-            "Deadlock: waiting for `a` would never end: it is this task itself",
+            "Deadlock: `a` cannot wait for itself",
             "Deadlock: waiting for `locked` would never end: it needs the lock `db`, which `a` holds",
             "Deadlock: waiting for `late` would never end: wave 1 starts when `a` has ended",
         ];

@@ -284,6 +284,7 @@ impl Call {
             let others = names(catalog, tasks);
             let me = catalog.name(task);
             let why = match refused {
+                Refused::Deadlock if tasks == [task] => format!("`{me}` cannot wait for itself"),
                 Refused::Deadlock => {
                     let never = tasks.iter().find_map(|other| never(catalog, task, *other));
                     let never = never.unwrap_or_else(|| format!("that waits for `{me}`"));
@@ -295,23 +296,23 @@ impl Call {
             };
             Declined { refused, why }
         })?;
-        let ended = self.control.look(|plan| {
-            let mut ended = tasks.iter().map(|task| (*task, plan.phase(*task)));
-            ended.find(|(task, _)| !plan.is_fine(*task))
+        let bad = self.control.look(|plan| {
+            tasks.iter().find_map(|task| match plan.phase(*task) {
+                Phase::Finished(outcome) if !plan.is_fine(*task) => Some((*task, outcome)),
+                _ => None,
+            })
         });
-        match ended {
-            Some((task, Phase::Finished(outcome))) => {
-                let name = catalog.name(task);
-                let why = match outcome {
-                    Outcome::NotRun => format!("`{name}` was not run"),
-                    Outcome::Skipped => format!("`{name}` was skipped"),
-                    outcome => format!("`{name}` {outcome}"),
-                };
-                let refused = Refused::Failed;
-                Err(Declined { refused, why })
-            }
-            _ => Ok(()),
-        }
+        let Some((task, outcome)) = bad else {
+            return Ok(());
+        };
+        let name = catalog.name(task);
+        let why = match outcome {
+            Outcome::NotRun => format!("`{name}` was not run"),
+            Outcome::Skipped => format!("`{name}` was skipped"),
+            outcome => format!("`{name}` {outcome}"),
+        };
+        let refused = Refused::Failed;
+        Err(Declined { refused, why })
     }
 }
 
