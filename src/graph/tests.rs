@@ -208,6 +208,11 @@ fn names_that_lead_nowhere_are_told_with_the_nearest() {
   nor is there a library `other` in this run",
         ),
         (
+            "a m::[e]+fetsh fetch",
+            "error[graph.unknown]: `m::[e]` is followed by `fetsh`, which is no task of `libx.so`
+  did you mean `fetch`?",
+        ),
+        (
             "a b<bild::*",
             "error[graph.unknown]: `b` comes after `bild::*`, which matches no task of `libx.so`
   its tasks are `a`, `b`",

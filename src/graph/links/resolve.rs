@@ -19,9 +19,14 @@ impl Links {
                 continue;
             }
             let owner = Owner::Template(index);
-            for word in &template.task.after {
-                let naming = declared(catalog, (owner, Via::After), word);
-                no_parameter(&naming, &template.parameters)?;
+            let options = template.task.options();
+            let afters = template.task.after.iter().map(|word| (Via::After, word));
+            let thens = options.then.iter().map(|word| (Via::Then, word));
+            for (via, word) in afters.chain(thens) {
+                let naming = declared(catalog, (owner, via), word);
+                if via == Via::After {
+                    no_parameter(&naming, &template.parameters)?;
+                }
                 if !is_glob(word) && !word.contains('[') {
                     match self.names.look_up(catalog, naming.library, word) {
                         Found::Task(_) | Found::Made(_) => {}
@@ -31,7 +36,7 @@ impl Links {
                     }
                 }
             }
-            for word in &template.task.options().before {
+            for word in &options.before {
                 let by = (owner, Via::Before);
                 let rules = self.add_rules(&declared(catalog, by, word), by)?;
                 self.must_match(by, word, rules, None);
