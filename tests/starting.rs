@@ -287,7 +287,7 @@ const EVENTS: &[&str] = &[
     "task_finished parent",
     "run_finished 6",
 ];
-const NAMES: &[&str] = &["parent", "child::2", "leaf", "dust", "tidy", "skips"];
+const NAMES: &[&str] = &["parent", "leaf", "dust", "tidy", "skips", "child::2"];
 
 #[test]
 fn who_requires_a_run_fails_with_it() {
