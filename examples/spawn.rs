@@ -11,8 +11,9 @@
 
 use task_abi::{Context, Result, bail, task};
 
-/// The sum of the numbers from one to another, which is not one of them. Without choices, so it is there only for those who name
-/// it.
+/// The sum of the numbers from one to another, which is not one of them.
+///
+/// Its parameters have no choices, so a task of it is there only for those who name it.
 #[task(name = "sum::[from]::[to]")]
 fn sum(from: u64, to: u64, ctx: &Context) -> Result<u64> {
     match to.checked_sub(from) {

@@ -859,7 +859,7 @@ fn a_dependency_declared_after_its_dependents_skip_is_not_lost() {
         ("-j1", "!breaks -blocked +first +late -both +clean"),
         (
             "-j1 --no-skip-deps",
-            "!breaks +blocked +first +late +both +clean",
+            "!breaks +first +blocked +late +both +clean",
         ),
     ] {
         let outcome = tdrun("libx.so").args(args).library("x", source).run();
