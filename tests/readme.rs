@@ -1,5 +1,7 @@
 //! The README's commands, run as they stand there. Its libraries are built from its own text.
 //!
+//! The table of the task language is held to two libraries that have all of it, `readme/cells.rs` and `readme/cells.c`.
+//!
 //! Times, threads and percentages may differ, and so may the order of lines where tasks run at the same time.
 
 #[path = "../task-abi/tests/host/cpp.rs"]
@@ -38,6 +40,69 @@ fn the_examples_of_the_readme_are_real_output() {
             check(&home.path().join(folder), &step);
         }
     }
+    run_cells(home.path());
+}
+
+/// The libraries that have all of the table; the one in Rust in the place of the shop, whose dependencies are built.
+fn run_cells(home: &Path) {
+    let cells = root().join("tests/readme");
+    fs::copy(cells.join("cells.rs"), home.join("shop/src/lib.rs")).unwrap();
+    fs::copy(cells.join("cells.c"), home.join("disk/cells.c")).unwrap();
+    fs::create_dir(home.join("disk/src")).unwrap();
+    let cc =
+        "cc -shared -fPIC -Wall -Wextra -Werror -I../tdrun/task-abi/include -o libcells.so cells.c";
+    for (folder, build, run, summary) in [
+        (
+            "shop",
+            "cargo build",
+            "tdrun target/debug/libshop.so -q",
+            "==== 24 passed, 0 failed, 1 skipped in 0.00s ====",
+        ),
+        (
+            "disk",
+            cc,
+            "tdrun libcells.so -q",
+            "==== 20 passed, 0 failed, 1 skipped in 0.00s ====",
+        ),
+    ] {
+        for (command, expected) in [(build, None), (run, Some(summary))] {
+            let expected = expected.into_iter().map(String::from).collect();
+            let command = command.into();
+            check(&home.join(folder), &Step { command, expected });
+        }
+    }
+}
+
+#[test]
+fn the_table_of_the_task_language_shows_what_compiles() {
+    let read = |file: &str| words(&fs::read_to_string(root().join(file)).unwrap());
+    let rust = read("tests/readme/cells.rs") + &read("task-abi/Cargo.toml");
+    let c = read("tests/readme/cells.c") + &read("task-abi/include/tdrun.h");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## The task language\n").unwrap();
+    let table = section.lines().skip_while(|line| !line.starts_with('|'));
+    let mut shown = 0;
+    for row in table.skip(2).take_while(|line| line.starts_with('|')) {
+        let row = row.replace("\\|", "¦");
+        let cells: Vec<_> = row.split('|').map(|cell| cell.replace('¦', "|")).collect();
+        for (cell, source) in [(&cells[2], &rust), (&cells[3], &c)] {
+            for code in cell.split('`').skip(1).step_by(2) {
+                for piece in words(code).split('…') {
+                    assert!(
+                        source.contains(piece),
+                        "`{piece}` of `{code}` does not compile"
+                    );
+                    shown += 1;
+                }
+            }
+        }
+    }
+    assert!(shown > 50, "the table was not found");
+}
+
+/// With single spaces.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -175,7 +240,7 @@ fn normal(lines: &[String]) -> Vec<String> {
     let mut lines: Vec<_> = lines
         .iter()
         .map(|line| {
-            ["[thread_", "ED [", "skipped in ", "_ms\":"]
+            ["[thread_", "ED [", "skipped in ", "flaky in ", "_ms\":"]
                 .iter()
                 .fold(line.clone(), |line, mark| digits_after(&line, mark))
         })
