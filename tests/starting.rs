@@ -329,3 +329,96 @@ fn a_circle_ends_with_two_workers_too() {
     let summary = "==== 0 passed, 2 failed, 0 skipped in N.NNs ====\n";
     assert_eq!((&*outcome.stdout, outcome.status), (summary, 1));
 }
+
+/// Nothing is started after a stop, and each attempt may ask anew.
+const HURRIED: &str = r#"
+static void keep(void *user, td_str why) { snprintf(user, 256, "%.*s", (int)why.len, why.ptr); }
+static int32_t say(const td_host *host, td_ctx ctx, int32_t (*ask)(td_ctx, td_str, td_visit_fn, void *), const char *what) {
+    char why[256] = "", line[400];
+    int32_t status = ask(ctx, td_s(what), keep, why);
+    snprintf(line, sizeof line, "%s: %d %s", what, (int)status, why);
+    TD_INFO(host, ctx, line);
+    return TD_OK;
+}
+PASS(fine) FAIL(bad, "no")
+TASK(heeds) { while (!host->cancelled(ctx)) usleep(100); return TD_OK; }
+TASK(starts) { return say(host, ctx, host->start, "bad"); }
+TASK(goes_on) { return say(host, ctx, host->wait, "bad"), say(host, ctx, host->wait, "fine"); }
+TASK(hears) { return heeds(host, ctx, user), say(host, ctx, host->start, "fine"); }
+TASK(impatient) { return say(host, ctx, host->wait, "heeds"); }
+TASK(again) {
+    if (host->attempt(ctx) == 1) TD_REQUIRE_RUN(host, ctx, "bad");
+    return say(host, ctx, host->wait, "fine");
+}
+static const td_task tasks[] = {
+    TD_TASK(fine), TD_TASK(bad), TD_TASK(heeds, .timeout_ms = 200), TD_TASK(starts), TD_TASK(goes_on), TD_TASK(hears),
+    TD_TASK(impatient, .timeout_ms = 20), TD_TASK(again, .retries = 1),
+};
+TD_LIBRARY(tasks)
+"#;
+
+#[test]
+fn what_is_started_runs_also_where_nobody_waits_for_it() {
+    let stderr = [
+        "[thread_0] starts: INFO bad: 0\n",
+        &done("[thread_0] starts", "PASSED", 50),
+        &done("[thread_0] bad", "FAILED", 100),
+        "    no (x.c:10)\n",
+        "\nfailures:\n\nbad FAILED\n    no\n    at x.c:10\n    rerun: tdrun libx.so::bad\n",
+    ];
+    let summary = "==== 1 passed, 1 failed, 0 skipped in N.NNs ====\n";
+    let tdrun = tdrun("libx.so::starts -j1").library("x", HURRIED);
+    tdrun.expect(1, summary, &stderr.concat());
+}
+
+#[test]
+fn nothing_is_started_any_more_after_a_stop() {
+    let stderr = [
+        &done("[thread_0] bad", "FAILED", 50),
+        "    no (x.c:10)\n",
+        "stopping after 1 failure\n",
+        "[thread_0] goes_on: INFO bad: -11 `bad` failed\n",
+        "[thread_0] goes_on: INFO fine: -10 the run has been stopped\n",
+        &done("[thread_0] goes_on", "PASSED", 100),
+        "\nfailures:\n\nbad FAILED\n    no\n    at x.c:10\n    rerun: tdrun libx.so::bad\n",
+    ];
+    let summary = "==== 1 passed, 1 failed, 0 skipped in N.NNs ====\n";
+    let failing = tdrun("libx.so::goes_on -j1 -x").library("x", HURRIED);
+    failing.expect(1, summary, &stderr.concat());
+
+    let mut running = tdrun("libx.so::hears -v").library("x", HURRIED).start();
+    running.wait_for("hears started");
+    running.signal("INT");
+    running.wait_for("hears: INFO fine: -10 the run has been stopped");
+    let outcome = running.end();
+    let summary = "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    assert_eq!((&*outcome.stdout, outcome.status), (summary, 130));
+}
+
+#[test]
+fn a_wait_ends_with_the_time_of_the_task_that_waits() {
+    let outcome = tdrun("libx.so::impatient -j2").library("x", HURRIED).run();
+    let told = ": INFO heeds: -10 stopped while it waited for `heeds`\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    let summary = "==== 0 passed, 0 failed, 0 skipped, 2 timed out in N.NNs ====\n";
+    assert_eq!((&*outcome.stdout, outcome.status), (summary, 1));
+}
+
+#[test]
+fn another_attempt_asks_anew() {
+    let lines = [
+        &done("[thread_0] bad", "FAILED", 50),
+        "    no (x.c:10)\n",
+        &done("[thread_0] again", "RETRY", 50),
+        "    attempt 1 failed: `bad` failed (x.c:17)\n",
+        &done("[thread_0] fine", "PASSED", 66),
+        "[thread_0] again: INFO fine: 0\n",
+        &done("[thread_0] again", "PASSED", 100),
+        "    flaky: passed on attempt 2\n",
+        "\nfailures:\n\nbad FAILED\n    no\n    at x.c:10\n    rerun: tdrun libx.so::bad\n",
+        "\nflaky: again (passed on attempt 2)\n",
+    ];
+    let summary = "==== 2 passed, 1 failed, 0 skipped; 1 of the passed flaky in N.NNs ====\n";
+    let tdrun = tdrun("libx.so::again -j1").library("x", HURRIED);
+    tdrun.expect(1, summary, &lines.concat());
+}

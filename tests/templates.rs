@@ -295,6 +295,12 @@ T("t", TD_AFTER(S("p::1"), S("p::x"))),"#,
             1,
             "error[graph.value]: `p::x` comes after `q::x`, but `n` of `q::[n]` wants a whole number, not `x`: it is no whole number (x.c:1)",
         ),
+    ]);
+}
+
+#[test]
+fn what_cannot_be_filled_in_or_told_apart_is_an_error() {
+    refused(&[
         (
             r#"T("build::[env]", P("env", ENV)),
 T("t", TD_AFTER(S("build::[env]"))),"#,
