@@ -9,7 +9,8 @@ const WORDS: &str = r#"
 PASS(run)
 __attribute__((unused)) static int32_t choose(void *user, td_visit_fn add, td_visit_fn fail, void *list) {
     if (*(const char *)user == '!') return fail(list, td_s((const char *)user + 1)), TD_FAIL;
-    return add(list, td_s(user)), TD_OK;
+    if (*(const char *)user) add(list, td_s(user));
+    return TD_OK;
 }
 __attribute__((unused)) static int32_t even(void *user, td_str text, td_visit_fn fail, void *reason) {
     (void)user;
@@ -467,6 +468,19 @@ fn choices_that_cannot_be_found_or_do_not_fit_refuse_the_library() {
             "error[load.choices]: task 0 of `libx.so` (`p::[n]`, x.c:1): the choice `x` of `n` does not fit: it is no whole number",
         ),
     ]);
+}
+
+#[test]
+fn a_template_for_which_nothing_was_found_makes_no_task_and_a_warning() {
+    let source = WORDS.replace(
+        "TASKS",
+        r#"T("p::[n]", P("n", .choose = choose, .user = "")), T("t"),"#,
+    );
+    let warning = "tdrun: warning: `libx.so`: no choices were found for `n`, so there are no tasks `p::[n]`\n";
+    let summary = "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    let stderr = [warning, &done("[thread_0] t", "PASSED", 100)].concat();
+    let tdrun = tdrun("libx.so -j1").library("x", &source);
+    tdrun.expect(0, summary, &stderr);
 }
 
 #[test]
