@@ -1,6 +1,6 @@
 //! The README's commands, run as they stand there. Its libraries are built from its own text.
 //!
-//! The table of the task language is held to two libraries that have all of it, `readme/cells.rs` and `readme/cells.c`.
+//! The table of the task language is held to libraries that have all of it: `readme/cells.rs`, `.c` and `.cpp`.
 //!
 //! Times, threads and percentages may differ, and so may the order of lines where tasks run at the same time.
 
@@ -47,27 +47,40 @@ fn the_examples_of_the_readme_are_real_output() {
 fn run_cells(home: &Path) {
     let cells = root().join("tests/readme");
     fs::copy(cells.join("cells.rs"), home.join("shop/src/lib.rs")).unwrap();
-    fs::copy(cells.join("cells.c"), home.join("disk/cells.c")).unwrap();
+    for name in ["cells.c", "cells.cpp"] {
+        fs::copy(cells.join(name), home.join("disk").join(name)).unwrap();
+    }
     fs::create_dir(home.join("disk/src")).unwrap();
-    let cc =
-        "cc -shared -fPIC -Wall -Wextra -Werror -I../tdrun/task-abi/include -o libcells.so cells.c";
+    let compiled = |compiler: &str, file: &str| {
+        format!(
+            "{compiler} -shared -fPIC -Wall -Wextra -Werror -I../tdrun/task-abi/include -o libcells.so {file}"
+        )
+    };
     for (folder, build, run, summary) in [
         (
             "shop",
-            "cargo build",
+            "cargo build".to_owned(),
             "tdrun target/debug/libshop.so -q",
             "==== 24 passed, 0 failed, 1 skipped in 0.00s ====",
         ),
         (
             "disk",
-            cc,
+            compiled("cc", "cells.c"),
             "tdrun libcells.so -q",
             "==== 20 passed, 0 failed, 1 skipped in 0.00s ====",
         ),
+        (
+            "disk",
+            compiled("c++", "cells.cpp"),
+            "tdrun libcells.so -q",
+            "==== 3 passed, 0 failed, 0 skipped in 0.00s ====",
+        ),
     ] {
-        for (command, expected) in [(build, None), (run, Some(summary))] {
+        if build.starts_with("c++") && cpp::is_missing() {
+            continue;
+        }
+        for (command, expected) in [(build, None), (run.to_owned(), Some(summary))] {
             let expected = expected.into_iter().map(String::from).collect();
-            let command = command.into();
             check(&home.join(folder), &Step { command, expected });
         }
     }
@@ -98,6 +111,18 @@ fn the_table_of_the_task_language_shows_what_compiles() {
         }
     }
     assert!(shown > 50, "the table was not found");
+    let cpp = read("tests/readme/cells.cpp");
+    let (_, below) = section.split_once("\nC++ has").unwrap();
+    for code in below
+        .split("\n\n")
+        .next()
+        .unwrap()
+        .split('`')
+        .skip(1)
+        .step_by(2)
+    {
+        assert!(cpp.contains(&words(code)), "`{code}` does not compile");
+    }
 }
 
 /// With single spaces.

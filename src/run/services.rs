@@ -326,9 +326,6 @@ fn names(catalog: &Catalog, tasks: &[TaskId]) -> String {
 
 /// Why a task cannot start before another one has ended that does not stand in its `after`.
 fn never(catalog: &Catalog, waiting: TaskId, other: TaskId) -> Option<String> {
-    if other == waiting {
-        return Some("it is this task itself".to_owned());
-    }
     let [mine, wanted] = [waiting, other].map(|task| catalog.task(task).options());
     let me = catalog.name(waiting);
     if wanted.wave > mine.wave {
