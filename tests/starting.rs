@@ -90,7 +90,7 @@ fn a_wait_tells_how_it_came_out() {
         (
             "ask",
             "port::*",
-            "-2 `port::*`: `n` of `port::[n]` has no choices for a glob to match",
+            "-2 `port::*`: `n` of `port::[n]` has no choices for a glob to match; write a value in the place of `[n]`",
         ),
         (
             "ask",
@@ -122,7 +122,7 @@ fn a_wait_tells_how_it_came_out() {
         (
             "ask",
             "wave",
-            "-8 waiting for `wave` would never end: that waits for `ask`",
+            "-8 waiting for `wave` would never end: wave 1 starts when `ask` has ended",
         ),
         (
             "ask",
