@@ -300,35 +300,66 @@ impl Locks {
         }
     }
 
-    /// Those who hold one of these locks in a way that keeps `owner` out.
+    /// Those who hold one of these locks in a way that keeps `owner` out, each with that lock.
     pub(super) fn in_the_way<'a>(
         &'a self,
         owner: Owner,
         wanted: &'a [Lock],
     ) -> impl Iterator<Item = (&'a Lock, Owner)> {
         wanted.iter().flat_map(move |lock| {
-            let entry = self.table.get(&lock.name).into_iter();
-            let holders = entry.flat_map(|entry| &entry.holders);
-            let others = holders
-                .filter(move |holder| holder.owner != owner && !(lock.shared && holder.shared));
-            others.map(move |holder| (lock, holder.owner))
+            let holders = self.holders_against(owner, lock);
+            holders.map(move |holder| (lock, holder))
         })
     }
 
-    /// Those for whom the threads of `owner` wait.
-    pub(super) fn awaited_by(&self, owner: Owner) -> Vec<Owner> {
-        if self.queued == 0 {
-            return Vec::new();
+    /// Those who hold this lock in a way that keeps `owner` out.
+    fn holders_against(&self, owner: Owner, lock: &Lock) -> impl Iterator<Item = Owner> {
+        let shared = lock.shared;
+        let entry = self.table.get(&lock.name).into_iter();
+        let holders = entry.flat_map(|entry| &entry.holders);
+        let others =
+            holders.filter(move |holder| holder.owner != owner && !(shared && holder.shared));
+        others.map(|holder| holder.owner)
+    }
+
+    /// Those who have to move before a task that has not started can have these locks: who holds one, and who runs and waits
+    /// for one, which goes first.
+    pub(super) fn before_start(&self, task: TaskId, wanted: &[Lock]) -> Vec<Owner> {
+        let mut before = Vec::new();
+        for lock in wanted {
+            before.extend(self.holders_against(Owner::Task(task), lock));
+            let entry = self.table.get(&lock.name).into_iter();
+            before.extend(
+                entry
+                    .flat_map(|entry| &entry.queue)
+                    .map(|queued| queued.owner),
+            );
         }
-        let waits = self.table.values().flat_map(|entry| {
-            let waits = entry.queue.iter().filter(|queued| queued.owner == owner);
-            waits.map(move |queued| (entry, queued.shared))
-        });
-        let holders = waits.flat_map(|(entry, shared)| {
-            let others = entry.holders.iter();
-            others.filter(move |h| h.owner != owner && !(shared && h.shared))
-        });
-        holders.map(|holder| holder.owner).collect()
+        before
+    }
+
+    /// Those for whom the threads of `owner` wait: who holds what they want, and who came before them.
+    pub(super) fn awaited_by(&self, owner: Owner) -> Vec<Owner> {
+        let mut awaited = Vec::new();
+        if self.queued == 0 {
+            return awaited;
+        }
+        for entry in self.table.values() {
+            let holds = entry.holders.iter().any(|holder| holder.owner == owner);
+            for (place, queued) in entry.queue.iter().enumerate() {
+                if queued.owner != owner {
+                    continue;
+                }
+                let others = entry.holders.iter().filter(|holder| holder.owner != owner);
+                let in_the_way = others.filter(|holder| !(queued.shared && holder.shared));
+                awaited.extend(in_the_way.map(|holder| holder.owner));
+                // Who holds it has its turn at once; see `hand_on`.
+                let ahead = if holds { &[] } else { &entry.queue[..place] };
+                let ahead = ahead.iter().map(|queued| queued.owner);
+                awaited.extend(ahead.filter(|ahead| *ahead != owner));
+            }
+        }
+        awaited
     }
 
     /// All waits, or those of one owner, or those for whom one owner's lock stands in the way.

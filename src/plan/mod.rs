@@ -125,6 +125,8 @@ pub struct Plan {
     /// Tasks that asked for locks while they ran.
     lockers: HashSet<TaskId>,
     waits: Waits,
+    /// Running tasks that have been asked to stop.
+    interrupted: HashSet<TaskId>,
     /// Given up while they ran; what they hold is never given back.
     stuck: HashSet<TaskId>,
     running: usize,
@@ -160,6 +162,7 @@ impl Plan {
             locks: Locks::default(),
             lockers: HashSet::new(),
             waits: Waits::default(),
+            interrupted: HashSet::new(),
             stuck: HashSet::new(),
             running: 0,
             paused: 0,
@@ -215,7 +218,7 @@ impl Plan {
             let unfinished = unfinished.filter(|task| !self.is_finished(**task)).count();
             self.left[added.task.index()] = u32::try_from(unfinished).unwrap_or(u32::MAX);
         }
-        self.add_stages(added);
+        self.enter_stages(added);
         let (mut ended, mut changes) = (Vec::new(), Vec::new());
         for Added { task, .. } in added {
             if self.left[task.index()] == 0 && self.phase(*task) == Phase::Waiting {
@@ -226,8 +229,8 @@ impl Plan {
         Ok(changes)
     }
 
-    /// Where tasks of a lower stage come in, ready tasks of higher ones have to wait again.
-    fn add_stages(&mut self, added: &[Added]) {
+    /// Where these come into a lower stage than is open, [`Plan::take`] lets ready tasks of higher ones wait again.
+    fn enter_stages(&mut self, added: &[Added]) {
         let is_plain = |added: &Added| added.stage == Stage::default();
         if added.iter().all(is_plain) && !self.stages.are_used() {
             return;
@@ -243,15 +246,6 @@ impl Plan {
         }
         for added in added {
             self.stages.add(added.task, added.stage);
-        }
-        let ready = std::mem::take(&mut self.ready);
-        for Reverse((rank, task)) in ready {
-            if self.phase(task) == Phase::Ready && !self.stages.is_open(task) {
-                self.set(task, Phase::Waiting);
-                self.stages.hold(task);
-            } else {
-                self.ready.push(Reverse((rank, task)));
-            }
         }
     }
 
@@ -276,6 +270,10 @@ impl Plan {
             let options = options.as_deref();
             let locks = options.map_or(&[][..], |options| &options.locks);
             let mut freed = Freed::default();
+            if self.phase(task) == Phase::Ready && !self.stages.is_open(task) {
+                self.set(task, Phase::Waiting); // tasks of a lower stage have come since
+                self.stages.hold(task);
+            }
             if self.phase(task) != Phase::Ready {
                 self.locks.drop_called(task, locks, &mut freed);
                 self.call(freed);
@@ -313,10 +311,12 @@ impl Plan {
     /// An attempt of a running task has ended. It is tried again, or it has its outcome; then its dependents become ready or
     /// get theirs.
     pub fn finish(&mut self, task: TaskId, outcome: Outcome) -> After {
-        if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+        if !self.is_under_way(task) {
             return After::Nothing;
         }
         let mut changes = Vec::new();
+        self.waits.clear(task);
+        self.interrupted.remove(&task);
         self.release_locks(task, &mut changes);
         if let Some(delayed) = self.retries(task, outcome) {
             let attempts = self.attempts.entry(task).or_insert((0, outcome));
@@ -369,7 +369,7 @@ impl Plan {
     /// Gives a running task an outcome although it has not come back. What it holds is never given back: those who need it
     /// are not run.
     pub fn give_up(&mut self, task: TaskId, outcome: Outcome) -> Vec<Change> {
-        if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+        if !self.is_under_way(task) {
             return Vec::new();
         }
         self.stuck.insert(task);
@@ -447,16 +447,15 @@ impl Plan {
     pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.stop(why);
         self.abandoned += self.running + self.paused;
+        let under_way = self.edges.planned().iter().copied();
+        let under_way: Vec<_> = under_way.filter(|task| self.is_under_way(*task)).collect();
+        self.stuck.extend(under_way);
         self.settle_all(
             |plan, task| matches!(plan.phase(task), Phase::Waiting | Phase::Ready),
             (Outcome::NotRun, why),
             &mut changes,
         );
-        self.settle_all(
-            |plan, task| matches!(plan.phase(task), Phase::Running | Phase::Paused),
-            (Outcome::Cancelled, why),
-            &mut changes,
-        );
+        self.settle_all(Self::is_under_way, (Outcome::Cancelled, why), &mut changes);
         let tickets = self.locks.tickets(|_| true);
         self.refuse(&tickets, Refused::Cancelled, &mut changes);
         changes
@@ -485,18 +484,23 @@ impl Plan {
     /// A task or a hook asks for a lock. Where it has to wait, [`Change::Granted`] or [`Change::Refused`] will tell.
     pub fn lock(&mut self, owner: Owner, lock: &Lock) -> Result<Asked, Refused> {
         if let Owner::Task(task) = owner {
-            if !matches!(self.phase(task), Phase::Running | Phase::Paused) {
+            if !self.is_under_way(task) {
                 return Err(Refused::Stale);
             }
             self.lockers.insert(task);
         }
         let asked = self.locks.ask(owner, lock);
-        if let Asked::Queued(ticket) = asked
-            && self.is_hopeless(self.locks.awaited_by(owner), Some(owner))
-        {
-            // Nobody stood behind this wait yet.
-            self.locks.forget(ticket);
-            return Err(Refused::Deadlock);
+        if let Asked::Queued(ticket) = asked {
+            let why = if self.is_interrupted(owner) {
+                Refused::Cancelled
+            } else if self.is_hopeless(self.locks.awaited_by(owner), Some(owner)) {
+                Refused::Deadlock
+            } else {
+                return Ok(asked);
+            };
+            let freed = self.locks.forget(ticket);
+            self.call(freed);
+            return Err(why);
         }
         Ok(asked)
     }
@@ -524,16 +528,23 @@ impl Plan {
         changes
     }
 
-    /// Ends the waits for locks of a task that is asked to stop.
+    /// Ends the waits for locks of a task that is asked to stop. It does not wait for anything from here on.
     pub fn interrupt(&mut self, task: TaskId) -> Vec<Change> {
+        if self.is_under_way(task) {
+            self.interrupted.insert(task);
+        }
         let tickets = self.locks.tickets(|owner| owner == Owner::Task(task));
         let mut changes = Vec::new();
         self.refuse(&tickets, Refused::Cancelled, &mut changes);
         changes
     }
 
-    /// A task is about to wait until others have ended. Refused where that would never come to an end.
+    /// A task is about to wait until others have ended. Refused where that would never come to an end, or where the task has
+    /// been asked to stop.
     pub fn wait(&mut self, task: TaskId, on: &[TaskId]) -> Result<(), Refused> {
+        if self.is_interrupted(Owner::Task(task)) {
+            return Err(Refused::Cancelled);
+        }
         let nodes = on.iter().map(|task| Owner::Task(*task));
         let unfinished = nodes.filter(|node| !self.is_over_with(*node)).collect();
         if self.is_hopeless(unfinished, Some(Owner::Task(task))) {
@@ -609,6 +620,15 @@ impl Plan {
         self.stopped
     }
 
+    /// It has been taken, and has not ended.
+    pub fn is_under_way(&self, task: TaskId) -> bool {
+        matches!(self.phase(task), Phase::Running | Phase::Paused)
+    }
+
+    fn is_interrupted(&self, owner: Owner) -> bool {
+        matches!(owner, Owner::Task(task) if self.interrupted.contains(&task))
+    }
+
     fn is_finished(&self, task: TaskId) -> bool {
         matches!(self.phase(task), Phase::Finished(_))
     }
@@ -642,7 +662,8 @@ impl Plan {
 
     /// All that a task comes after has ended: it becomes ready, waits for its stage, or gets its outcome.
     fn admit(&mut self, task: TaskId, ended: &mut Vec<TaskId>, changes: &mut Vec<Change>) {
-        let last = self.condition(task) == Condition::NoFailures;
+        // Whether a task runs is judged once, not again for each attempt.
+        let last = self.condition(task) == Condition::NoFailures && !self.is_retry(task);
         // What runs only without failures is judged when all of them are known; the rest as soon as can be.
         if !last && let Some(by) = self.blocker(task) {
             self.block(task, by, changes);
@@ -698,13 +719,17 @@ impl Plan {
     /// The first dependency that did not pass, where that matters.
     fn blocker(&self, task: TaskId) -> Option<TaskId> {
         let all_passed = self.counts.get(Outcome::Passed) == self.counts.total();
-        let is_retry = self.attempts.contains_key(&task);
         let always = self.condition(task) == Condition::Always;
-        if !self.rules.skip_deps || all_passed || is_retry || always {
+        if !self.rules.skip_deps || all_passed || self.is_retry(task) || always {
             return None;
         }
         let mut dependencies = self.edges.dependencies(task).iter().copied();
         dependencies.find(|dependency| !self.is_fine(*dependency))
+    }
+
+    /// It has been tried before.
+    fn is_retry(&self, task: TaskId) -> bool {
+        self.attempts.contains_key(&task)
     }
 
     /// Why a task will never get a lock that it declares.

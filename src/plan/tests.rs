@@ -571,3 +571,147 @@ fn tasks_can_be_added_until_the_plan_is_stopped() {
     bench.plan.stop(Stop::Signal(2));
     assert_eq!(add(&mut bench, "g", ""), Err(Refused::Cancelled));
 }
+
+impl Bench {
+    fn owner(&self, name: &str) -> Owner {
+        Owner::Task(self.id(name))
+    }
+
+    fn ask(&mut self, name: &str, lock: &str) -> Result<Asked, Refused> {
+        let owner = self.owner(name);
+        self.plan.lock(owner, &Lock::parse(lock))
+    }
+
+    /// Adds a task of that wave.
+    fn add(&mut self, name: &str, wave: u32) {
+        let task = self.catalog.push(sketch::task(0, name, &[]));
+        let stage = Stage { wave, last: false };
+        let added = Added {
+            task,
+            dependencies: Vec::new(),
+            stage,
+        };
+        self.plan.add(&self.catalog, &[added]).unwrap();
+    }
+}
+
+#[test]
+fn who_stands_in_a_queue_waits_for_those_ahead() {
+    // c would share the lock with a, but behind b, who waits for a, who waits for c.
+    let mut bench = bench("a b c", true, 0);
+    bench.take_all();
+    assert_eq!(bench.ask("a", "x:r"), Ok(Asked::Taken));
+    assert_eq!(bench.ask("b", "x"), Ok(Asked::Queued(0)));
+    assert_eq!(bench.wait("a", "c"), Ok(()));
+    assert_eq!(bench.ask("c", "x:r"), Err(Refused::Deadlock));
+
+    // The same, where c has not started.
+    let mut bench = bench_with("a b c<b", [("c", locks(&["x:r"]))]);
+    bench.take_all();
+    assert_eq!(bench.ask("a", "x:r"), Ok(Asked::Taken));
+    assert_eq!(bench.wait("a", "c"), Ok(()));
+    assert_eq!(bench.ask("b", "x"), Err(Refused::Deadlock));
+
+    let mut bench = bench_with("a b c", [("c", locks(&["x:r"])), ("a", locks(&["x:r"]))]);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.take(), "b");
+    assert_eq!(bench.ask("b", "x"), Ok(Asked::Queued(0)));
+    assert_eq!(bench.wait("a", "c"), Err(Refused::Deadlock));
+}
+
+#[test]
+fn who_holds_a_lock_does_not_wait_for_those_ahead() {
+    let mut bench = bench("a b c", true, 0);
+    bench.take_all();
+    assert_eq!(bench.ask("a", "x:r"), Ok(Asked::Taken));
+    assert_eq!(bench.ask("b", "x:r"), Ok(Asked::Taken));
+    assert_eq!(bench.ask("c", "x"), Ok(Asked::Queued(0)));
+    assert_eq!(bench.ask("a", "x"), Ok(Asked::Queued(1)));
+    let b = bench.owner("b");
+    let changes = bench.plan.unlock(b, "x").unwrap();
+    assert_eq!(bench.words(&changes), "granted 1");
+}
+
+#[test]
+fn the_lock_of_an_abandoned_task_is_not_waited_for() {
+    let mut bench = bench_with("a", [("a", locks(&["x"]))]);
+    bench.take();
+    bench.plan.abandon(Stop::Signal(2));
+    let asked = bench.plan.lock(Owner::Hook(0), &Lock::parse("x"));
+    assert_eq!(asked, Err(Refused::Deadlock));
+}
+
+#[test]
+fn who_has_been_asked_to_stop_waits_for_nothing_any_more() {
+    let options = Options {
+        retries: 1,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b", [("a", options)]);
+    bench.take_all();
+    assert_eq!(bench.ask("b", "x"), Ok(Asked::Taken));
+    let a = bench.id("a");
+    assert_eq!(bench.plan.interrupt(a), []);
+    assert_eq!(bench.wait("a", "b"), Err(Refused::Cancelled));
+    assert_eq!(bench.ask("a", "x"), Err(Refused::Cancelled));
+    assert_eq!(bench.ask("a", "y"), Ok(Asked::Taken), "that is no wait");
+    bench.finish("a", Outcome::Failed);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.ask("a", "x"), Ok(Asked::Queued(1)), "a new attempt");
+}
+
+#[test]
+fn the_end_of_an_attempt_ends_its_waits() {
+    let options = Options {
+        retries: 1,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b", [("a", options)]);
+    bench.take_all();
+    assert_eq!(
+        bench.wait("a", "b"),
+        Ok(()),
+        "on a thread that stays behind"
+    );
+    bench.finish("a", Outcome::Failed);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.wait("b", "a"), Ok(()));
+}
+
+#[test]
+fn a_retry_is_not_judged_again() {
+    let last = Options {
+        condition: Condition::NoFailures,
+        retries: 1,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a", [("a", last)]);
+    assert_eq!(bench.take(), "a");
+    bench.add("b", 0);
+    assert_eq!(bench.take(), "b");
+    bench.finish("b", Outcome::Failed);
+    assert_eq!(bench.finish("a", Outcome::Failed), "again ");
+    assert_eq!(bench.take(), "a");
+}
+
+#[test]
+fn what_is_ready_waits_again_where_a_lower_stage_gets_more_tasks() {
+    let second = |locks: &[&str]| Options {
+        wave: 1,
+        locks: Lock::set(locks.iter().map(|name| Lock::parse(name)).collect()),
+        ..Options::default()
+    };
+    let options = [
+        ("a", second(&["x"])),
+        ("b", second(&["x"])),
+        ("c", second(&[])),
+    ];
+    let mut bench = bench_with("a b c", options);
+    assert_eq!(bench.take(), "a");
+    assert_eq!(bench.take(), "c", "b waits for the lock");
+    bench.add("d", 0);
+    assert_eq!(bench.finish("a", Outcome::Passed), "");
+    assert_eq!(bench.take_all(), "d", "b waits for its stage");
+    assert_eq!(bench.finish("d", Outcome::Passed), "");
+    assert_eq!(bench.take_all(), "b");
+}

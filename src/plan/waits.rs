@@ -25,6 +25,11 @@ impl Waits {
         }
     }
 
+    /// All waits of a task are over.
+    pub(super) fn clear(&mut self, task: TaskId) {
+        self.0.remove(&task);
+    }
+
     fn of(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
         let waits = self.0.get(&task).into_iter().flatten();
         waits.flat_map(|wait| wait.iter().copied())
@@ -75,8 +80,7 @@ impl Plan {
                     tasks.extend(self.stages.below(task));
                 }
                 if let Some(options) = self.options.get(&task) {
-                    let holders = self.locks.in_the_way(node, &options.locks);
-                    awaited.extend(holders.map(|(_, owner)| owner));
+                    awaited.extend(self.locks.before_start(task, &options.locks));
                 }
             }
         }
