@@ -7,12 +7,16 @@
 //! can run, and needs a place to go on; its thread stays where it is, and another thread is made where there is none to
 //! spare. So there may be more threads than workers, but never more than that many tasks that run.
 
+mod sleep;
+
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use sleep::Sleeper;
 
 use crate::event::Stop;
 use crate::graph::Added;
@@ -97,19 +101,6 @@ struct Desk {
     /// Running tasks with threads that wait, although they have not given up their place; and how many of these.
     blocked: HashMap<TaskId, usize>,
     over: bool,
-}
-
-/// A thread of a task or hook that waits for something. Changed under the lock of the desk.
-#[derive(Default)]
-struct Sleeper {
-    wake: Condvar,
-    /// The task that does not move meanwhile although it has kept its place.
-    blocks: Mutex<Option<TaskId>>,
-    /// Tasks that have not ended.
-    left: AtomicUsize,
-    answer: OnceLock<Result<(), Refused>>,
-    /// It has given up the place of its task, and needs one to go on.
-    needs_place: AtomicBool,
 }
 
 thread_local! {
@@ -348,55 +339,6 @@ impl Desk {
         self.places[place] = None;
         Some(place)
     }
-
-    /// A task has its outcome: who waited for it may go on.
-    fn answer_waits_for(&mut self, task: TaskId) {
-        for sleeper in self.awaited.remove(&task).into_iter().flatten() {
-            if sleeper.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-                self.answer(&sleeper, Ok(()));
-            }
-        }
-    }
-
-    fn cancel_waits_of(&mut self, task: TaskId) {
-        for sleeper in self.waiting.get(&task).cloned().into_iter().flatten() {
-            self.answer(&sleeper, Err(Refused::Cancelled));
-        }
-    }
-
-    /// Ends a wait. From here on its task can move again, whenever its thread comes to that.
-    fn answer(&mut self, sleeper: &Arc<Sleeper>, answer: Result<(), Refused>) {
-        let is_first = sleeper.answer.set(answer).is_ok();
-        self.unblock(sleeper);
-        // Now, and not when its thread wakes up: who goes on must not depend on that.
-        if is_first && sleeper.needs_place.load(Ordering::Relaxed) {
-            self.resuming.push_back(Arc::clone(sleeper));
-        }
-        sleeper.wake.notify_one();
-    }
-
-    fn block(&mut self, sleeper: &Sleeper, task: TaskId) {
-        *locked(&sleeper.blocks) = Some(task);
-        *self.blocked.entry(task).or_default() += 1;
-    }
-
-    fn unblock(&mut self, sleeper: &Sleeper) {
-        let task = locked(&sleeper.blocks).take();
-        let threads = task.and_then(|task| self.blocked.get_mut(&task));
-        if let Some(threads) = threads {
-            *threads -= 1;
-        }
-        if let Some(task) = task
-            && self.blocked.get(&task) == Some(&0)
-        {
-            self.blocked.remove(&task);
-        }
-    }
-
-    /// Every running task has a thread that waits: none of them may ever move if nothing else can start.
-    fn is_stalled(&self) -> bool {
-        self.blocked.len() >= self.plan.running()
-    }
 }
 
 impl<C: Crew> Shared<C> {
@@ -468,77 +410,6 @@ impl<C: Crew> Shared<C> {
         }
     }
 
-    /// Waits for the answer. A thread that `yields` gives up the place of its task; so does one that would be the last to
-    /// move.
-    fn sleep<'a>(
-        self: &'a Arc<Self>,
-        mut desk: MutexGuard<'a, Desk>,
-        task: Option<TaskId>,
-        sleeper: &Arc<Sleeper>,
-        yields: bool,
-    ) -> (MutexGuard<'a, Desk>, Result<(), Refused>) {
-        let running = task.filter(|task| desk.plan.phase(*task) == Phase::Running);
-        if let Some(task) = running {
-            desk.block(sleeper, task);
-        }
-        let pausing = running.filter(|task| {
-            yields && CURRENT.get() == Some((self.id(), *task)) || desk.is_stalled()
-        });
-        if let Some(task) = pausing {
-            desk.unblock(sleeper);
-            if desk.spare == 0 && self.add_thread(&mut desk).is_err() {
-                return (desk, Err(Refused::Limit));
-            }
-            desk.plan.pause(task);
-            sleeper.needs_place.store(true, Ordering::Relaxed);
-            if let Some(place) = desk.leave_place(task) {
-                self.crew.paused(place, task);
-            }
-            self.wake(&mut desk);
-        }
-        while sleeper.answer.get().is_none() {
-            let wait = sleeper.wake.wait(desk);
-            desk = wait.unwrap_or_else(PoisonError::into_inner);
-        }
-        let answer = sleeper.answer.get().copied().unwrap_or(Ok(()));
-        if let Some(task) = pausing {
-            return self.resume(desk, task, sleeper, answer);
-        }
-        (desk, answer)
-    }
-
-    /// Waits for a place.
-    fn resume<'a>(
-        self: &'a Arc<Self>,
-        mut desk: MutexGuard<'a, Desk>,
-        task: TaskId,
-        sleeper: &Arc<Sleeper>,
-        answer: Result<(), Refused>,
-    ) -> (MutexGuard<'a, Desk>, Result<(), Refused>) {
-        let mut end = answer;
-        loop {
-            if desk.plan.phase(task) != Phase::Paused {
-                end = end.and(Err(Refused::Cancelled)); // given up
-                break;
-            }
-            let first = desk.resuming.front();
-            let is_first = first.is_some_and(|first| Arc::ptr_eq(first, sleeper));
-            if is_first
-                && let Some(place) = desk.free_place()
-                && desk.plan.resume(task)
-            {
-                desk.places[place] = Some(task);
-                self.crew.resumed(place, task);
-                break;
-            }
-            let wait = sleeper.wake.wait(desk);
-            desk = wait.unwrap_or_else(PoisonError::into_inner);
-        }
-        desk.resuming.retain(|other| !Arc::ptr_eq(other, sleeper));
-        self.wake(&mut desk);
-        (desk, end)
-    }
-
     fn finish(self: &Arc<Self>, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
         let changes = match desk.plan.finish(task, end.0) {
             After::Nothing => return,
@@ -596,116 +467,5 @@ impl<C: Crew> Shared<C> {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::mpsc::{self, Receiver, Sender};
-
-    use super::*;
-    use crate::graph::sketch;
-    use crate::plan::Rules;
-
-    /// Notes what it is told; `perform` is up to the test.
-    struct Notes<F> {
-        told: Mutex<Vec<String>>,
-        over: Sender<()>,
-        perform: F,
-    }
-
-    impl<F: Fn(TaskId) + Send + Sync + 'static> Crew for Notes<F> {
-        type Report = ();
-
-        fn started(&self, _: usize, _: TaskId, _: u32) {}
-
-        fn retrying(&self, _: TaskId, _: bool, _: (Outcome, ())) {}
-
-        fn added(&self, _: &[TaskId]) {}
-
-        fn paused(&self, _: usize, _: TaskId) {}
-
-        fn resumed(&self, _: usize, _: TaskId) {}
-
-        fn perform(&self, _: &Control<Self>, _: usize, task: TaskId, _: u32) -> (Outcome, ()) {
-            (self.perform)(task);
-            (Outcome::Passed, ())
-        }
-
-        fn finished(&self, task: TaskId, (outcome, ()): (Outcome, ())) {
-            let told = format!("{} {outcome}", task.index());
-            self.told.lock().unwrap().push(told);
-        }
-
-        fn changed(&self, change: Change) {
-            if let Change::Settled(task, outcome, _) = change {
-                let told = format!("{} {outcome}", task.index());
-                self.told.lock().unwrap().push(told);
-            }
-        }
-
-        fn over(&self) {
-            self.over.send(()).unwrap();
-        }
-    }
-
-    type Bench<F> = (Pool<Notes<F>>, Arc<Notes<F>>, Receiver<()>);
-
-    fn bench<F: Fn(TaskId) + Send + Sync + 'static>(tasks: &str, perform: F) -> Bench<F> {
-        let catalog = sketch::catalog(tasks);
-        let graph = sketch::graph(&catalog).unwrap();
-        let (over, is_over) = mpsc::channel();
-        let told = Mutex::default();
-        let notes = Arc::new(Notes {
-            told,
-            over,
-            perform,
-        });
-        let plan = Plan::new(&catalog, &Arc::new(graph), Rules::default());
-        (Pool::new(plan, Arc::clone(&notes)), notes, is_over)
-    }
-
-    #[test]
-    fn every_worker_is_woken_for_a_crowd_of_ready_tasks() {
-        let all = Barrier::new(4);
-        let (go, gate) = mpsc::channel::<()>();
-        let gate = Mutex::new(gate);
-        let meet = move |task: TaskId| {
-            if task.index() == 0 {
-                let _ = gate.lock().unwrap().recv();
-            } else {
-                all.wait();
-            }
-        };
-        let (mut pool, notes, is_over) = bench("root a<root b<root c<root d<root", meet);
-        assert_eq!(pool.start(4, 4).unwrap(), 4);
-        while pool.control.shared.locked().spare < 3 {
-            thread::yield_now();
-        }
-        drop(go);
-        is_over.recv().unwrap();
-        pool.join();
-        assert_eq!(notes.told.lock().unwrap().len(), 5);
-    }
-
-    #[test]
-    fn a_task_that_comes_back_after_it_was_given_up_is_not_told_again() {
-        let (go, gate) = mpsc::channel::<()>();
-        let (started, has_started) = mpsc::channel();
-        let gate = Mutex::new(gate);
-        let wait = move |_| {
-            started.send(()).unwrap();
-            let _ = gate.lock().unwrap().recv();
-        };
-        let (mut pool, notes, is_over) = bench("a", wait);
-        pool.start(1, 1).unwrap();
-        has_started.recv().unwrap();
-        pool.control().abandon(Stop::Signal(2));
-        is_over.recv().unwrap();
-        drop(go);
-        pool.join();
-        assert_eq!(*notes.told.lock().unwrap(), ["0 cancelled"]);
-    }
-}
+mod tests;
