@@ -12,7 +12,6 @@ mod sleep;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -92,14 +91,12 @@ struct Desk {
     threads: Vec<JoinHandle<()>>,
     /// Waits for locks.
     tickets: HashMap<Ticket, Arc<Sleeper>>,
-    /// Waits for tasks, by the task that is waited for,
+    /// Waits for tasks, by the task that is waited for.
     awaited: HashMap<TaskId, Vec<Arc<Sleeper>>>,
-    /// and by the task that waits.
-    waiting: HashMap<TaskId, Vec<Arc<Sleeper>>>,
+    /// Threads of tasks that wait, by task.
+    sleepers: HashMap<TaskId, Vec<Arc<Sleeper>>>,
     /// Paused tasks that have what they waited for, and want a place.
     resuming: VecDeque<Arc<Sleeper>>,
-    /// Running tasks with threads that wait, although they have not given up their place; and how many of these.
-    blocked: HashMap<TaskId, usize>,
     over: bool,
 }
 
@@ -128,9 +125,8 @@ impl<C: Crew> Pool<C> {
             threads: Vec::new(),
             tickets: HashMap::new(),
             awaited: HashMap::new(),
-            waiting: HashMap::new(),
+            sleepers: HashMap::new(),
             resuming: VecDeque::new(),
-            blocked: HashMap::new(),
             over,
         };
         let shared = Shared {
@@ -185,9 +181,8 @@ impl<C: Crew> Control<C> {
     pub fn abandon(&self, why: Stop) {
         let mut desk = self.shared.locked();
         let changes = desk.plan.abandon(why);
-        let waiting = desk.waiting.values().flatten();
-        for sleeper in waiting.chain(&desk.resuming).cloned().collect::<Vec<_>>() {
-            desk.answer(&sleeper, Err(Refused::Cancelled));
+        for task in desk.sleepers.keys().copied().collect::<Vec<_>>() {
+            desk.dismiss_sleepers(task, Refused::Cancelled);
         }
         self.shared.tell(&mut desk, changes);
     }
@@ -196,14 +191,13 @@ impl<C: Crew> Control<C> {
     /// that runs. Another thread takes its place.
     pub fn give_up(&self, task: TaskId, attempt: Option<u32>, end: (Outcome, C::Report)) {
         let mut desk = self.shared.locked();
-        let is_running = matches!(desk.plan.phase(task), Phase::Running | Phase::Paused);
-        if !is_running || attempt.is_some_and(|attempt| attempt != desk.plan.attempt(task)) {
+        let attempt = attempt.unwrap_or_else(|| desk.plan.attempt(task));
+        if !desk.is_current(Owner::Task(task), attempt) {
             return;
         }
         let changes = desk.plan.give_up(task, end.0);
         desk.leave_place(task);
-        desk.blocked.remove(&task);
-        desk.cancel_waits_of(task);
+        desk.dismiss_sleepers(task, Refused::Cancelled);
         self.shared.crew.finished(task, end);
         desk.answer_waits_for(task);
         self.shared.tell(&mut desk, changes);
@@ -213,12 +207,13 @@ impl<C: Crew> Control<C> {
     /// Ends what a running task waits for, as it is asked to stop; where `attempt` is the one that runs.
     pub fn interrupt(&self, task: TaskId, attempt: u32) {
         let mut desk = self.shared.locked();
-        if desk.plan.attempt(task) != attempt {
+        if !desk.is_current(Owner::Task(task), attempt) {
             return;
         }
-        desk.cancel_waits_of(task);
+        desk.interrupt_sleepers(task);
         let changes = desk.plan.interrupt(task);
         self.shared.tell(&mut desk, changes);
+        self.shared.wake(&mut desk);
     }
 
     /// The time until the retry of a task is over.
@@ -248,10 +243,11 @@ impl<C: Crew> Control<C> {
         Ok(())
     }
 
-    /// Waits until these have ended, on a thread of `task`, which gives its place up meanwhile.
-    pub fn wait(&self, task: TaskId, on: &[TaskId]) -> Result<(), Refused> {
+    /// Waits until these have ended, as far as they are planned, on a thread of an attempt of `task`, which gives its place
+    /// up meanwhile.
+    pub fn wait(&self, task: TaskId, attempt: u32, on: &[TaskId]) -> Result<(), Refused> {
         let mut desk = self.shared.locked();
-        if !matches!(desk.plan.phase(task), Phase::Running | Phase::Paused) {
+        if !desk.is_current(Owner::Task(task), attempt) {
             return Err(Refused::Stale);
         }
         // What is not planned never ends: its result was given.
@@ -262,48 +258,48 @@ impl<C: Crew> Control<C> {
             return Ok(());
         }
         desk.plan.wait(task, &left)?;
-        let sleeper = Arc::new(Sleeper::default());
-        sleeper.left.store(left.len(), Ordering::Relaxed);
+        let sleeper = Sleeper::new(&self.shared, Some(task), left.len());
         for &awaited in &left {
             let sleepers = desk.awaited.entry(awaited).or_default();
             sleepers.push(Arc::clone(&sleeper));
         }
-        let waiting = desk.waiting.entry(task).or_default();
-        waiting.push(Arc::clone(&sleeper));
-        let (mut desk, answer) = self.shared.sleep(desk, Some(task), &sleeper, true);
-        desk.plan.waited(task, &left);
-        if let Some(waiting) = desk.waiting.get_mut(&task) {
-            waiting.retain(|other| !Arc::ptr_eq(other, &sleeper));
-            if waiting.is_empty() {
-                desk.waiting.remove(&task);
-            }
+        let (mut desk, answer) = self.shared.sleep(desk, &sleeper, true);
+        if desk.is_current(Owner::Task(task), attempt) {
+            desk.plan.waited(task, &left);
         }
         answer
     }
 
-    /// Takes a lock, and waits for it where that is needed.
-    pub fn lock(&self, owner: Owner, lock: &Lock) -> Result<(), Refused> {
+    /// Takes a lock for an attempt of a task, or a hook, and waits for it where that is needed.
+    pub fn lock(&self, owner: Owner, attempt: u32, lock: &Lock) -> Result<(), Refused> {
         let mut desk = self.shared.locked();
+        if !desk.is_current(owner, attempt) {
+            return Err(Refused::Stale);
+        }
         let Asked::Queued(ticket) = desk.plan.lock(owner, lock)? else {
             return Ok(());
         };
-        let sleeper = Arc::new(Sleeper::default());
-        desk.tickets.insert(ticket, Arc::clone(&sleeper));
         let task = match owner {
             Owner::Task(task) => Some(task),
             Owner::Hook(_) => None,
         };
-        let (mut desk, answer) = self.shared.sleep(desk, task, &sleeper, false);
+        let sleeper = Sleeper::new(&self.shared, task, 0);
+        desk.tickets.insert(ticket, Arc::clone(&sleeper));
+        let (mut desk, answer) = self.shared.sleep(desk, &sleeper, false);
         if desk.tickets.remove(&ticket).is_some() {
             let changes = desk.plan.forget(ticket);
             self.shared.tell(&mut desk, changes);
+            self.shared.wake(&mut desk);
         }
         answer
     }
 
     /// Gives a lock back once.
-    pub fn unlock(&self, owner: Owner, name: &str) -> Result<(), Refused> {
+    pub fn unlock(&self, owner: Owner, attempt: u32, name: &str) -> Result<(), Refused> {
         let mut desk = self.shared.locked();
+        if !desk.is_current(owner, attempt) {
+            return Err(Refused::Stale);
+        }
         let changes = desk.plan.unlock(owner, name)?;
         self.shared.tell(&mut desk, changes);
         self.shared.wake(&mut desk);
@@ -329,6 +325,14 @@ impl<C: Crew> Control<C> {
 }
 
 impl Desk {
+    /// Whether a call counts: a task may have been given up since, or be at its next attempt.
+    fn is_current(&self, owner: Owner, attempt: u32) -> bool {
+        match owner {
+            Owner::Task(task) => self.plan.is_under_way(task) && self.plan.attempt(task) == attempt,
+            Owner::Hook(_) => true,
+        }
+    }
+
     fn free_place(&self) -> Option<usize> {
         self.places.iter().position(Option::is_none)
     }
@@ -392,7 +396,11 @@ impl<C: Crew> Shared<C> {
             return None;
         }
         let place = desk.free_place()?;
-        let task = desk.plan.take()?;
+        let mut task = desk.plan.take();
+        if task.is_none() && desk.plan.ready() > 0 && self.make_way(desk) {
+            task = desk.plan.take();
+        }
+        let task = task?;
         desk.places[place] = Some(task);
         Some((task, place))
     }
@@ -415,13 +423,13 @@ impl<C: Crew> Shared<C> {
             After::Nothing => return,
             After::Retry { delayed, changes } => {
                 desk.leave_place(task);
-                desk.blocked.remove(&task);
+                desk.dismiss_sleepers(task, Refused::Stale);
                 self.crew.retrying(task, delayed, end);
                 changes
             }
             After::Ended(changes) => {
                 desk.leave_place(task);
-                desk.blocked.remove(&task);
+                desk.dismiss_sleepers(task, Refused::Stale);
                 self.crew.finished(task, end);
                 desk.answer_waits_for(task);
                 changes

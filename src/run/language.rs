@@ -71,6 +71,7 @@ fn play(case: &reference::Case) -> Vec<Event> {
             ..Limits::default()
         },
         selected: None,
+        given: None,
     };
     let planned = (0..case.tasks.len()).filter(|task| case.tasks[*task].planned);
     let rules = Rules {
@@ -91,6 +92,8 @@ struct Bench {
     workers: usize,
     limits: Limits,
     selected: Option<&'static str>,
+    /// A task whose result was given.
+    given: Option<&'static str>,
 }
 
 impl Bench {
@@ -104,6 +107,7 @@ impl Bench {
                 ..Limits::default()
             },
             selected: None,
+            given: None,
         }
     }
 
@@ -135,6 +139,12 @@ impl Bench {
         if let Some(chosen) = chosen {
             let graph = Graph::new(&run.catalog, &run.links, chosen);
             run.graph = Arc::new(graph.expect("no cycle"));
+        }
+        if let Some(name) = self.given {
+            let mut ids = run.catalog.ids();
+            let id = ids.find(|id| run.catalog.name(*id) == name);
+            run.results
+                .set(id.expect("a task of that name"), "1".into());
         }
         let events = Arc::default();
         let mut recorder = Recorder(Arc::clone(&events));
@@ -509,4 +519,133 @@ fn a_slow_task_is_named_while_it_runs() {
         .iter()
         .any(|event| matches!(event, Event::Slow { .. }));
     assert!(slow);
+}
+
+#[test]
+fn a_given_result_need_not_be_waited_for() {
+    let mut bench = Bench::new("a b");
+    bench.selected = Some("a");
+    let body = |host: &Arc<dyn Host>| {
+        host.wait("b").unwrap();
+        expect(host.result("b").is_some(), "no result")
+    };
+    bench.task("a", Options::default(), Box::new(body));
+    bench.given = Some("b");
+    let (_, summary) = bench.run();
+    assert_eq!((summary.planned, summary.exit()), (1, Exit::Passed));
+}
+
+/// `a` holds a lock and waits for `c`, `b` keeps its place and waits for the lock, and what comes before `c` is exclusive.
+#[test]
+fn an_exclusive_task_makes_those_give_way_that_wait_for_a_lock() {
+    let mut bench = Bench::new("a b free first<free alone<free c");
+    bench.selected = Some("a b free first alone");
+    bench.workers = 3;
+    let priority = |priority: i32| Options {
+        priority,
+        ..Options::default()
+    };
+    let meet = Arc::new(Barrier::new(3));
+    let [a_meets, b_meets] = [&meet, &meet].map(Arc::clone);
+    let a = move |host: &Arc<dyn Host>| {
+        host.lock("x").unwrap();
+        a_meets.wait();
+        expect(host.wait("c").is_ok(), "c did not pass")
+    };
+    bench.task("a", priority(3), Box::new(a));
+    let b = move |host: &Arc<dyn Host>| {
+        b_meets.wait();
+        expect(host.lock("x").is_ok(), "no lock")
+    };
+    bench.task("b", priority(3), Box::new(b));
+    // When this one runs, `alone` is ready, and nothing of lower rank is started any more.
+    let first = move |_: &Arc<dyn Host>| {
+        meet.wait();
+        // Most likely the others sleep by then; where they do not, the last of them makes way by itself.
+        std::thread::sleep(Duration::from_millis(20));
+        Ending::Passed(None)
+    };
+    bench.task("first", priority(3), Box::new(first));
+    let alone = Options {
+        exclusive: true,
+        ..priority(1)
+    };
+    bench.task("alone", alone, Box::new(|_| Ending::Passed(None)));
+    bench.task("c", priority(-1), Box::new(|_| Ending::Passed(None)));
+    let (_, summary) = bench.run();
+    assert_eq!(summary.counts.get(Outcome::Passed), 6);
+}
+
+#[test]
+fn a_thread_of_an_earlier_attempt_has_no_part_in_the_next() {
+    let mut bench = Bench::new("a b");
+    let (told, hear) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (hear, released) = (Mutex::new(hear), Mutex::new(released));
+    let first = Mutex::new(None);
+    let a = move |host: &Arc<dyn Host>| {
+        if host.attempt() == 1 {
+            let (stays, told) = (Arc::clone(host), told.clone());
+            *first.lock().unwrap() = Some(Arc::clone(host));
+            std::thread::spawn(move || {
+                let _ = told.send(stays.wait("b").map_err(|declined| declined.refused));
+            });
+            std::thread::sleep(Duration::from_millis(10)); // most likely it waits by then
+            return Ending::failed("again");
+        }
+        // Else it would wait for `b`, which ends when this task says so.
+        let refused = hear.lock().unwrap().recv().unwrap();
+        release.send(()).unwrap();
+        host.lock("x").unwrap();
+        let first = first.lock().unwrap().take().unwrap();
+        let late = [first.unlock("x"), first.lock("y")];
+        let unlocked = host.unlock("x");
+        expect(
+            refused == Err(Refused::Stale)
+                && late == [Err(Refused::Stale); 2]
+                && unlocked == Ok(()),
+            "it counts",
+        )
+    };
+    let options = Options {
+        retries: 1,
+        ..Options::default()
+    };
+    bench.task("a", options, Box::new(a));
+    let b = move |_: &Arc<dyn Host>| {
+        let _ = released.lock().unwrap().recv();
+        Ending::Passed(None)
+    };
+    bench.task("b", Options::default(), Box::new(b));
+    let (_, summary) = bench.run();
+    assert_eq!(summary.counts.get(Outcome::Passed), 2);
+}
+
+/// Both the task and a thread that it has made wait; there is one place.
+#[test]
+fn a_task_may_wait_on_two_threads() {
+    for first in ["b", "c"] {
+        let mut bench = Bench::new("a b c<b");
+        bench.workers = 1;
+        bench.selected = Some("a");
+        let a = move |host: &Arc<dyn Host>| {
+            let other = Arc::clone(host);
+            let (mine, others) = if first == "b" { ("b", "c") } else { ("c", "b") };
+            let other = std::thread::spawn(move || other.wait(others).is_ok());
+            let fine = host.wait(mine).is_ok();
+            expect(other.join().unwrap() && fine, "not waited")
+        };
+        bench.task("a", Options::default(), Box::new(a));
+        let (events, summary) = bench.run();
+        assert_eq!(summary.counts.get(Outcome::Passed), 3);
+        let mut running = 0;
+        for event in &events {
+            match event {
+                Event::Started { .. } | Event::Resumed { .. } => running += 1,
+                Event::Finished(_) | Event::Paused { .. } => running -= 1,
+                _ => {}
+            }
+            assert!((0..=1).contains(&running));
+        }
+    }
 }

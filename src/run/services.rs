@@ -280,22 +280,26 @@ impl Call {
         let task = self.task()?;
         let catalog = &self.services.catalog;
         self.has_waited.store(true, Ordering::Relaxed);
-        self.control.wait(task, tasks).map_err(|refused| {
-            let others = names(catalog, tasks);
-            let me = catalog.name(task);
-            let why = match refused {
-                Refused::Deadlock if tasks == [task] => format!("`{me}` cannot wait for itself"),
-                Refused::Deadlock => {
-                    let never = tasks.iter().find_map(|other| never(catalog, task, *other));
-                    let never = never.unwrap_or_else(|| format!("that waits for `{me}`"));
-                    format!("waiting for {others} would never end: {never}")
-                }
-                Refused::Limit => format!("the system gives no thread to run {others} on"),
-                Refused::Cancelled => format!("stopped while it waited for {others}"),
-                _ => String::new(),
-            };
-            Declined { refused, why }
-        })?;
+        self.control
+            .wait(task, self.attempt, tasks)
+            .map_err(|refused| {
+                let others = names(catalog, tasks);
+                let me = catalog.name(task);
+                let why = match refused {
+                    Refused::Deadlock if tasks == [task] => {
+                        format!("`{me}` cannot wait for itself")
+                    }
+                    Refused::Deadlock => {
+                        let never = tasks.iter().find_map(|other| never(catalog, task, *other));
+                        let never = never.unwrap_or_else(|| format!("that waits for `{me}`"));
+                        format!("waiting for {others} would never end: {never}")
+                    }
+                    Refused::Limit => format!("the system gives no thread to run {others} on"),
+                    Refused::Cancelled => format!("stopped while it waited for {others}"),
+                    _ => String::new(),
+                };
+                Declined { refused, why }
+            })?;
         let bad = self.control.look(|plan| {
             tasks.iter().find_map(|task| match plan.phase(*task) {
                 Phase::Finished(outcome) if !plan.is_fine(*task) => Some((*task, outcome)),
@@ -460,7 +464,8 @@ impl Host for Call {
             return Err(Refused::Stale);
         }
         self.has_waited.store(true, Ordering::Relaxed);
-        self.control.lock(self.owner, &Lock::parse(name))?;
+        self.control
+            .lock(self.owner, self.attempt, &Lock::parse(name))?;
         // A thread that a hook has left behind: nobody else would release it.
         if self.is_over() && matches!(self.owner, Owner::Hook(_)) {
             self.control.release(self.owner);
@@ -473,7 +478,8 @@ impl Host for Call {
         if self.is_over() {
             return Err(Refused::Stale);
         }
-        self.control.unlock(self.owner, &Lock::parse(name).name)
+        let lock = Lock::parse(name);
+        self.control.unlock(self.owner, self.attempt, &lock.name)
     }
 
     fn start(&self, task: &str) -> Result<(), Declined> {
