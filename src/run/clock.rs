@@ -56,6 +56,10 @@ enum Asked {
 
 impl Clock {
     pub(super) fn new(limits: Limits) -> Self {
+        let limits = Limits {
+            slow: limits.slow.filter(|slow| !slow.is_zero()),
+            ..limits
+        };
         Self {
             limits,
             running: BTreeMap::new(),
@@ -189,7 +193,7 @@ impl Running {
                 due.push(Due::GiveUp(task, self.attempt, limit));
             }
         }
-        let Some(slow) = limits.slow.filter(|slow| !self.paused && !slow.is_zero()) else {
+        let Some(slow) = limits.slow.filter(|_| !self.paused) else {
             return;
         };
         let times = ran.as_nanos() / slow.as_nanos();
@@ -305,6 +309,16 @@ mod tests {
             &catalog,
         );
         assert_eq!(clock.due(seconds(400)), [Due::Slow(task, 1, seconds(360))]);
+    }
+
+    #[test]
+    fn nobody_is_slow_after_no_time_at_all() {
+        let (mut clock, catalog) = clock(Limits {
+            slow: Some(Duration::ZERO),
+            ..Limits::default()
+        });
+        clock.note(&started(1, 0), &catalog);
+        assert_eq!((clock.next(), clock.due(seconds(1))), (None, vec![]));
     }
 
     #[test]

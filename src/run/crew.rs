@@ -16,7 +16,6 @@ use crate::task::{Ending, Failure, Json, Outcome, Task, TaskId};
 /// The link between pool and reporters.
 pub(super) struct Crew {
     pub(super) services: Arc<Services>,
-    /// Only touched under the lock of the plan.
     pub(super) ledger: Mutex<Ledger>,
 }
 
@@ -25,6 +24,8 @@ pub(super) struct Ledger {
     running: HashMap<TaskId, Running>,
     /// Attempts that did not pass, of tasks that are tried again.
     attempts: HashMap<TaskId, Vec<Attempt>>,
+    /// The worker of the last one of these.
+    last_workers: HashMap<TaskId, usize>,
     /// How many have ended.
     done: usize,
     /// Of how many.
@@ -36,6 +37,7 @@ impl Ledger {
         Self {
             running: HashMap::new(),
             attempts: HashMap::new(),
+            last_workers: HashMap::new(),
             done: 0,
             planned,
         }
@@ -73,16 +75,28 @@ impl Crew {
     }
 
     fn ended(&self, task: TaskId, outcome: Outcome, report: Report) {
+        let now = self.services.now();
+        let ran = self.ledger().running.remove(&task);
+        let ran = ran.map(|ran| (Some(ran.worker), now.saturating_sub(ran.began)));
+        self.tell_end(task, outcome, report, ran.unwrap_or_default());
+    }
+
+    fn tell_end(
+        &self,
+        task: TaskId,
+        outcome: Outcome,
+        report: Report,
+        (worker, took): (Option<usize>, Duration),
+    ) {
         let at = self.services.now();
         let mut ledger = self.ledger();
         ledger.done += 1;
-        let ran = ledger.running.remove(&task);
         self.send(Event::Finished(Finished {
             task,
             outcome,
-            worker: ran.as_ref().map(|ran| ran.worker),
+            worker,
             at,
-            took: ran.map_or(Duration::ZERO, |ran| at.saturating_sub(ran.began)),
+            took,
             done: ledger.done,
             planned: ledger.planned,
             cause: report.cause.map(Box::new),
@@ -94,11 +108,13 @@ impl Crew {
     /// A task is not tried again, as the run was stopped: its last attempt is all there is.
     fn last_attempt_stands(&self, task: TaskId, outcome: Outcome) {
         let mut ledger = self.ledger();
-        let last = ledger.attempts.get_mut(&task).and_then(Vec::pop);
+        let Some(last) = ledger.attempts.get_mut(&task).and_then(Vec::pop) else {
+            return;
+        };
+        let worker = ledger.last_workers.get(&task).copied();
         drop(ledger);
-        let cause = last.map(|last| last.cause);
-        let result = None;
-        self.ended(task, outcome, Report { cause, result });
+        let report = Report::of(last.cause);
+        self.tell_end(task, outcome, report, (worker, last.took));
     }
 
     /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.
@@ -115,6 +131,9 @@ impl pool::Crew for Crew {
 
     fn started(&self, worker: usize, task: TaskId, attempt: u32) {
         let began = self.services.now();
+        if attempt > 1 {
+            self.services.forget_move(task);
+        }
         self.ledger()
             .running
             .insert(task, Running { worker, began });
@@ -137,20 +156,22 @@ impl pool::Crew for Crew {
         let definition = services.catalog.task(task);
         let limit = definition.options().timeout.or(services.limits.timeout);
         services.results.clear(task);
-        let began = services.now();
+        // By the clock that asks it to stop: who heeds that is too late by this one too.
+        let began = limit.and_then(|_| self.ledger().running.get(&task).map(|ran| ran.began));
+        let deadline = began
+            .zip(limit)
+            .map(|(began, limit)| began.saturating_add(limit));
         let caller = Caller {
             control,
             source: Source::Task(task, worker),
             library: definition.library,
             attempt,
-            has_timeout: limit.is_some(),
+            deadline,
         };
         let end = services.call(&definition.action, &caller);
-        let took = services.now().saturating_sub(began);
-        // The clock counts from the event that the attempt has started, which is a little earlier: whom it has asked to stop
-        // has timed out, also where the call itself was short enough.
-        let too_late = limit.filter(|limit| end.asked || took >= *limit);
-        judge(definition, end.ending, end.stopped, too_late)
+        let too_late = deadline.is_some_and(|deadline| services.now() >= deadline);
+        let limit = limit.filter(|_| too_late);
+        judge(definition, end.ending, end.stopped, limit)
     }
 
     fn retrying(&self, task: TaskId, delayed: bool, (outcome, report): (Outcome, Report)) {
@@ -166,6 +187,7 @@ impl pool::Crew for Crew {
         let attempts = ledger.attempts.entry(task).or_default();
         attempts.push(attempt.clone());
         let number = attempts.len();
+        ledger.last_workers.insert(task, worker);
         let delay = self.delay(task, number);
         drop(ledger);
         self.send(Event::Retrying {

@@ -86,7 +86,7 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
             source: Source::Hook(hook, library),
             library,
             attempt: 1,
-            has_timeout: false,
+            deadline: None,
         };
         let ending = services.call(action, &caller).ending;
         if !services.hook_runs.swap(false, Ordering::AcqRel) {

@@ -649,3 +649,69 @@ fn a_task_may_wait_on_two_threads() {
         }
     }
 }
+
+/// The clock of the run may come before the call of the task can be found, however short the time is.
+#[test]
+fn a_task_hears_that_its_time_is_over_however_short_that_was() {
+    for _ in 0..200 {
+        let mut bench = Bench::new("a");
+        let options = Options {
+            timeout: Some(Duration::from_micros(1)),
+            ..Options::default()
+        };
+        let body = |host: &Arc<dyn Host>| {
+            until_cancelled(host);
+            Ending::failed("stopped")
+        };
+        bench.task("a", options, Box::new(body));
+        bench.limits.grace = Duration::from_secs(3600);
+        let (events, _) = bench.run();
+        assert_eq!(outcome(&events, 0), Outcome::TimedOut);
+    }
+}
+
+#[test]
+fn an_attempt_that_stands_is_told_as_it_was() {
+    let mut bench = Bench::new("a b<a");
+    let (interrupt, stop) = crossbeam::channel::unbounded();
+    let options = Options {
+        retries: 1,
+        retry_delay: Duration::from_secs(3600),
+        ..Options::default()
+    };
+    let body = move |_: &Arc<dyn Host>| Ending::failed("no");
+    bench.task("a", options, Box::new(body));
+    let mut run = run_of(bench.catalog, &Case::with_workers(1));
+    run.limits = bench.limits;
+    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let mut recorder = OnRetry(Recorder(Arc::clone(&events)), interrupt);
+    let _ = execute_with(run, &mut recorder, &stop, |_| ());
+    let events = std::mem::take(&mut *events.lock().unwrap());
+    let finished = finished(&events, 0);
+    assert_eq!(
+        (finished.outcome, finished.worker),
+        (Outcome::Failed, Some(0))
+    );
+    assert_eq!(finished.attempts, []);
+    let took = events.iter().find_map(|event| match event {
+        Event::Retrying { attempt, .. } => Some(attempt.took),
+        _ => None,
+    });
+    assert_eq!(took, Some(finished.took));
+}
+
+/// Stops the run between two attempts.
+struct OnRetry(Recorder, crossbeam::channel::Sender<i32>);
+
+impl Reporter for OnRetry {
+    fn event(&mut self, briefing: &Briefing, event: &Event) -> std::io::Result<()> {
+        if matches!(event, Event::Retrying { .. }) {
+            self.1.send(2).unwrap();
+        }
+        self.0.event(briefing, event)
+    }
+
+    fn finish(&mut self, _: &Briefing, _: &Summary) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -270,8 +270,9 @@ impl<'a> Pump<'a> {
             failure: None,
         };
         let end = (Outcome::TimedOut, Report::of(cause));
-        self.services.give_up(task, attempt);
         self.control.give_up(task, Some(attempt), end);
+        // Only now: a call that cannot be found yet must find its task given up.
+        self.services.give_up(task, attempt);
     }
 
     /// Stops in order, as a signal would.

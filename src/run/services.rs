@@ -56,8 +56,8 @@ pub(super) struct Caller<'a> {
     pub(super) source: Source,
     pub(super) library: LibraryId,
     pub(super) attempt: u32,
-    /// It can be asked to stop on its own.
-    pub(super) has_timeout: bool,
+    /// When its own time is over, measured from the start of the run.
+    pub(super) deadline: Option<Duration>,
 }
 
 /// What a call came to.
@@ -65,8 +65,6 @@ pub(super) struct Called {
     pub(super) ending: Ending,
     /// It was asked to stop, as the run was.
     pub(super) stopped: bool,
-    /// It was asked to stop on its own, as its time was over.
-    pub(super) asked: bool,
 }
 
 impl Services {
@@ -88,17 +86,18 @@ impl Services {
             source: caller.source,
             library: caller.library,
             attempt: caller.attempt,
+            deadline: caller.deadline,
             owner,
             heeds_stop: !self.cancelled.load(Ordering::Acquire),
             is_last: matches!(owner, Owner::Hook(_)) && self.given_up.load(Ordering::SeqCst),
-            asked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
             acts: Mutex::default(),
             last_progress: Mutex::default(),
         });
-        if caller.has_timeout {
+        if caller.deadline.is_some() {
             call.enlist();
+            call.end_if_given_up();
         }
         let host: Arc<dyn Host> = Arc::clone(&call) as _;
         let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&host)));
@@ -107,8 +106,12 @@ impl Services {
         Called {
             ending,
             stopped: call.is_stopped(),
-            asked: call.asked.load(Ordering::Acquire),
         }
+    }
+
+    /// A task begins again, wherever it was before.
+    pub(super) fn forget_move(&self, task: TaskId) {
+        locked(&self.moved).remove(&task);
     }
 
     /// A task goes on elsewhere.
@@ -137,10 +140,9 @@ impl Services {
         }
     }
 
-    /// Asks one attempt of a task to stop.
+    /// Tells one attempt of a task that its time is over. One that has not begun yet sees that for itself.
     pub(super) fn cancel(&self, task: TaskId, attempt: u32) {
         if let Some(call) = self.find(task, attempt) {
-            call.asked.store(true, Ordering::Release);
             call.tell(Cancel::Asked);
         }
     }
@@ -181,14 +183,14 @@ pub(super) struct Call {
     source: Source,
     library: LibraryId,
     attempt: u32,
+    /// When its own time is over.
+    deadline: Option<Duration>,
     /// Who holds its locks.
     owner: Owner,
     /// It had begun before the run was stopped.
     heeds_stop: bool,
     /// A hook that has begun when all else was given up.
     is_last: bool,
-    /// Its own time is over.
-    asked: AtomicBool,
     /// It has ended, or was given up.
     over: AtomicBool,
     has_waited: AtomicBool,
@@ -202,10 +204,28 @@ impl Call {
         self.heeds_stop && self.services.cancelled.load(Ordering::Acquire)
     }
 
-    /// From here on it can be found.
+    /// Its own time is over.
+    fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| self.services.now() >= deadline)
+    }
+
+    /// From here on it can be found, until it is over: then there may be another one in its place.
     fn enlist(&self) {
         if let Some(me) = self.me.upgrade() {
-            locked(&self.services.calls).insert(self.owner, me);
+            let mut calls = locked(&self.services.calls);
+            if !self.over.load(Ordering::SeqCst) {
+                calls.insert(self.owner, me);
+            }
+        }
+    }
+
+    /// The task may have been given up before this could be found.
+    fn end_if_given_up(&self) {
+        if let Owner::Task(task) = self.owner
+            && !self.control.look(|plan| plan.is_under_way(task))
+        {
+            self.over.store(true, Ordering::SeqCst);
         }
     }
 
@@ -412,7 +432,7 @@ impl Host for Call {
     }
 
     fn cancelled(&self) -> bool {
-        self.is_stopped() || self.asked.load(Ordering::Acquire) || self.is_over()
+        self.is_stopped() || self.is_late() || self.is_over()
     }
 
     fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>) {
@@ -422,6 +442,9 @@ impl Host for Call {
             self.tell(Cancel::GivenUp);
         } else if self.cancelled() {
             self.tell(Cancel::Asked);
+        }
+        if self.over.load(Ordering::SeqCst) {
+            locked(&self.acts).clear();
         }
     }
 
