@@ -367,9 +367,9 @@ impl Locks {
         if self.queued == 0 {
             return Vec::new();
         }
-        let queues = self.table.values().flat_map(|entry| &entry.queue);
-        let queued = queues.filter(|queued| which(queued.owner));
-        let mut tickets: Vec<_> = queued.map(|queued| queued.ticket).collect();
+        let waits = self.table.values().flat_map(|entry| &entry.queue);
+        let chosen = waits.filter(|queued| which(queued.owner));
+        let mut tickets: Vec<_> = chosen.map(|queued| queued.ticket).collect();
         tickets.sort_unstable();
         tickets
     }

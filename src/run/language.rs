@@ -289,12 +289,9 @@ fn attempts_are_counted_and_kept() {
     let finished = finished(&events, 0);
     assert!(finished.is_flaky());
     let causes: Vec<_> = finished.attempts.iter().map(|a| &a.cause).collect();
-    let no = |message: &str| match causes
-        .iter()
-        .find(|cause| matches!(cause, Cause::Failure(failure) if *failure.message == *message))
-    {
-        Some(_) => true,
-        None => false,
+    let no = |message: &str| {
+        let mut causes = causes.iter();
+        causes.any(|cause| matches!(cause, Cause::Failure(f) if *f.message == *message))
     };
     assert!(no("no 1") && no("no 2") && causes.len() == 2);
     assert_eq!((summary.flaky, summary.exit()), (1, Exit::Passed));
