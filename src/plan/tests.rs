@@ -713,3 +713,69 @@ fn what_is_ready_waits_again_where_a_lower_stage_gets_more_tasks() {
     assert_eq!(bench.finish("d", Outcome::Passed), "");
     assert_eq!(bench.take_all(), "b");
 }
+
+#[test]
+fn a_task_that_was_called_for_a_lock_and_is_not_run_lets_the_next_one_try() {
+    let options = [
+        ("z", locks(&["y"])),
+        ("a", locks(&["x"])),
+        ("b", locks(&["x", "y"])),
+        ("c", locks(&["x"])),
+    ];
+    let mut bench = bench_with("z a b c", options);
+    assert_eq!(bench.take_all(), "z a");
+    bench.finish("a", Outcome::Passed);
+    let z = bench.id("z");
+    let changes = bench.plan.give_up(z, Outcome::TimedOut);
+    assert_eq!(bench.words(&changes), "b not run");
+    assert_eq!(bench.take_all(), "c");
+}
+
+#[test]
+fn what_cleans_up_after_what_cleans_up_is_kept_too() {
+    let mut bench = bench_with("a b<a c<b", [("b", always()), ("c", always())]);
+    assert_eq!(bench.take(), "a");
+    let changes = bench.plan.stop(Stop::Signal(2));
+    assert_eq!(bench.words(&changes), "Signal(2)");
+    bench.finish("a", Outcome::Cancelled);
+    assert_eq!(bench.order(), "b c");
+}
+
+#[test]
+fn who_has_waited_does_not_go_on_beside_an_exclusive_task() {
+    let exclusive = Options {
+        exclusive: true,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b", [("b", exclusive)]);
+    assert_eq!(bench.take(), "a");
+    let a = bench.id("a");
+    bench.plan.pause(a);
+    assert_eq!(bench.take(), "b");
+    assert!(!bench.plan.resume(a));
+    bench.finish("b", Outcome::Passed);
+    assert!(bench.plan.resume(a));
+}
+
+#[test]
+fn stages_that_come_late_know_what_has_ended() {
+    let mut bench = bench("a b", true, 0);
+    assert_eq!(bench.take_all(), "a b");
+    bench.finish("a", Outcome::Passed);
+    bench.add("c", 1);
+    assert_eq!(bench.take(), "-");
+    bench.finish("b", Outcome::Passed);
+    assert_eq!(bench.take(), "c");
+}
+
+#[test]
+fn nobody_waits_for_a_lock_any_more_where_all_is_abandoned() {
+    let mut bench = bench("a", true, 0);
+    bench.take();
+    assert_eq!(bench.ask("a", "x"), Ok(Asked::Taken));
+    let hook = bench.plan.lock(Owner::Hook(0), &Lock::parse("x"));
+    assert_eq!(hook, Ok(Asked::Queued(0)));
+    let changes = bench.plan.abandon(Stop::Signal(2));
+    let words = "Signal(2), a cancelled, refused 0: Cancelled";
+    assert_eq!(bench.words(&changes), words);
+}
