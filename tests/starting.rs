@@ -346,13 +346,14 @@ TASK(starts) { return say(host, ctx, host->start, "bad"); }
 TASK(goes_on) { return say(host, ctx, host->wait, "bad"), say(host, ctx, host->wait, "fine"); }
 TASK(hears) { return heeds(host, ctx, user), say(host, ctx, host->start, "fine"); }
 TASK(impatient) { return say(host, ctx, host->wait, "heeds"); }
+TASK(too_late) { return heeds(host, ctx, user), say(host, ctx, host->wait, "fine"); }
 TASK(again) {
     if (host->attempt(ctx) == 1) TD_REQUIRE_RUN(host, ctx, "bad");
     return say(host, ctx, host->wait, "fine");
 }
 static const td_task tasks[] = {
     TD_TASK(fine), TD_TASK(bad), TD_TASK(heeds, .timeout_ms = 200), TD_TASK(starts), TD_TASK(goes_on), TD_TASK(hears),
-    TD_TASK(impatient, .timeout_ms = 20), TD_TASK(again, .retries = 1),
+    TD_TASK(impatient, .timeout_ms = 20), TD_TASK(too_late, .timeout_ms = 20), TD_TASK(again, .retries = 1),
 };
 TD_LIBRARY(tasks)
 "#;
@@ -404,13 +405,28 @@ fn a_wait_ends_with_the_time_of_the_task_that_waits() {
     assert_eq!((&*outcome.stdout, outcome.status), (summary, 1));
 }
 
+/// Also one that begins only then.
+#[test]
+fn who_has_timed_out_waits_for_nothing_any_more() {
+    let lines = [
+        "[thread_0] too_late: INFO fine: -10 stopped while it waited for `fine`\n",
+        &done("[thread_0] too_late", "TIMED OUT", 50),
+        "    took longer than 20ms\n",
+        &done("[thread_0] fine", "PASSED", 100),
+        "\nfailures:\n\ntoo_late TIMED OUT\n    took longer than 20ms\n    rerun: tdrun libx.so::too_late\n",
+    ];
+    let summary = "==== 1 passed, 0 failed, 0 skipped, 1 timed out in N.NNs ====\n";
+    let tdrun = tdrun("libx.so::too_late -j1").library("x", HURRIED);
+    tdrun.expect(1, summary, &lines.concat());
+}
+
 #[test]
 fn another_attempt_asks_anew() {
     let lines = [
         &done("[thread_0] bad", "FAILED", 50),
         "    no (x.c:10)\n",
         &done("[thread_0] again", "RETRY", 50),
-        "    attempt 1 failed: `bad` failed (x.c:17)\n",
+        "    attempt 1 failed: `bad` failed (x.c:18)\n",
         &done("[thread_0] fine", "PASSED", 66),
         "[thread_0] again: INFO fine: 0\n",
         &done("[thread_0] again", "PASSED", 100),

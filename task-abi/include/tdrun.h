@@ -93,7 +93,7 @@ extern "C" {
 #define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
 #define TD_E_DEADLOCK (-8) /* waiting for this lock, or for this task, would never end */
 #define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
-#define TD_E_CANCELLED (-10) /* the run was stopped by force, or this task timed out, while the call waited */
+#define TD_E_CANCELLED (-10) /* the run was stopped by force while the call waited, or this task has timed out */
 #define TD_E_FAILED (-11)    /* the task that was waited for did not pass */
 #define TD_E_LIMIT (-12)     /* the system gives no more threads */
 

@@ -39,7 +39,7 @@ pub const E_CHANGED: i32 = -7;
 pub const E_DEADLOCK: i32 = -8;
 /// `TD_E_SPACE`: the caller's buffer is too small.
 pub const E_SPACE: i32 = -9;
-/// `TD_E_CANCELLED`: the run was stopped by force, or the task timed out, while the call waited.
+/// `TD_E_CANCELLED`: the run was stopped by force while the call waited, or the task has timed out.
 pub const E_CANCELLED: i32 = -10;
 /// `TD_E_FAILED`: the task that was waited for did not pass.
 pub const E_FAILED: i32 = -11;

@@ -33,7 +33,7 @@ pub enum ErrorKind {
     Denied,
     /// Waiting would never end.
     Deadlock,
-    /// The run was stopped, or the task timed out, while the call waited.
+    /// The run was stopped while the call waited, or the task has timed out.
     Cancelled,
     /// The task that was waited for did not pass.
     Failed,
