@@ -294,3 +294,25 @@ TD_LIBRARY(tasks)
         gone(&interrupted);
     }
 }
+
+/// It waits for what Ctrl-C keeps from being run, and fails by that and by nothing else: however fast it is, so it is tried
+/// some times.
+#[test]
+fn who_waits_when_ctrl_c_comes_is_cancelled() {
+    let source = format!(
+        r#"{HEEDS}
+TASK(waits) {{ return host->wait(ctx, td_s("late"), NULL, NULL); }}
+PASS(late)
+static const td_task tasks[] = {{TD_TASK(waits), TD_TASK(heeds), TD_TASK(late, TD_AFTER(TD_STR("heeds")))}};
+TD_LIBRARY(tasks)"#
+    );
+    let tdrun = tdrun("libx.so::waits -v -j2").library("x", &source);
+    for _ in 0..25 {
+        let mut running = tdrun.start();
+        running.wait_for("heeds started");
+        running.signal("INT");
+        let outcome = running.end();
+        let summary = "==== 1 passed, 0 failed, 0 skipped, 1 cancelled, 1 not run in N.NNs ====\n";
+        assert_eq!((&*outcome.stdout, outcome.status), (summary, 130));
+    }
+}

@@ -3,12 +3,13 @@
 //! Knows nothing of which task comes next.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
 use super::services::{Caller, Services};
-use crate::event::{Attempt, Cause, Event, Finished, Source};
+use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
 use crate::plan::Change;
 use crate::pool::{self, Control};
 use crate::task::{Ending, Failure, Json, Outcome, Task, TaskId};
@@ -213,7 +214,13 @@ impl pool::Crew for Crew {
 
     fn changed(&self, change: Change) {
         match change {
-            Change::Stopped(why) => self.send(Event::Stopping(why)),
+            Change::Stopped(why) => {
+                if matches!(why, Stop::Signal(_) | Stop::Aborted | Stop::Timeout(_)) {
+                    // Before a wait ends by this: who fails for that must be known as stopped.
+                    self.services.cancelled.store(true, Ordering::Release);
+                }
+                self.send(Event::Stopping(why));
+            }
             Change::Settled(task, outcome, cause) => self.ended(task, outcome, Report::of(cause)),
             Change::Stands(task, outcome) => self.last_attempt_stands(task, outcome),
             Change::Granted(_) | Change::Refused(..) => {}

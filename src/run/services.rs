@@ -19,8 +19,8 @@ use crate::plan::{Owner, Phase};
 use crate::pool::Control;
 use crate::state::{Results, State};
 use crate::task::{
-    Action, Arguments, Cancel, Catalog, Declined, Ending, Host, Json, LibraryId, Lock, Outcome,
-    Progress, Record, Refused, TaskId,
+    Action, Arguments, Cancel, Catalog, Condition, Declined, Ending, Host, Json, LibraryId, Lock,
+    Outcome, Progress, Record, Refused, TaskId,
 };
 
 /// A task that says how far it is more often than this is not heard each time.
@@ -34,7 +34,7 @@ pub(super) struct Services {
     pub(super) results: Arc<Results>,
     pub(super) limits: Limits,
     pub(super) outbox: Outbox,
-    /// What runs is asked to stop. Calls that begin later are not.
+    /// What runs is asked to stop. Tasks that clean up, and hooks, are not where they begin later.
     pub(super) cancelled: AtomicBool,
     /// What runs is not waited for any more. Hooks that begin later are.
     pub(super) given_up: AtomicBool,
@@ -88,7 +88,7 @@ impl Services {
             attempt: caller.attempt,
             deadline: caller.deadline,
             owner,
-            heeds_stop: !self.cancelled.load(Ordering::Acquire),
+            heeds_stop: self.heeds_stop(owner),
             is_last: matches!(owner, Owner::Hook(_)) && self.given_up.load(Ordering::SeqCst),
             over: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
@@ -112,6 +112,16 @@ impl Services {
     /// A task begins again, wherever it was before.
     pub(super) fn forget_move(&self, task: TaskId) {
         locked(&self.moved).remove(&task);
+    }
+
+    /// What is about to be called is to be asked to stop when the run is: all but what begins after that, and cleans up.
+    fn heeds_stop(&self, owner: Owner) -> bool {
+        let cleans = match owner {
+            // It may have been taken before the stop, and come here only now.
+            Owner::Task(task) => self.catalog.task(task).options().condition == Condition::Always,
+            Owner::Hook(_) => true,
+        };
+        !cleans || !self.cancelled.load(Ordering::Acquire)
     }
 
     /// A task goes on elsewhere.
@@ -187,7 +197,7 @@ pub(super) struct Call {
     deadline: Option<Duration>,
     /// Who holds its locks.
     owner: Owner,
-    /// It had begun before the run was stopped.
+    /// It stops when the run is stopped.
     heeds_stop: bool,
     /// A hook that has begun when all else was given up.
     is_last: bool,
