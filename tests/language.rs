@@ -316,3 +316,18 @@ TD_LIBRARY(tasks)"#
         assert_eq!((&*outcome.stdout, outcome.status), (summary, 130));
     }
 }
+
+#[test]
+fn a_lock_without_a_name_is_refused() {
+    let source = r#"
+TASK(t) {
+    TD_CHECK(host, ctx, host->lock(ctx, td_s("")) == TD_E_ARG);
+    TD_CHECK(host, ctx, host->lock(ctx, td_s(":r")) == TD_E_ARG);
+    return TD_OK;
+}
+static const td_task tasks[] = {TD_TASK(t)};
+TD_LIBRARY(tasks)
+"#;
+    let outcome = tdrun("libx.so -q").library("x", source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}

@@ -496,9 +496,12 @@ impl Host for Call {
         if self.is_over() {
             return Err(Refused::Stale);
         }
+        let lock = Lock::parse(name);
+        if lock.name.is_empty() {
+            return Err(Refused::Argument);
+        }
         self.has_waited.store(true, Ordering::Relaxed);
-        self.control
-            .lock(self.owner, self.attempt, &Lock::parse(name))?;
+        self.control.lock(self.owner, self.attempt, &lock)?;
         // A thread that a hook has left behind: nobody else would release it.
         if self.is_over() && matches!(self.owner, Owner::Hook(_)) {
             self.control.release(self.owner);
