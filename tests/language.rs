@@ -295,6 +295,111 @@ TD_LIBRARY(tasks)
     }
 }
 
+/// Waits until the thread that has put its id there sleeps.
+const ASLEEP: &str = r#"
+#include <stdatomic.h>
+static atomic_int tid;
+static void until_it_sleeps(void) {
+    char path[64], stat[256] = "";
+    while (!tid) {}
+    sprintf(path, "/proc/self/task/%d/stat", tid);
+    while (!strstr(stat, ") S ")) {
+        int fd = open(path, O_RDONLY);
+        ssize_t len = read(fd, stat, sizeof stat - 1);
+        stat[len > 0 ? len : 0] = 0;
+        close(fd);
+    }
+}
+"#;
+
+/// `holder` waits for what cannot go on beside `wants_lock`, which waits for the lock of `holder`.
+#[test]
+fn who_waits_for_a_lock_is_not_in_the_way_of_one_that_runs_alone() {
+    let holder = |waits_for: &str| {
+        format!(
+            r#"
+#include <stdatomic.h>
+static atomic_int holds;
+TASK(holder) {{
+    if (host->lock(ctx, td_s("db"))) return TD_FAIL;
+    holds = 1;
+    TD_REQUIRE_RUN(host, ctx, "{waits_for}");
+    return host->unlock(ctx, td_s("db"));
+}}
+{ASLEEP}
+TASK(wants_lock) {{
+    while (!holds) {{}}
+    tid = gettid();
+    return host->lock(ctx, td_s("db"));
+}}
+TASK(sees_it_wait) {{
+    until_it_sleeps();
+    return TD_OK;
+}}
+"#
+        )
+    };
+    // The one that waits is to go on alone.
+    let tasks = "static const td_task tasks[] = {
+    TD_TASK(holder, .flags = TD_TASK_EXCLUSIVE, .priority = 1), TD_TASK(wants_lock), TD_TASK(sees_it_wait)};
+TD_LIBRARY(tasks)";
+    let itself = holder("sees_it_wait") + tasks;
+    let outcome = tdrun("libx.so -j2 -q").library("x", &itself).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+
+    // The one that is waited for is to run alone.
+    let tasks = "static const td_task tasks[] = {
+    TD_TASK(holder), TD_TASK(wants_lock), TD_TASK(sees_it_wait), TD_TASK(alone, .flags = TD_TASK_EXCLUSIVE, .priority = -1)};
+TD_LIBRARY(tasks)";
+    let another = holder("alone") + "PASS(alone)\n" + tasks;
+    let outcome = tdrun("libx.so -j3 -q").library("x", &another).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
+/// No further thread fits into the address space; what would clean up needs one too.
+#[test]
+fn a_run_ends_where_no_thread_takes_the_place_of_one_that_is_given_up() {
+    let source = format!(
+        r#"{HANGS}
+#include <sys/resource.h>
+TASK(limit) {{
+    long pages;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    TD_CHECK(host, ctx, statm && fscanf(statm, "%ld", &pages) == 1);
+    fclose(statm);
+    rlim_t most = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (4 << 20);
+    struct rlimit limit = {{most, most}};
+    TD_CHECK(host, ctx, setrlimit(RLIMIT_AS, &limit) == 0);
+    return TD_OK;
+}}
+TASK(waits) {{
+    TD_REQUIRE_RUN(host, ctx, "next");
+    return TD_OK;
+}}
+PASS(next) PASS(clean)
+static const td_task tasks[] = {{
+    TD_TASK(limit, .priority = 3),
+    TD_TASK(waits, .priority = 2),
+    TD_TASK(hangs, .priority = 1, .timeout_ms = 20),
+    TD_TASK(next),
+    TD_TASK(clean, .condition = TD_ALWAYS, TD_AFTER(TD_STR("hangs"))),
+}};
+TD_LIBRARY(tasks)"#
+    );
+    let outcome = tdrun("libx.so -j1 --grace=10ms")
+        .library("x", &source)
+        .run();
+    let summary = "==== 1 passed, 1 failed, 0 skipped, 1 timed out, 2 not run in N.NNs ====\n";
+    assert_eq!((&*outcome.stdout, outcome.status), (summary, 1));
+    for line in [
+        "    the system gives no thread to run `next` on (x.c:16)\n",
+        "stopping: the system gave no thread to run tasks on\n",
+        "not run, stopped because the system gave no thread: next, clean\n",
+    ] {
+        assert!(outcome.stderr.contains(line), "{}", outcome.stderr);
+    }
+}
+
 /// It waits for what Ctrl-C keeps from being run, and fails by that and by nothing else: however fast it is, so it is tried
 /// some times.
 #[test]
@@ -329,5 +434,81 @@ static const td_task tasks[] = {TD_TASK(t)};
 TD_LIBRARY(tasks)
 "#;
     let outcome = tdrun("libx.so -q").library("x", source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
+/// The task itself goes on while a thread of it still waits, and then waits for that thread.
+#[test]
+fn one_worker_is_enough_for_a_task_with_several_threads_that_wait() {
+    let source = format!(
+        r#"
+#include <stdatomic.h>
+static atomic_int holds;
+{ASLEEP}
+typedef struct {{ const td_host *host; td_ctx ctx; int32_t status; }} call;
+static void *helps(void *user) {{
+    call *mine = user;
+    while (!holds) {{}}
+    tid = gettid();
+    mine->status = mine->host->wait(mine->ctx, td_s("second"), NULL, NULL);
+    return NULL;
+}}
+TASK(both) {{
+    call help = {{host, ctx, TD_FAIL}};
+    pthread_t helper;
+    TD_CHECK(host, ctx, pthread_create(&helper, NULL, helps, &help) == 0);
+    TD_CHECK(host, ctx, host->wait(ctx, td_s("first"), NULL, NULL) == TD_OK);
+    pthread_join(helper, NULL);
+    return help.status;
+}}
+TASK(first) {{
+    holds = 1;
+    until_it_sleeps();
+    return TD_OK;
+}}
+PASS(second)
+static const td_task tasks[] = {{
+    TD_TASK(both, .priority = 2), TD_TASK(first, .priority = 1), TD_TASK(second)}};
+TD_LIBRARY(tasks)"#
+    );
+    let outcome = tdrun("libx.so -j1 -q").library("x", &source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
+/// The thread belongs to the first attempt; the second one is waited for, and that is no circle.
+#[test]
+fn what_a_left_over_thread_waits_for_ends_with_the_attempt() {
+    let source = format!(
+        r#"
+#include <stdatomic.h>
+static atomic_int status;
+{ASLEEP}
+static const td_host *its_host;
+static td_ctx its_ctx;
+static void *waits(void *user) {{
+    tid = gettid();
+    status = its_host->wait(its_ctx, td_s("asks"), NULL, NULL);
+    return user;
+}}
+TASK(leaves) {{
+    pthread_t thread;
+    if (host->attempt(ctx) == 2) return TD_OK;
+    its_host = host;
+    its_ctx = ctx;
+    TD_CHECK(host, ctx, pthread_create(&thread, NULL, waits, NULL) == 0);
+    until_it_sleeps();
+    return TD_FAIL;
+}}
+TASK(asks) {{
+    while (!status) {{}}
+    TD_CHECK(host, ctx, status == TD_E_STALE);
+    TD_REQUIRE_RUN(host, ctx, "leaves");
+    return TD_OK;
+}}
+static const td_task tasks[] = {{
+    TD_TASK(leaves, .retries = 1), TD_TASK(asks)}};
+TD_LIBRARY(tasks)"#
+    );
+    let outcome = tdrun("libx.so -j2 -q").library("x", &source).run();
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
 }

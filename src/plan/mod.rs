@@ -442,19 +442,25 @@ impl Plan {
         cleaners
     }
 
-    /// Gives up the running tasks too: they are cancelled, and whatever they still come to is ignored. Nothing is left to
-    /// start.
-    pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
+    /// Starts nothing any more, not even what cleans up. Running tasks go on.
+    pub fn close(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.stop(why);
-        self.abandoned += self.running + self.paused;
-        let under_way = self.edges.planned().iter().copied();
-        let under_way: Vec<_> = under_way.filter(|task| self.is_under_way(*task)).collect();
-        self.stuck.extend(under_way);
         self.settle_all(
             |plan, task| matches!(plan.phase(task), Phase::Waiting | Phase::Ready),
             (Outcome::NotRun, why),
             &mut changes,
         );
+        changes
+    }
+
+    /// Gives up the running tasks too: they are cancelled, and whatever they still come to is ignored. Nothing is left to
+    /// start.
+    pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
+        let mut changes = self.close(why);
+        self.abandoned += self.running + self.paused;
+        let under_way = self.edges.planned().iter().copied();
+        let under_way: Vec<_> = under_way.filter(|task| self.is_under_way(*task)).collect();
+        self.stuck.extend(under_way);
         self.settle_all(Self::is_under_way, (Outcome::Cancelled, why), &mut changes);
         let tickets = self.locks.tickets(|_| true);
         self.refuse(&tickets, Refused::Cancelled, &mut changes);

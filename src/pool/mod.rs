@@ -414,6 +414,10 @@ impl<C: Crew> Shared<C> {
             // Where the system gives no thread, those that are there have to do.
             if desk.spare > 0 || self.add_thread(desk).is_ok() {
                 self.wake.notify_one();
+            } else if desk.plan.running() == 0 || desk.is_stalled() {
+                // None of them comes back: they are with tasks that were given up, or that wait for what is ready.
+                let changes = desk.plan.close(Stop::Threads);
+                self.tell(desk, changes);
             }
         }
     }
