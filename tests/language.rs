@@ -56,11 +56,11 @@ late PASSED on attempt 3, which fails the run (--flaky=fail)
 
 #[test]
 fn retries_of_the_command_line_are_for_every_task() {
-    let source = r#"
+    let source = r"
 TASK(a) { return host->attempt(ctx) == 4 ? TD_OK : TD_FAIL; }
 static const td_task tasks[] = {TD_TASK(a)};
 TD_LIBRARY(tasks)
-"#;
+";
     let outcome = tdrun("libx.so -q --retries=3").library("x", source).run();
     assert_eq!(outcome.status, 0);
     let summary = "==== 1 passed, 0 failed, 0 skipped; 1 of the passed flaky in N.NNs ====\n";
