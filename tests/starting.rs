@@ -438,3 +438,33 @@ fn another_attempt_asks_anew() {
     let tdrun = tdrun("libx.so::again -j1").library("x", HURRIED);
     tdrun.expect(1, summary, &lines.concat());
 }
+
+#[test]
+fn a_task_whose_setup_has_not_run_is_not_started() {
+    let asks = r#"
+static void note(void *user, td_str why) { snprintf(user, 200, "%.*s", (int)why.len, why.ptr); }
+TASK(ask) {
+    char line[250], why[200] = "";
+    int32_t status = host->wait(ctx, td_s("other::there"), note, why);
+    snprintf(line, sizeof line, "%d %s", (int)status, why);
+    TD_INFO(host, ctx, line);
+    return TD_OK;
+}
+static const td_task tasks[] = {TD_TASK(ask)};
+TD_LIBRARY(tasks)
+"#;
+    let other = r"
+PASS(set_up) PASS(there) PASS(too)
+static const td_task tasks[] = {TD_TASK(there), TD_TASK(too)};
+TD_LIBRARY(tasks, .setup = set_up)
+";
+    let run = |args: &str| {
+        let tdrun = tdrun(args).library("x", asks).library("other", other);
+        tdrun.run().stderr
+    };
+    let refused = "ask: INFO -6 `there` needs the setup of `libother.so`, which runs only where tasks of it are selected";
+    let told = run("libx.so libother.so --exclude=there,too");
+    assert!(told.contains(refused), "{told}");
+    let told = run("libx.so libother.so::too");
+    assert!(told.contains("ask: INFO 0\n"), "{told}");
+}

@@ -26,6 +26,7 @@ pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
             break;
         }
     }
+    pump.services.prepared(&begun);
     begun
 }
 

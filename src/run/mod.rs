@@ -116,6 +116,7 @@ impl Run {
             start: Instant::now(),
             hooks: AtomicUsize::new(0),
             calls: Mutex::default(),
+            prepared: Mutex::default(),
             moved: Mutex::default(),
         });
         let crew = Arc::new(Crew {

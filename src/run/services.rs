@@ -46,6 +46,8 @@ pub(super) struct Services {
     pub(super) hooks: AtomicUsize,
     /// Calls that have a timeout, or that want to hear that they are cancelled.
     pub(super) calls: Mutex<HashMap<Owner, Arc<Call>>>,
+    /// Libraries whose setup has been called.
+    pub(super) prepared: Mutex<Vec<LibraryId>>,
     /// Tasks that went on elsewhere after they had waited.
     pub(super) moved: Mutex<HashMap<TaskId, usize>>,
 }
@@ -127,6 +129,17 @@ impl Services {
     /// A task goes on elsewhere.
     pub(super) fn note_move(&self, task: TaskId, worker: usize) {
         locked(&self.moved).insert(task, worker);
+    }
+
+    /// The setup of these has been called.
+    pub(super) fn prepared(&self, libraries: &[LibraryId]) {
+        locked(&self.prepared).extend(libraries);
+    }
+
+    /// The setup that a task needs has run, or there is none.
+    fn is_prepared(&self, task: TaskId) -> bool {
+        let library = self.catalog.library(task);
+        library.setup.is_none() || locked(&self.prepared).contains(&self.catalog.task(task).library)
     }
 
     /// Asks all that run to stop.
@@ -299,11 +312,28 @@ impl Call {
                 Phase::Unplanned => Known::New,
                 _ => Known::Planned,
             };
-            links
-                .addition(catalog, &tasks, known)
-                .map_err(|error| declined(&error))
+            let added = links.addition(catalog, &tasks, known);
+            let added = added.map_err(|error| declined(&error))?;
+            match added
+                .iter()
+                .find(|added| !self.services.is_prepared(added.task))
+            {
+                Some(added) => Err(self.unprepared(added.task)),
+                None => Ok(added),
+            }
         })?;
         Ok(tasks)
+    }
+
+    fn unprepared(&self, task: TaskId) -> Declined {
+        let catalog = &self.services.catalog;
+        let (name, library) = (catalog.name(task), &catalog.library(task).path);
+        Declined {
+            refused: Refused::Denied,
+            why: format!(
+                "`{name}` needs the setup of `{library}`, which runs only where tasks of it are selected"
+            ),
+        }
     }
 
     fn wait_for(&self, tasks: &[TaskId]) -> Result<(), Declined> {
