@@ -89,7 +89,7 @@ extern "C" {
 #define TD_E_NOTFOUND (-3) /* no such key, result, parameter or task; no such lock held */
 #define TD_E_JSON (-4)     /* the value is not JSON, or nested deeper than 100 levels */
 #define TD_E_TOOBIG (-5)   /* the value is larger than 64 MiB */
-#define TD_E_DENIED (-6)   /* the key is reserved: `results`, or one that begins with `_` */
+#define TD_E_DENIED (-6)   /* the key is reserved: `results`, or one that begins with `_`; a hook starts no tasks */
 #define TD_E_CHANGED (-7)  /* compare-and-set: the value is not the expected one */
 #define TD_E_DEADLOCK (-8) /* waiting for this lock, or for this task, would never end */
 #define TD_E_SPACE (-9)    /* td_..._copy: the buffer is too small */
@@ -216,7 +216,8 @@ typedef struct td_host {
      * yet, and run as soon as they can. `task` is a name in the same library, of a template with its parameters filled in
      * too, or `library::task`; a glob over choices (`build::*`) starts all of them. Where that is an error, `why`, if it
      * is not null, is handed one line that says so. Does not wait. TD_E_NOTFOUND: there is no such task. TD_E_ARG: a
-     * parameter does not fit. TD_E_CANCELLED: the run has been stopped, nothing is started any more. [any thread] */
+     * parameter does not fit. TD_E_DENIED: a hook asks, or it belongs to a library whose setup has not run.
+     * TD_E_CANCELLED: the run has been stopped, nothing is started any more. [any thread] */
     int32_t (*start)(td_ctx ctx, td_str task, td_visit_fn why, void *user);
 
     /* Starts what `start` would start, and waits until it has ended; td_host.result_get then has the result. Meanwhile the
