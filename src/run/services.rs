@@ -13,7 +13,7 @@ use super::Limits;
 use super::crew::Crew;
 use super::messages::Outbox;
 use crate::error::Error;
-use crate::event::{Event, Source};
+use crate::event::{Event, Hook, Source};
 use crate::graph::{Known, Links};
 use crate::plan::{Owner, Phase};
 use crate::pool::Control;
@@ -90,7 +90,7 @@ impl Services {
             attempt: caller.attempt,
             deadline: caller.deadline,
             owner,
-            heeds_stop: self.heeds_stop(owner),
+            heeds_stop: self.heeds_stop(caller.source),
             is_last: matches!(owner, Owner::Hook(_)) && self.given_up.load(Ordering::SeqCst),
             over: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
@@ -117,11 +117,14 @@ impl Services {
     }
 
     /// What is about to be called is to be asked to stop when the run is: all but what begins after that, and cleans up.
-    fn heeds_stop(&self, owner: Owner) -> bool {
-        let cleans = match owner {
-            // It may have been taken before the stop, and come here only now.
-            Owner::Task(task) => self.catalog.task(task).options().condition == Condition::Always,
-            Owner::Hook(_) => true,
+    fn heeds_stop(&self, source: Source) -> bool {
+        let cleans = match source {
+            // It may have been taken before the stop, and come here only now; so may a setup.
+            Source::Task(task, _) => {
+                self.catalog.task(task).options().condition == Condition::Always
+            }
+            Source::Hook(hook, _) => hook == Hook::Teardown,
+            Source::Library => false,
         };
         !cleans || !self.cancelled.load(Ordering::Acquire)
     }
