@@ -131,6 +131,19 @@ fn words(text: &str) -> String {
 }
 
 #[test]
+fn the_program_that_embeds_tdrun_is_a_test() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let test = fs::read_to_string(root().join("tests/scheduler.rs")).unwrap();
+    let program = blocks(&readme, "text");
+    let program = program.iter().find(|block| block[0].contains("Scheduler"));
+    let program = program.expect("the block is there").join("\n");
+    assert!(
+        test.contains(&program),
+        "tests/scheduler.rs has another one"
+    );
+}
+
+#[test]
 fn the_readme_names_options_that_exist() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_tdrun"))

@@ -883,3 +883,21 @@ fn a_run_leaves_nothing_behind() {
     }
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+/// Word for word what the README shows.
+#[rustfmt::skip]
+#[test]
+#[allow(unused_qualifications, reason = "it has no imports there")]
+fn the_program_of_the_readme_runs() -> Result<(), Box<dyn std::error::Error>> {
+let mut scheduler = tdrun::Scheduler::new();
+scheduler.workers(2);
+scheduler.task("fetch", |_| vec![3, 4]).retries(2).timeout(Duration::from_secs(30));
+scheduler.task("total", |ctx| {
+    let orders: Vec<u32> = ctx.result("fetch")?;
+    Ok::<_, tdrun::Declined>(orders.iter().sum::<u32>())
+}).after(["fetch"]);
+scheduler.on_task_done(|done| eprintln!("{}: {}", done.name(), done.outcome()));
+let summary = scheduler.run()?; // or start(), for a handle with wait, abort and is_running
+assert_eq!(summary.result::<u32>("total")?, 7);
+    Ok(())
+}

@@ -339,8 +339,18 @@ impl Call {
         }
     }
 
+    /// Who can see that its time is over waits for nothing any more, also where the clock comes a little later to say so.
+    fn heed_deadline(&self) {
+        if let Owner::Task(task) = self.owner
+            && self.is_late()
+        {
+            self.control.interrupt(task, self.attempt);
+        }
+    }
+
     fn wait_for(&self, tasks: &[TaskId]) -> Result<(), Declined> {
         let task = self.task()?;
+        self.heed_deadline();
         let catalog = &self.services.catalog;
         self.has_waited.store(true, Ordering::Relaxed);
         self.control
@@ -534,6 +544,7 @@ impl Host for Call {
             return Err(Refused::Argument);
         }
         self.has_waited.store(true, Ordering::Relaxed);
+        self.heed_deadline();
         self.control.lock(self.owner, self.attempt, &lock)?;
         // A thread that a hook has left behind: nobody else would release it.
         if self.is_over() && matches!(self.owner, Owner::Hook(_)) {
