@@ -260,10 +260,17 @@ TD_LIBRARY(tasks)
 "#;
     let gone = |tdrun: &common::tool::Tdrun| {
         let pid = tdrun.read("pid");
-        let alive = format!("/proc/{}/stat", pid.trim());
-        let stat = std::fs::read_to_string(alive).unwrap_or_default();
-        // Nobody may have reaped it yet.
-        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        let stat = format!("/proc/{}/stat", pid.trim());
+        // It has been killed; the system may need a moment, and nobody may have reaped it yet.
+        let lives = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        let began = std::time::Instant::now();
+        while lives() {
+            assert!(began.elapsed().as_secs() < 10, "{stat} is there");
+            std::thread::yield_now();
+        }
     };
     let timed_out = tdrun("libx.so --timeout=2s --grace=50ms -q")
         .library("x", source)

@@ -887,7 +887,7 @@ fn a_run_leaves_nothing_behind() {
 /// Word for word what the README shows.
 #[rustfmt::skip]
 #[test]
-#[allow(unused_qualifications, reason = "it has no imports there")]
+#[allow(unused_qualifications, clippy::disallowed_macros, reason = "it stands on its own there")]
 fn the_program_of_the_readme_runs() -> Result<(), Box<dyn std::error::Error>> {
 let mut scheduler = tdrun::Scheduler::new();
 scheduler.workers(2);
