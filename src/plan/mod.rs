@@ -13,8 +13,10 @@
 //! ```
 
 mod edges;
+mod holding;
 mod locks;
 mod rank;
+mod settle;
 mod stages;
 mod waits;
 
@@ -32,7 +34,7 @@ use waits::Waits;
 
 use crate::event::{Cause, Counts, Stop};
 use crate::graph::{Added, Graph, Stage};
-use crate::task::{Catalog, Condition, Lock, Options, Outcome, Refused, TaskId};
+use crate::task::{Catalog, Condition, Options, Outcome, Refused, TaskId};
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -487,64 +489,6 @@ impl Plan {
         true
     }
 
-    /// A task or a hook asks for a lock. Where it has to wait, [`Change::Granted`] or [`Change::Refused`] will tell.
-    pub fn lock(&mut self, owner: Owner, lock: &Lock) -> Result<Asked, Refused> {
-        if let Owner::Task(task) = owner {
-            if !self.is_under_way(task) {
-                return Err(Refused::Stale);
-            }
-            self.lockers.insert(task);
-        }
-        let asked = self.locks.ask(owner, lock);
-        if let Asked::Queued(ticket) = asked {
-            let why = if self.is_interrupted(owner) {
-                Refused::Cancelled
-            } else if self.is_hopeless(self.locks.awaited_by(owner), Some(owner)) {
-                Refused::Deadlock
-            } else {
-                return Ok(asked);
-            };
-            let freed = self.locks.forget(ticket);
-            self.call(freed);
-            return Err(why);
-        }
-        Ok(asked)
-    }
-
-    /// Gives a lock back once.
-    pub fn unlock(&mut self, owner: Owner, name: &str) -> Result<Vec<Change>, Refused> {
-        let freed = self.locks.release(owner, name)?;
-        let mut changes = Vec::new();
-        self.freed(freed, &mut changes);
-        Ok(changes)
-    }
-
-    /// Nobody waits for this lock any more.
-    pub fn forget(&mut self, ticket: Ticket) -> Vec<Change> {
-        let freed = self.locks.forget(ticket);
-        let mut changes = Vec::new();
-        self.freed(freed, &mut changes);
-        changes
-    }
-
-    /// A hook has ended: what it holds is free, and its threads wait no longer.
-    pub fn release(&mut self, owner: Owner) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.release_owner(owner, &mut changes);
-        changes
-    }
-
-    /// Ends the waits for locks of a task that is asked to stop. It does not wait for anything from here on.
-    pub fn interrupt(&mut self, task: TaskId) -> Vec<Change> {
-        if self.is_under_way(task) {
-            self.interrupted.insert(task);
-        }
-        let tickets = self.locks.tickets(|owner| owner == Owner::Task(task));
-        let mut changes = Vec::new();
-        self.refuse(&tickets, Refused::Cancelled, &mut changes);
-        changes
-    }
-
     /// A task is about to wait until others have ended. Refused where that would never come to an end, or where the task has
     /// been asked to stop.
     pub fn wait(&mut self, task: TaskId, on: &[TaskId]) -> Result<(), Refused> {
@@ -664,187 +608,6 @@ impl Plan {
             let fine = self.is_fine(task);
             self.stages.ended(task, fine);
         }
-    }
-
-    /// All that a task comes after has ended: it becomes ready, waits for its stage, or gets its outcome.
-    fn admit(&mut self, task: TaskId, ended: &mut Vec<TaskId>, changes: &mut Vec<Change>) {
-        // Whether a task runs is judged once, not again for each attempt.
-        let last = self.condition(task) == Condition::NoFailures && !self.is_retry(task);
-        // What runs only without failures is judged when all of them are known; the rest as soon as can be.
-        if !last && let Some(by) = self.blocker(task) {
-            self.block(task, by, changes);
-            ended.push(task);
-        } else if !self.stages.is_open(task) {
-            self.stages.hold(task);
-        } else if last && let Some(by) = self.stages.first_failure() {
-            self.skip(task, Blocked { by, root: by }, Cause::Failures(by), changes);
-            ended.push(task);
-        } else if last && let Some(by) = self.blocker(task) {
-            self.block(task, by, changes);
-            ended.push(task);
-        } else if let Some(cause) = self.stuck_lock(task) {
-            self.settle(task, Outcome::NotRun, cause, changes);
-            ended.push(task);
-        } else {
-            self.set(task, Phase::Ready);
-        }
-    }
-
-    /// Counts down the dependents of ended tasks, and of those that get their outcome by that, and so on; and opens the next
-    /// stage where one is over.
-    fn follow(&mut self, mut ended: Vec<TaskId>, changes: &mut Vec<Change>) {
-        let graph = self.edges.graph();
-        loop {
-            while let Some(task) = ended.pop() {
-                let added = self.edges.added_dependents(task);
-                let first = if task.index() < graph.ids() {
-                    graph.dependents(task)
-                } else {
-                    &[]
-                };
-                for &dependent in added.iter().rev().chain(first.iter().rev()) {
-                    let left = &mut self.left[dependent.index()];
-                    *left = left.saturating_sub(1);
-                    if *left == 0 && self.phase(dependent) == Phase::Waiting {
-                        self.admit(dependent, &mut ended, changes);
-                    }
-                }
-            }
-            let opened = self.stages.open_next();
-            if opened.is_empty() {
-                return;
-            }
-            for task in opened {
-                if self.phase(task) == Phase::Waiting {
-                    self.admit(task, &mut ended, changes);
-                }
-            }
-        }
-    }
-
-    /// The first dependency that did not pass, where that matters.
-    fn blocker(&self, task: TaskId) -> Option<TaskId> {
-        let all_passed = self.counts.get(Outcome::Passed) == self.counts.total();
-        let always = self.condition(task) == Condition::Always;
-        if !self.rules.skip_deps || all_passed || self.is_retry(task) || always {
-            return None;
-        }
-        let mut dependencies = self.edges.dependencies(task).iter().copied();
-        dependencies.find(|dependency| !self.is_fine(*dependency))
-    }
-
-    /// It has been tried before.
-    fn is_retry(&self, task: TaskId) -> bool {
-        self.attempts.contains_key(&task)
-    }
-
-    /// Why a task will never get a lock that it declares.
-    fn stuck_lock(&self, task: TaskId) -> Option<Cause> {
-        if self.stuck.is_empty() {
-            return None;
-        }
-        let options = self.options.get(&task)?;
-        let mut holders = self.locks.in_the_way(Owner::Task(task), &options.locks);
-        holders.find_map(|(lock, owner)| match owner {
-            Owner::Task(holder) if self.stuck.contains(&holder) => Some(Cause::Locked {
-                lock: lock.name.clone(),
-                holder,
-            }),
-            _ => None,
-        })
-    }
-
-    fn block(&mut self, task: TaskId, by: TaskId, changes: &mut Vec<Change>) {
-        let root = self.blocked[by.index()].map_or(by, |deeper| deeper.root);
-        let cause = Cause::Blocked(self.chain(by, root));
-        self.skip(task, Blocked { by, root }, cause, changes);
-    }
-
-    fn skip(&mut self, task: TaskId, by: Blocked, cause: Cause, changes: &mut Vec<Change>) {
-        self.blocked[task.index()] = Some(by);
-        self.blocked_count += 1;
-        self.set(task, Phase::Finished(Outcome::Skipped));
-        changes.push(Change::Settled(task, Outcome::Skipped, cause));
-    }
-
-    /// Gives a task its outcome without running it; where it has been tried before, that of its last attempt.
-    fn settle(&mut self, task: TaskId, outcome: Outcome, cause: Cause, changes: &mut Vec<Change>) {
-        let last = self.attempts.get(&task).map(|(_, outcome)| *outcome);
-        let last = last.filter(|_| outcome == Outcome::NotRun);
-        self.set(task, Phase::Finished(last.unwrap_or(outcome)));
-        changes.push(match last {
-            Some(last) => Change::Stands(task, last),
-            None => Change::Settled(task, outcome, cause),
-        });
-    }
-
-    fn settle_all(
-        &mut self,
-        which: impl Fn(&Self, TaskId) -> bool,
-        (outcome, why): (Outcome, Stop),
-        changes: &mut Vec<Change>,
-    ) -> Vec<TaskId> {
-        let planned = self.edges.planned().iter().copied();
-        let settled: Vec<_> = planned.filter(|task| which(self, *task)).collect();
-        for &task in &settled {
-            self.settle(task, outcome, Cause::Stopped(why), changes);
-        }
-        settled
-    }
-
-    /// From the direct dependency down to the root. The middle of a long chain is left out, so that a chain of n skipped
-    /// tasks does not cost n² names.
-    fn chain(&self, by: TaskId, root: TaskId) -> Box<[TaskId]> {
-        let mut chain = vec![by];
-        let mut task = by;
-        while let Some(deeper) = self.blocked[task.index()] {
-            task = if chain.len() + 1 < Cause::CHAIN {
-                deeper.by
-            } else {
-                root
-            };
-            chain.push(task);
-            if task == root {
-                break;
-            }
-        }
-        chain.into()
-    }
-
-    fn release_locks(&mut self, task: TaskId, changes: &mut Vec<Change>) {
-        if self.lockers.remove(&task) {
-            self.release_owner(Owner::Task(task), changes);
-        } else if let Some(options) = self.options.get(&task).cloned()
-            && !options.locks.is_empty()
-        {
-            let mut freed = Freed::default();
-            let owner = Owner::Task(task);
-            self.locks
-                .release_declared(owner, &options.locks, &mut freed);
-            self.freed(freed, changes);
-        }
-    }
-
-    fn release_owner(&mut self, owner: Owner, changes: &mut Vec<Change>) {
-        let tickets = self.locks.tickets(|other| other == owner);
-        self.refuse(&tickets, Refused::Stale, changes);
-        let mut freed = Freed::default();
-        self.locks.release_all(owner, &mut freed);
-        self.freed(freed, changes);
-    }
-
-    fn refuse(&mut self, tickets: &[Ticket], why: Refused, changes: &mut Vec<Change>) {
-        for &ticket in tickets {
-            changes.push(Change::Refused(ticket, why));
-            let freed = self.locks.forget(ticket);
-            self.freed(freed, changes);
-        }
-    }
-
-    fn freed(&mut self, mut freed: Freed, changes: &mut Vec<Change>) {
-        let granted = std::mem::take(&mut freed.granted);
-        changes.extend(granted.into_iter().map(Change::Granted));
-        self.call(freed);
     }
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::graph::sketch;
-use crate::task::Catalog;
+use crate::task::{Catalog, Lock};
 
 struct Bench {
     catalog: Catalog,
