@@ -679,8 +679,10 @@ fn a_declared_lock_and_one_that_is_asked_for_are_the_same() {
 
 #[test]
 fn a_run_that_takes_too_long_is_stopped() {
+    // Long enough for the task to begin on a busy machine.
+    const LIMIT: Duration = Duration::from_millis(500);
     let mut scheduler = Scheduler::new();
-    scheduler.run_timeout(Duration::from_millis(1));
+    scheduler.run_timeout(LIMIT);
     scheduler.task("a", |ctx| {
         while !ctx.cancelled() {
             thread::yield_now();
@@ -689,10 +691,7 @@ fn a_run_that_takes_too_long_is_stopped() {
     });
     let summary = scheduler.run().unwrap();
     assert_eq!(outcomes(&summary), ["a cancelled"]);
-    assert_eq!(
-        summary.stopped(),
-        Some(Stop::Timeout(Duration::from_millis(1)))
-    );
+    assert_eq!(summary.stopped(), Some(Stop::Timeout(LIMIT)));
     assert_eq!(summary.errors()[0].id(), "run.timeout");
     assert!(!summary.passed());
 }
