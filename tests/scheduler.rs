@@ -883,6 +883,20 @@ fn a_run_leaves_nothing_behind() {
     assert_eq!(Arc::strong_count(&alive), 1);
 }
 
+#[test]
+fn a_template_makes_no_more_tasks_than_can_be_meant() {
+    let mut scheduler = Scheduler::new();
+    let mut task = scheduler.task("[a]::[b]::[c]", |_| ());
+    for name in ["a", "b", "c"] {
+        task = task.choices(name, (0..200).map(|n| n.to_string()));
+    }
+    let error = scheduler.run().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "error[template.choices]: the choices of `[a]::[b]::[c]` make more than 1000000 tasks"
+    );
+}
+
 /// Word for word what the README shows.
 #[rustfmt::skip]
 #[test]

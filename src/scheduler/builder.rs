@@ -14,6 +14,9 @@ use crate::task::{
     Pattern, Place, Task, Template, name,
 };
 
+/// Tasks that one template may make.
+const MADE_MAX: usize = 1_000_000;
+
 /// What a task runs.
 pub(super) enum Body {
     Closure(Action),
@@ -240,6 +243,15 @@ impl Draft {
         }
         let pattern = Pattern::parse(&self.name).map_err(|why| self.malformed(why))?;
         let parameters = self.parameters(&pattern)?;
+        let choices = parameters.iter().filter_map(|p| p.choices.as_ref());
+        let made = choices.fold(1_usize, |made, choices| made.saturating_mul(choices.len()));
+        if made > MADE_MAX {
+            let message = format!(
+                "the choices of `{}` make more than {MADE_MAX} tasks",
+                self.name
+            );
+            return Err(Error::new("template.choices", message));
+        }
         let task = self.task();
         Ok(if parameters.is_empty() {
             task.into()
