@@ -373,6 +373,19 @@ fn an_exclusive_task_is_alone_and_nothing_overtakes_it() {
     assert!(bench.plan.is_over());
 }
 
+#[test]
+fn an_exclusive_task_does_not_wait_for_one_that_was_given_up() {
+    let exclusive = Options {
+        exclusive: true,
+        ..Options::default()
+    };
+    let mut bench = bench_with("a b", [("b", exclusive)]);
+    assert_eq!(bench.take_all(), "a");
+    let a = bench.id("a");
+    bench.plan.give_up(a, Outcome::TimedOut);
+    assert_eq!(bench.take_all(), "b");
+}
+
 fn always() -> Options {
     Options {
         condition: Condition::Always,
