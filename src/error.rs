@@ -111,7 +111,11 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .map(|known| (strsim::osa_distance(word, known), known))
-        .filter(|&(distance, _)| distance <= limit)
+        // Where no character stays, it is another word.
+        .filter(|&(distance, known)| {
+            let longer = word.chars().count().max(known.chars().count());
+            distance <= limit && distance < longer
+        })
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, known)| known)
 }
@@ -157,7 +161,8 @@ mod tests {
         assert_eq!(nearest("fetch_usr", known), Some("fetch_user"));
         assert_eq!(nearest("aduit", known), Some("audit"));
         assert_eq!(nearest("deploy", known), None);
-        assert_eq!(nearest("x", ["y", "long"]), Some("y"));
+        assert_eq!(nearest("x", ["xy", "long"]), Some("xy"));
+        assert_eq!(nearest("7", ["0", "1"]), None, "another word altogether");
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
             ),
             (
                 "e::3",
-                "error[usage.result]: `--result-e::3`: `n` of `e::[n]` cannot be `3`\n  did you mean `1`?",
+                "error[usage.result]: `--result-e::3`: `n` of `e::[n]` cannot be `3`\n  its choices are `1`, `2`",
             ),
         ] {
             assert_eq!(found(&one, name), expected);

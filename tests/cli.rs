@@ -373,7 +373,7 @@ fn a_library_that_closes_streams_while_it_is_loaded_hides_nothing() {
     assert!(outcome.stderr.contains("a FAILED\n"), "{}", outcome.stderr);
     tdrun("libx.so::b").library("x", source).expect_error(
         1,
-        "error[select.empty]: no task of `libx.so` matches `b`\n  did you mean `a`?",
+        "error[select.empty]: no task of `libx.so` matches `b`\n  its tasks are `a`",
     );
 }
 

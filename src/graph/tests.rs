@@ -556,7 +556,7 @@ fn what_a_running_task_asks_for_wrong_is_told() {
         (
             "a p::[n=1|2]",
             "p::3",
-            "error[graph.choice]: `p::3`: `n` of `p::[n]` cannot be `3`\n  did you mean `1`?",
+            "error[graph.choice]: `p::3`: `n` of `p::[n]` cannot be `3`\n  its choices are `1`, `2`",
         ),
         (
             "a p::[n:u8]",
