@@ -23,10 +23,8 @@ pub(super) struct Crew {
 /// What has to be known of all tasks together.
 pub(super) struct Ledger {
     running: HashMap<TaskId, Running>,
-    /// Attempts that did not pass, of tasks that are tried again.
-    attempts: HashMap<TaskId, Vec<Attempt>>,
-    /// The worker of the last one of these.
-    last_workers: HashMap<TaskId, usize>,
+    /// Attempts that did not pass, of tasks that are tried again, each with its worker.
+    attempts: HashMap<TaskId, Vec<(Attempt, usize)>>,
     /// How many have ended.
     done: usize,
     /// Of how many.
@@ -38,7 +36,6 @@ impl Ledger {
         Self {
             running: HashMap::new(),
             attempts: HashMap::new(),
-            last_workers: HashMap::new(),
             done: 0,
             planned,
         }
@@ -92,6 +89,7 @@ impl Crew {
         let at = self.services.now();
         let mut ledger = self.ledger();
         ledger.done += 1;
+        let attempts = ledger.attempts.remove(&task).unwrap_or_default();
         self.send(Event::Finished(Finished {
             task,
             outcome,
@@ -102,20 +100,19 @@ impl Crew {
             planned: ledger.planned,
             cause: report.cause.map(Box::new),
             result: report.result,
-            attempts: ledger.attempts.remove(&task).unwrap_or_default(),
+            attempts: attempts.into_iter().map(|(attempt, _)| attempt).collect(),
         }));
     }
 
     /// A task is not tried again, as the run was stopped: its last attempt is all there is.
     fn last_attempt_stands(&self, task: TaskId, outcome: Outcome) {
         let mut ledger = self.ledger();
-        let Some(last) = ledger.attempts.get_mut(&task).and_then(Vec::pop) else {
-            return;
-        };
-        let worker = ledger.last_workers.get(&task).copied();
+        let last = ledger.attempts.get_mut(&task).and_then(Vec::pop);
         drop(ledger);
-        let report = Report::of(last.cause);
-        self.tell_end(task, outcome, report, (worker, last.took));
+        if let Some((last, worker)) = last {
+            let report = Report::of(last.cause);
+            self.tell_end(task, outcome, report, (Some(worker), last.took));
+        }
     }
 
     /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.
@@ -186,9 +183,8 @@ impl pool::Crew for Crew {
             took: at.saturating_sub(began),
         };
         let attempts = ledger.attempts.entry(task).or_default();
-        attempts.push(attempt.clone());
+        attempts.push((attempt.clone(), worker));
         let number = attempts.len();
-        ledger.last_workers.insert(task, worker);
         let delay = self.delay(task, number);
         drop(ledger);
         self.send(Event::Retrying {
