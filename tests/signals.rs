@@ -119,25 +119,26 @@ fn a_storm_of_signals_ends_it_by_that_signal() {
 #[test]
 fn a_signal_that_asks_what_runs_is_answered_and_changes_nothing() {
     let source = r#"
-TASK(setup) { TD_INFO(host, ctx, "setup runs"); wait_for("gate"); return TD_OK; }
-TASK(a) { TD_INFO(host, ctx, "a runs"); wait_for("gate"); return TD_OK; }
+TASK(setup) { TD_INFO(host, ctx, "setup runs"); wait_for("setup gate"); return TD_OK; }
+TASK(a) { TD_INFO(host, ctx, "a runs"); wait_for("gate of a"); return TD_OK; }
 PASS(b)
 static const td_task tasks[] = { TD_TASK(a), TD_TASK(b) };
 TD_LIBRARY(tasks, .setup = setup)
 "#;
     let mut running = tdrun("libx.so -j1 --events=out.jsonl")
         .library("x", source)
-        .fifo("gate")
+        .fifo("setup gate")
+        .fifo("gate of a")
         .start();
-    for (who, line) in [
-        ("setup runs", "    setup of `libx.so` for "),
-        ("a runs", "    [thread_0] a for "),
+    for (who, line, gate) in [
+        ("setup runs", "    setup of `libx.so` for ", "setup gate"),
+        ("a runs", "    [thread_0] a for ", "gate of a"),
     ] {
         running.wait_for(who);
         running.signal("USR1");
         running.wait_for("tdrun: 0 of 2 tasks done after ");
         running.wait_for(line);
-        running.open("gate");
+        running.open(gate);
     }
     let outcome = running.end();
     assert_eq!(
