@@ -243,7 +243,12 @@ pub struct Counts([usize; Outcome::ALL.len()]);
 impl Counts {
     /// One more.
     pub fn add(&mut self, outcome: Outcome) {
-        self.0[outcome as usize] += 1;
+        self.add_many(outcome, 1);
+    }
+
+    /// So many more.
+    pub fn add_many(&mut self, outcome: Outcome, count: usize) {
+        self.0[outcome as usize] += count;
     }
 
     /// How many ended so.

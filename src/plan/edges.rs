@@ -57,6 +57,10 @@ impl Edges {
         Arc::clone(&self.graph)
     }
 
+    pub(super) fn has_added_dependents(&self, task: TaskId) -> bool {
+        self.dependents.contains_key(&task)
+    }
+
     /// The added tasks that come after a task.
     pub(super) fn added_dependents(&self, task: TaskId) -> Vec<TaskId> {
         self.dependents.get(&task).cloned().unwrap_or_default()

@@ -14,10 +14,13 @@
 
 mod edges;
 mod holding;
+mod lane;
 mod locks;
 mod rank;
+mod ready;
 mod settle;
 mod stages;
+mod sync;
 mod waits;
 
 use std::cmp::Reverse;
@@ -26,6 +29,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use edges::Edges;
+pub use lane::{Lane, Next};
 pub use locks::{Asked, Owner, Ticket};
 use locks::{Freed, Locks};
 use rank::Rank;
@@ -111,34 +115,48 @@ pub struct Plan {
     rules: Rules,
     /// Of the tasks that declare any.
     options: HashMap<TaskId, Arc<Options>>,
-    ranks: Vec<Rank>,
-    phases: Vec<Phase>,
-    /// By task: how many of its dependencies have not ended.
-    left: Vec<u32>,
-    /// By task: the dependency that kept it from running, and the failure at the bottom of it all.
-    blocked: Vec<Option<Blocked>>,
+    /// By task, of those that were there at first: how many tasks the longest chain of dependents has that starts there.
+    remaining: Vec<u32>,
+    /// The phases of those tasks, what they wait for, and which of them are ready.
+    lane: Arc<Lane>,
+    /// Tasks that run on the lane.
+    aside: Vec<TaskId>,
+    /// Tasks that were added since.
+    added: HashMap<TaskId, Addition>,
+    /// Those of them that are ready.
+    added_ready: BinaryHeap<Reverse<(Rank, TaskId)>>,
+    /// The dependency that kept a task from running, and the failure at the bottom of it all.
+    blocked: HashMap<TaskId, Blocked>,
     /// Attempts that did not pass, of tasks that are tried again, and the outcome of the last one.
     attempts: HashMap<TaskId, (u32, Outcome)>,
-    /// Tasks that have been taken at least once, where that matters: behind a stop.
-    started: Vec<bool>,
-    ready: BinaryHeap<Reverse<(Rank, TaskId)>>,
     stages: Stages,
     locks: Locks,
     /// Tasks that asked for locks while they ran.
     lockers: HashSet<TaskId>,
     waits: Waits,
+    /// Tasks that others wait for, or have waited for.
+    awaited: HashSet<TaskId>,
     /// Running tasks that have been asked to stop.
     interrupted: HashSet<TaskId>,
     /// Given up while they ran; what they hold is never given back.
     stuck: HashSet<TaskId>,
+    /// How many tasks run, besides those on the lane.
     running: usize,
     paused: usize,
     /// The task that runs alone.
     alone: Option<TaskId>,
+    /// The next task is to run alone, and waits for those that run.
+    clears: bool,
     abandoned: usize,
     counts: Counts,
-    blocked_count: usize,
     stopped: Option<Stop>,
+}
+
+/// A task that was added, as the lane knows those that were there at first.
+struct Addition {
+    phase: Phase,
+    left: u32,
+    rank: Rank,
 }
 
 #[derive(Clone, Copy)]
@@ -150,41 +168,43 @@ struct Blocked {
 impl Plan {
     /// All tasks of the graph, none started.
     pub fn new(catalog: &Catalog, graph: &Arc<Graph>, rules: Rules) -> Self {
+        let remaining = rank::remaining_chains(graph);
+        let options = declared(catalog, graph.planned());
+        let priority = |task| options.get(&task).map_or(0, |options| options.priority);
+        let by_rank = rank::order(graph, &remaining, priority);
         let mut plan = Self {
             rules,
-            options: HashMap::new(),
-            ranks: vec![Rank::default(); graph.ids()],
-            phases: vec![Phase::Unplanned; graph.ids()],
-            left: vec![0; graph.ids()],
-            blocked: vec![None; graph.ids()],
+            remaining,
+            lane: Arc::new(Lane::new(graph, by_rank)),
+            options,
+            aside: Vec::new(),
+            added: HashMap::new(),
+            added_ready: BinaryHeap::new(),
+            blocked: HashMap::new(),
             attempts: HashMap::new(),
-            started: vec![false; graph.ids()],
-            ready: BinaryHeap::new(),
-            stages: Stages::default(),
+            stages: Stages::new(graph),
             locks: Locks::default(),
             lockers: HashSet::new(),
             waits: Waits::default(),
+            awaited: HashSet::new(),
             interrupted: HashSet::new(),
             stuck: HashSet::new(),
             running: 0,
             paused: 0,
             alone: None,
+            clears: false,
             abandoned: 0,
             counts: Counts::default(),
-            blocked_count: 0,
             stopped: None,
             edges: Edges::new(graph),
         };
-        let remaining = rank::remaining_chains(graph);
-        for &task in graph.planned() {
-            plan.enter(catalog, task, remaining[task.index()]);
-            let left = graph.dependencies(task).len();
-            plan.left[task.index()] = u32::try_from(left).unwrap_or(u32::MAX);
-        }
-        if graph.has_stages() {
-            for &task in graph.planned() {
-                plan.stages.add(task, graph.stage(task));
-            }
+        let special = plan
+            .options
+            .iter()
+            .filter(|(_, options)| is_special(options));
+        let staged = plan.stages.higher();
+        for task in special.map(|(task, _)| *task).chain(staged) {
+            plan.lane.set_phase(task, Phase::Waiting);
         }
         let free = |task: &&TaskId| graph.dependencies(**task).is_empty();
         let changes = &mut Vec::new();
@@ -195,35 +215,100 @@ impl Plan {
         plan
     }
 
+    /// What workers may do with plain tasks without asking.
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// What the lane has come to since the last time: those tasks run on it now, and so many more have passed. To be told
+    /// before anything else is asked or told.
+    pub fn heed(&mut self, running: impl Iterator<Item = TaskId>, passed: usize) -> Vec<Change> {
+        self.aside.clear();
+        self.aside.extend(running);
+        let mut changes = Vec::new();
+        if passed > 0 {
+            self.counts.add_many(Outcome::Passed, passed);
+            self.stages.ended_first(passed);
+            self.follow(Vec::new(), &mut changes);
+        }
+        changes
+    }
+
+    /// Tasks that are not on the lane, and wait for nothing any more that is.
+    pub fn arrived(&mut self, tasks: &[TaskId]) -> Vec<Change> {
+        let (mut ended, mut changes) = (Vec::new(), Vec::new());
+        for &task in tasks {
+            if self.phase(task) == Phase::Waiting {
+                self.admit(task, &mut ended, &mut changes);
+            }
+        }
+        self.follow(ended, &mut changes);
+        changes
+    }
+
+    /// A task that has been taken runs on the lane, if nothing about it is special.
+    pub fn put_on_lane(&mut self, task: TaskId) -> bool {
+        let options = self.options.get(&task);
+        let is_plain = self.lane.knows(task)
+            && options.is_none_or(|options| !is_special(options))
+            && self.stages.of(task) == Stage::default()
+            && !self.attempts.contains_key(&task)
+            && !self.awaited.contains(&task)
+            && !self.edges.has_added_dependents(task);
+        if is_plain {
+            self.running -= 1;
+            self.aside.push(task);
+            self.lane.put_on(task);
+        }
+        is_plain
+    }
+
+    /// From here on until the plan is asked again, workers take tasks from the lane, unless that is `closed`, or the plan
+    /// has to be asked for each.
+    pub fn leave_lane(&mut self, closed: bool) {
+        let asks = self.stopped.is_some() || self.alone.is_some() || self.clears;
+        let closed = closed || asks || !self.added_ready.is_empty();
+        self.lane.set_closed(closed);
+    }
+
     /// Adds tasks, in topological order, whose dependencies are planned or added before them. Refused where the plan is
     /// stopped.
     pub fn add(&mut self, catalog: &Catalog, added: &[Added]) -> Result<Vec<Change>, Refused> {
         if self.stopped.is_some() {
             return Err(Refused::Cancelled);
         }
-        let ids = catalog.len().max(self.phases.len());
-        self.ranks.resize(ids, Rank::default());
-        self.phases.resize(ids, Phase::Unplanned);
-        self.left.resize(ids, 0);
-        self.blocked.resize(ids, None);
-        self.started.resize(ids, false);
         for Added {
             task, dependencies, ..
         } in added
         {
             self.edges.add(*task, dependencies);
+            for dependency in dependencies {
+                self.take_off_lane(*dependency);
+            }
         }
         let remaining = self.edges.remaining_chains(added);
         for (added, remaining) in added.iter().zip(remaining) {
-            self.enter(catalog, added.task, remaining);
             let unfinished = added.dependencies.iter();
             let unfinished = unfinished.filter(|task| !self.is_finished(**task)).count();
-            self.left[added.task.index()] = u32::try_from(unfinished).unwrap_or(u32::MAX);
+            let options = &catalog.task(added.task).options;
+            let priority = options.as_ref().map_or(0, |options| options.priority);
+            let addition = Addition {
+                phase: Phase::Waiting,
+                left: u32::try_from(unfinished).unwrap_or(u32::MAX),
+                rank: Rank::new(priority, remaining),
+            };
+            self.added.insert(added.task, addition);
+            if let Some(options) = options {
+                self.options.insert(added.task, Arc::clone(options));
+            }
         }
-        self.enter_stages(added);
+        // Where these come into a lower stage than is open, `take` lets ready tasks of higher ones wait again.
+        for Added { task, stage, .. } in added {
+            self.stages.add(*task, *stage);
+        }
         let (mut ended, mut changes) = (Vec::new(), Vec::new());
         for Added { task, .. } in added {
-            if self.left[task.index()] == 0 && self.phase(*task) == Phase::Waiting {
+            if self.left(*task) == 0 && self.phase(*task) == Phase::Waiting {
                 self.admit(*task, &mut ended, &mut changes);
             }
         }
@@ -231,43 +316,13 @@ impl Plan {
         Ok(changes)
     }
 
-    /// Where these come into a lower stage than is open, [`Plan::take`] lets ready tasks of higher ones wait again.
-    fn enter_stages(&mut self, added: &[Added]) {
-        let is_plain = |added: &Added| added.stage == Stage::default();
-        if added.iter().all(is_plain) && !self.stages.are_used() {
-            return;
-        }
-        if !self.stages.are_used() {
-            let before = self.edges.planned().len() - added.len();
-            for &task in &self.edges.planned()[..before] {
-                self.stages.add(task, Stage::default());
-                if self.is_finished(task) {
-                    self.stages.ended(task, self.is_fine(task));
-                }
-            }
-        }
-        for added in added {
-            self.stages.add(added.task, added.stage);
-        }
-    }
-
-    /// A task becomes part of the plan.
-    fn enter(&mut self, catalog: &Catalog, task: TaskId, remaining: u32) {
-        self.phases[task.index()] = Phase::Waiting;
-        let options = &catalog.task(task).options;
-        let priority = options.as_ref().map_or(0, |options| options.priority);
-        self.ranks[task.index()] = Rank::new(priority, remaining);
-        if let Some(options) = options {
-            self.options.insert(task, Arc::clone(options));
-        }
-    }
-
     /// The ready task of the lowest rank whose locks are free; they are taken with it. None where nothing may start now.
     pub fn take(&mut self) -> Option<TaskId> {
         if self.alone.is_some() {
             return None;
         }
-        while let Some(Reverse((rank, task))) = self.ready.pop() {
+        self.clears = false;
+        while let Some(task) = self.pop_ready() {
             let options = self.options.get(&task).cloned();
             let options = options.as_deref();
             let locks = options.map_or(&[][..], |options| &options.locks);
@@ -282,15 +337,16 @@ impl Plan {
                 continue;
             }
             let exclusive = options.is_some_and(|options| options.exclusive);
-            if exclusive && self.running > 0 && self.locks.are_free(task, locks) {
-                self.ready.push(Reverse((rank, task)));
+            if exclusive && self.running() > 0 && self.locks.are_free(task, locks) {
+                self.push_ready(task);
+                self.clears = true;
                 return None; // nothing is started ahead of it
             }
+            let rank = self.rank(task);
             let taken = locks.is_empty() || self.locks.take_all(task, rank, locks, &mut freed);
             self.call(freed);
             if taken {
                 self.set(task, Phase::Running);
-                self.started[task.index()] = true;
                 self.alone = exclusive.then_some(task);
                 return Some(task);
             }
@@ -298,12 +354,37 @@ impl Plan {
         None
     }
 
+    /// The task of the lowest rank that is ready, or was when it came there.
+    fn pop_ready(&mut self) -> Option<TaskId> {
+        let first = self.lane.first().map(|task| (self.rank(task), task));
+        let added = self.added_ready.peek().map(|Reverse(added)| *added);
+        match (first, added) {
+            (Some(first), Some(added)) if added < first => self.added_ready.pop(),
+            (None, Some(_)) => self.added_ready.pop(),
+            (Some((_, task)), _) => {
+                self.take_off_lane(task);
+                self.lane.remove(task);
+                return Some(task);
+            }
+            (None, None) => None,
+        }
+        .map(|Reverse((_, task))| task)
+    }
+
+    fn push_ready(&mut self, task: TaskId) {
+        if self.lane.knows(task) {
+            self.lane.insert(task);
+        } else {
+            self.added_ready.push(Reverse((self.rank(task), task)));
+        }
+    }
+
     /// Tasks that waited for a lock may try again.
     fn call(&mut self, mut freed: Freed) {
         debug_assert!(freed.granted.is_empty(), "nothing was released");
         while let Some(task) = freed.called.pop() {
             if self.phase(task) == Phase::Ready {
-                self.ready.push(Reverse((self.ranks[task.index()], task)));
+                self.push_ready(task);
             } else if let Some(options) = self.options.get(&task).cloned() {
                 self.locks.drop_called(task, &options.locks, &mut freed);
             }
@@ -436,7 +517,7 @@ impl Plan {
                 continue;
             }
             let mut dependencies = self.edges.dependencies(task).iter();
-            let cleans = |task: &TaskId| self.started[task.index()] || cleaners.contains(task);
+            let cleans = |task: &TaskId| self.has_started(*task) || cleaners.contains(task);
             if dependencies.any(cleans) {
                 cleaners.insert(task);
             }
@@ -459,7 +540,7 @@ impl Plan {
     /// start.
     pub fn abandon(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.close(why);
-        self.abandoned += self.running + self.paused;
+        self.abandoned += self.running() + self.paused;
         let under_way = self.edges.planned().iter().copied();
         let under_way: Vec<_> = under_way.filter(|task| self.is_under_way(*task)).collect();
         self.stuck.extend(under_way);
@@ -481,7 +562,7 @@ impl Plan {
     pub fn resume(&mut self, task: TaskId) -> bool {
         let options = self.options.get(&task);
         let exclusive = options.is_some_and(|options| options.exclusive);
-        if self.alone.is_some() || exclusive && self.running > 0 {
+        if self.alone.is_some() || exclusive && self.running() > 0 {
             return false;
         }
         self.alone = exclusive.then_some(task);
@@ -500,6 +581,10 @@ impl Plan {
         if self.is_hopeless(unfinished, Some(Owner::Task(task))) {
             return Err(Refused::Deadlock);
         }
+        for &awaited in on {
+            self.take_off_lane(awaited);
+            self.awaited.insert(awaited);
+        }
         self.waits.begin(task, on);
         Ok(())
     }
@@ -511,15 +596,34 @@ impl Plan {
 
     /// Where a task stands.
     pub fn phase(&self, task: TaskId) -> Phase {
-        let phase = self.phases.get(task.index()).copied();
-        phase.unwrap_or(Phase::Unplanned)
+        if !self.lane.knows(task) {
+            let added = self.added.get(&task);
+            return added.map_or(Phase::Unplanned, |added| added.phase);
+        }
+        self.lane.phase(task).unwrap_or_else(|| {
+            if self.aside.contains(&task) {
+                Phase::Running
+            } else {
+                Phase::Finished(Outcome::Passed)
+            }
+        })
+    }
+
+    /// It was taken at least once.
+    fn has_started(&self, task: TaskId) -> bool {
+        match self.phase(task) {
+            Phase::Unplanned | Phase::Finished(Outcome::NotRun) => false,
+            Phase::Waiting | Phase::Ready => self.is_retry(task),
+            Phase::Finished(Outcome::Skipped) => !self.blocked.contains_key(&task),
+            Phase::Running | Phase::Paused | Phase::Finished(_) => true,
+        }
     }
 
     /// It passed, or skipped itself.
     pub fn is_fine(&self, task: TaskId) -> bool {
         match self.phase(task) {
             Phase::Finished(Outcome::Passed) => true,
-            Phase::Finished(Outcome::Skipped) => self.blocked[task.index()].is_none(),
+            Phase::Finished(Outcome::Skipped) => !self.blocked.contains_key(&task),
             _ => false,
         }
     }
@@ -540,14 +644,14 @@ impl Plan {
         self.edges.planned().len()
     }
 
-    /// How many tasks may be taken now; an upper bound.
-    pub fn ready(&self) -> usize {
-        self.ready.len()
+    /// Some tasks may be taken now, or could be if they got their locks.
+    pub fn has_ready(&self) -> bool {
+        self.lane.has_ready() || !self.added_ready.is_empty()
     }
 
     /// How many tasks have been taken and neither have ended nor are paused.
     pub fn running(&self) -> usize {
-        self.running
+        self.running + self.aside.len()
     }
 
     /// How many tasks were given up while they ran.
@@ -562,7 +666,7 @@ impl Plan {
 
     /// How many of the skipped tasks were skipped because of another task.
     pub fn blocked(&self) -> usize {
-        self.blocked_count
+        self.blocked.len()
     }
 
     /// Why nothing is started any more.
@@ -588,15 +692,57 @@ impl Plan {
         options.map_or(Condition::AfterPassed, |options| options.condition)
     }
 
+    /// How many of its dependencies have not ended.
+    fn left(&self, task: TaskId) -> u32 {
+        let added = self.added.get(&task);
+        added.map_or_else(|| self.lane.left(task), |added| added.left)
+    }
+
+    /// A dependency of a task has ended; whether that was the last one.
+    fn count_down(&mut self, task: TaskId) -> bool {
+        let Some(added) = self.added.get_mut(&task) else {
+            return self.lane.count_down(task);
+        };
+        let was_last = added.left == 1;
+        added.left = added.left.saturating_sub(1);
+        was_last
+    }
+
+    fn rank(&self, task: TaskId) -> Rank {
+        if let Some(added) = self.added.get(&task) {
+            return added.rank;
+        }
+        let options = self.options.get(&task);
+        let priority = options.map_or(0, |options| options.priority);
+        Rank::new(priority, self.remaining[task.index()])
+    }
+
+    /// From here on all about a task is for the plan to say.
+    fn take_off_lane(&mut self, task: TaskId) {
+        if self.lane.is_on(task) {
+            let phase = self.phase(task);
+            if phase == Phase::Running {
+                self.aside.retain(|other| *other != task);
+                self.running += 1;
+            }
+            self.lane.set_phase(task, phase);
+        }
+    }
+
     /// The one place where a phase changes; keeps the counts.
     fn set(&mut self, task: TaskId, phase: Phase) {
-        let old = std::mem::replace(&mut self.phases[task.index()], phase);
+        self.take_off_lane(task);
+        let old = self.phase(task);
         debug_assert!(!matches!(old, Phase::Finished(_)), "an outcome is for good");
         self.running -= usize::from(old == Phase::Running);
         self.paused -= usize::from(old == Phase::Paused);
+        match self.added.get_mut(&task) {
+            Some(added) => added.phase = phase,
+            None => self.lane.set_phase(task, phase),
+        }
         match phase {
             Phase::Unplanned | Phase::Waiting => {}
-            Phase::Ready => self.ready.push(Reverse((self.ranks[task.index()], task))),
+            Phase::Ready => self.push_ready(task),
             Phase::Running => self.running += 1,
             Phase::Paused => self.paused += 1,
             Phase::Finished(outcome) => self.counts.add(outcome),
@@ -609,6 +755,31 @@ impl Plan {
             self.stages.ended(task, fine);
         }
     }
+}
+
+/// It may start only when more is known than that its dependencies have passed, or ends in more than one way.
+fn is_special(options: &Options) -> bool {
+    let Options {
+        before: _,
+        then: _,
+        priority: _,
+        timeout: _,
+        wave,
+        locks,
+        condition,
+        exclusive,
+        retries,
+        retry_timeouts: _,
+        retry_delay: _,
+    } = options;
+    let waits = *wave > 0 || !locks.is_empty() || *condition != Condition::AfterPassed;
+    waits || *exclusive || *retries > 0
+}
+
+/// What tasks declare, of those that declare anything.
+fn declared(catalog: &Catalog, tasks: &[TaskId]) -> HashMap<TaskId, Arc<Options>> {
+    let options = |task: &TaskId| Some((*task, catalog.task(*task).options.clone()?));
+    tasks.iter().filter_map(options).collect()
 }
 
 #[cfg(test)]

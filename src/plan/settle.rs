@@ -29,6 +29,8 @@ impl Plan {
         } else if let Some(cause) = self.stuck_lock(task) {
             self.settle(task, Outcome::NotRun, cause, changes);
             ended.push(task);
+        } else if self.lane.is_on(task) {
+            self.push_ready(task);
         } else {
             self.set(task, Phase::Ready);
         }
@@ -40,6 +42,7 @@ impl Plan {
         let graph = self.edges.graph();
         loop {
             while let Some(task) = ended.pop() {
+                let fine = self.is_fine(task);
                 let added = self.edges.added_dependents(task);
                 let first = if task.index() < graph.ids() {
                     graph.dependents(task)
@@ -47,9 +50,12 @@ impl Plan {
                     &[]
                 };
                 for &dependent in added.iter().rev().chain(first.iter().rev()) {
-                    let left = &mut self.left[dependent.index()];
-                    *left = left.saturating_sub(1);
-                    if *left == 0 && self.phase(dependent) == Phase::Waiting {
+                    if !fine {
+                        self.take_off_lane(dependent);
+                    }
+                    // The last step shows that it waited, also where it is on the lane and would seem to be over now.
+                    let waits = self.phase(dependent) == Phase::Waiting;
+                    if self.count_down(dependent) && waits {
                         self.admit(dependent, &mut ended, changes);
                     }
                 }
@@ -99,7 +105,7 @@ impl Plan {
     }
 
     pub(super) fn block(&mut self, task: TaskId, by: TaskId, changes: &mut Vec<Change>) {
-        let root = self.blocked[by.index()].map_or(by, |deeper| deeper.root);
+        let root = self.blocked.get(&by).map_or(by, |deeper| deeper.root);
         let cause = Cause::Blocked(self.chain(by, root));
         self.skip(task, Blocked { by, root }, cause, changes);
     }
@@ -111,8 +117,7 @@ impl Plan {
         cause: Cause,
         changes: &mut Vec<Change>,
     ) {
-        self.blocked[task.index()] = Some(by);
-        self.blocked_count += 1;
+        self.blocked.insert(task, by);
         self.set(task, Phase::Finished(Outcome::Skipped));
         changes.push(Change::Settled(task, Outcome::Skipped, cause));
     }
@@ -153,7 +158,7 @@ impl Plan {
     pub(super) fn chain(&self, by: TaskId, root: TaskId) -> Box<[TaskId]> {
         let mut chain = vec![by];
         let mut task = by;
-        while let Some(deeper) = self.blocked[task.index()] {
+        while let Some(deeper) = self.blocked.get(&task) {
             task = if chain.len() + 1 < Cause::CHAIN {
                 deeper.by
             } else {

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::graph::Stage;
+use crate::graph::{Graph, Stage};
 use crate::task::TaskId;
 
-#[derive(Default)]
+/// Those of the first stage are only counted.
 pub(super) struct Stages {
-    /// Of all tasks, where stages are used.
+    /// Tasks of the first stage that have not ended.
+    first_left: usize,
+    /// Of the tasks of higher ones.
     by_task: HashMap<TaskId, Stage>,
     counts: BTreeMap<Stage, Count>,
     /// The first of the tasks in front of the last ones that did not pass, in declaration order.
@@ -25,14 +27,40 @@ struct Count {
 }
 
 impl Stages {
-    pub(super) fn are_used(&self) -> bool {
-        !self.by_task.is_empty()
+    pub(super) fn new(graph: &Graph) -> Self {
+        let mut stages = Self {
+            first_left: 0,
+            by_task: HashMap::new(),
+            counts: BTreeMap::new(),
+            first_failure: None,
+        };
+        if graph.has_stages() {
+            for &task in graph.planned() {
+                stages.add(task, graph.stage(task));
+            }
+        } else {
+            stages.first_left = graph.planned().len();
+        }
+        stages
     }
 
     /// A task that has not ended.
     pub(super) fn add(&mut self, task: TaskId, stage: Stage) {
-        self.by_task.insert(task, stage);
-        self.counts.entry(stage).or_default().left += 1;
+        if stage == Stage::default() {
+            self.first_left += 1;
+        } else {
+            self.by_task.insert(task, stage);
+            self.counts.entry(stage).or_default().left += 1;
+        }
+    }
+
+    pub(super) fn of(&self, task: TaskId) -> Stage {
+        self.by_task.get(&task).copied().unwrap_or_default()
+    }
+
+    /// The tasks of all stages but the first.
+    pub(super) fn higher(&self) -> impl Iterator<Item = TaskId> {
+        self.by_task.keys().copied()
     }
 
     /// All lower stages are over.
@@ -48,12 +76,17 @@ impl Stages {
         }
     }
 
+    /// So many tasks of the first stage have passed.
+    pub(super) fn ended_first(&mut self, passed: usize) {
+        self.first_left -= passed;
+    }
+
     /// A task has its outcome.
     pub(super) fn ended(&mut self, task: TaskId, fine: bool) {
-        let Some(stage) = self.by_task.get(&task).copied() else {
-            return;
-        };
-        if let Some(count) = self.counts.get_mut(&stage) {
+        let stage = self.of(task);
+        if stage == Stage::default() {
+            self.first_left -= 1;
+        } else if let Some(count) = self.counts.get_mut(&stage) {
             count.left -= 1;
         }
         if !fine && !stage.last {
@@ -84,16 +117,21 @@ impl Stages {
         self.first_failure
     }
 
-    /// The tasks of lower stages, ended or not.
-    pub(super) fn below(&self, task: TaskId) -> impl Iterator<Item = TaskId> {
-        let stage = self.by_task.get(&task).copied();
-        let all = self.by_task.iter();
-        let below = all.filter(move |(_, other)| stage.is_some_and(|stage| **other < stage));
-        below.map(|(task, _)| *task)
+    /// Those of some tasks that are of lower stages than this one.
+    pub(super) fn below(
+        &self,
+        task: TaskId,
+        others: impl Iterator<Item = TaskId>,
+    ) -> impl Iterator<Item = TaskId> {
+        let stage = self.of(task);
+        others.filter(move |other| self.of(*other) < stage)
     }
 
     /// The lowest stage that is not over.
     fn open(&self) -> Option<Stage> {
+        if self.first_left > 0 {
+            return Some(Stage::default());
+        }
         let mut left = self.counts.iter().filter(|(_, count)| count.left > 0);
         left.next().map(|(stage, _)| *stage)
     }

@@ -77,7 +77,8 @@ impl Plan {
             Phase::Waiting | Phase::Ready => {
                 tasks.extend(self.edges.dependencies(task));
                 if !self.stages.is_open(task) {
-                    tasks.extend(self.stages.below(task));
+                    let planned = self.edges.planned().iter().copied();
+                    tasks.extend(self.stages.below(task, planned));
                 }
                 if let Some(options) = self.options.get(&task) {
                     awaited.extend(self.locks.before_start(task, &options.locks));

@@ -397,7 +397,7 @@ impl<C: Crew> Shared<C> {
         }
         let place = desk.free_place()?;
         let mut task = desk.plan.take();
-        if task.is_none() && desk.plan.ready() > 0 && self.make_way(desk) {
+        if task.is_none() && desk.plan.has_ready() && self.make_way(desk) {
             task = desk.plan.take();
         }
         let task = task?;
@@ -410,7 +410,7 @@ impl<C: Crew> Shared<C> {
     fn wake(self: &Arc<Self>, desk: &mut Desk) {
         if let Some(first) = desk.resuming.front() {
             first.wake.notify_one();
-        } else if desk.plan.ready() > 0 && desk.free_place().is_some() {
+        } else if desk.plan.has_ready() && desk.free_place().is_some() {
             // Where the system gives no thread, those that are there have to do.
             if desk.spare > 0 || self.add_thread(desk).is_ok() {
                 self.wake.notify_one();
