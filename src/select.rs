@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::glob::Glob;
 use crate::graph::{Links, meant, names_of};
-use crate::task::{Catalog, LibraryId, TaskId};
+use crate::task::{Catalog, LibraryId, TaskId, TaskRef};
 
 /// What the user asked for.
 #[derive(Default)]
@@ -79,7 +79,7 @@ fn no_tasks(catalog: &Catalog, links: &mut Links, request: &Request) -> Error {
 
 /// Which tasks carry all of the tags.
 fn tagged(catalog: &Catalog, request: &Request) -> Result<Vec<bool>> {
-    let carries = |id: TaskId, tag: &String| catalog.task(id).tags.iter().any(|t| **t == **tag);
+    let carries = |id: TaskId, tag: &String| catalog.task(id).tags().contains(&&**tag);
     let all = |id: &TaskId| request.tags.iter().all(|tag| carries(*id, tag));
     let tagged: Vec<bool> = catalog.ids().map(|id| all(&id)).collect();
     if tagged.contains(&true) {
@@ -106,8 +106,7 @@ fn tagged(catalog: &Catalog, request: &Request) -> Result<Vec<bool>> {
 fn tags_of<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a str> {
     let mut tags: Vec<_> = tasks
         .iter()
-        .flat_map(|id| &catalog.task(*id).tags)
-        .map(|tag| &**tag)
+        .flat_map(|id| catalog.task(*id).tags())
         .collect();
     tags.sort_unstable();
     tags.dedup();
@@ -149,7 +148,7 @@ fn named(
     if let Some(selector) = selector {
         return links.select(catalog, library, selector);
     }
-    let is_own = |id: &TaskId| catalog.task(*id).library == library;
+    let is_own = |id: &TaskId| catalog.task(*id).library() == library;
     Ok(catalog.ids().filter(is_own).collect())
 }
 
@@ -178,7 +177,7 @@ fn excluded(catalog: &Catalog, patterns: &[String]) -> Result<Vec<bool>> {
         }
         if !matched {
             let message = format!("`--exclude={word}` matches no task");
-            let names: Vec<_> = catalog.tasks().map(|task| &*task.name).collect();
+            let names: Vec<_> = catalog.tasks().map(TaskRef::name).collect();
             let error = Error::new("select.empty", message);
             return Err(error.suggest_or_list(word, &names, "the tasks are"));
         }
@@ -220,7 +219,7 @@ impl Pattern {
 
     /// The name in the library, or the one shown, `library::task`.
     fn matches(&self, catalog: &Catalog, id: TaskId) -> bool {
-        let name = &*catalog.task(id).name;
+        let name = catalog.task(id).name();
         let shown = catalog.name(id);
         match &self.glob {
             Some(glob) => glob.is_match(name) || (shown != name && glob.is_match(&shown)),

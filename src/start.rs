@@ -2,7 +2,6 @@
 //!
 //! Reads the state file, and nothing else from outside.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cli::Options;
@@ -10,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::graph::Links;
 use crate::select::Request;
 use crate::state::{Results, State, read_file};
-use crate::task::{Catalog, Json, LibraryId, TaskId};
+use crate::task::{Catalog, Json, LibraryId, TaskId, TaskRef};
 
 /// The selection that the options ask for; `libraries` are those of the targets, in their order.
 pub fn request(options: &Options, libraries: &[LibraryId]) -> Request {
@@ -54,14 +53,10 @@ pub fn results(
     if options.results.is_empty() {
         return Ok((results, warnings));
     }
-    let mut by_name: HashMap<&str, Vec<TaskId>> = HashMap::new();
-    for id in catalog.ids() {
-        by_name.entry(&catalog.task(id).name).or_default().push(id);
-    }
     for (name, value) in &options.results {
-        let task = find(catalog, links, &by_name, name)?;
+        let task = find(catalog, links, name)?;
         results.set(task, string(value));
-        if planned.contains(&task) {
+        if planned.binary_search(&task).is_ok() {
             let warning =
                 format!("`{name}` runs itself: its result replaces that of `--result-{name}`");
             warnings.push(warning);
@@ -71,34 +66,31 @@ pub fn results(
 }
 
 /// A task of that name in one library, or `library::task`; also one that a template makes.
-fn find(
-    catalog: &Catalog,
-    links: &mut Links,
-    by_name: &HashMap<&str, Vec<TaskId>>,
-    name: &str,
-) -> Result<TaskId> {
+fn find(catalog: &Catalog, links: &mut Links, name: &str) -> Result<TaskId> {
     let qualified = name.split_once("::").and_then(|(library, name)| {
         let library = catalog.libraries.iter().position(|l| l.name == library)?;
         Some((LibraryId::new(library), name))
     });
-    let mut found = by_name.get(name).cloned().unwrap_or_default();
+    let libraries = || (0..catalog.libraries.len()).map(LibraryId::new);
+    let by_name = libraries().filter_map(|library| links.get(catalog, library, name));
+    let mut found: Vec<_> = by_name.collect();
     if found.is_empty() {
         let task = qualified.and_then(|(library, name)| links.find(catalog, library, name));
         found.extend(task);
     }
     if found.is_empty() {
-        let all = (0..catalog.libraries.len()).map(|library| (LibraryId::new(library), name));
+        let all = libraries().map(|library| (library, name));
         found = made(catalog, links, all.chain(qualified))?;
     }
     match *found {
         [id] => Ok(id),
         [] => {
             let error = Error::new("usage.result", format!("`--result-{name}` names no task"));
-            Err(error.suggest(name, by_name.keys().copied()))
+            Err(error.suggest(name, catalog.tasks().map(TaskRef::name)))
         }
         [first, ..] => {
             let message = format!("`--result-{name}` names a task of several libraries");
-            let (library, task) = (&catalog.library(first).name, &catalog.task(first).name);
+            let (library, task) = (&catalog.library(first).name, catalog.task(first).name());
             let hint = format!("write `--result-{library}::{task}=VALUE`");
             Err(Error::new("usage.result", message).hint(hint))
         }
@@ -137,12 +129,8 @@ mod tests {
     fn found(libraries: &[(&str, &str)], name: &str) -> String {
         let catalog = sketch::catalog_of(libraries);
         let mut links = Links::resolve(&catalog).unwrap();
-        let mut by_name: HashMap<&str, Vec<TaskId>> = HashMap::new();
-        for id in catalog.ids() {
-            by_name.entry(&catalog.task(id).name).or_default().push(id);
-        }
-        match find(&catalog, &mut links, &by_name, name) {
-            Ok(id) => format!("{}::{}", catalog.library(id).name, catalog.task(id).name),
+        match find(&catalog, &mut links, name) {
+            Ok(id) => format!("{}::{}", catalog.library(id).name, catalog.task(id).name()),
             Err(error) => error.to_string(),
         }
     }

@@ -12,23 +12,68 @@ pub(super) struct Adjacency {
 }
 
 impl Adjacency {
-    /// From edges grouped by their source: `of(task)` gives the targets of each task, for tasks in the order of their ids.
+    /// From edges grouped by their source: the targets of each task, for tasks in the order of their ids.
     pub(super) fn from_rows<R: IntoIterator<Item = TaskId>>(
-        rows: impl IntoIterator<Item = R>,
+        rows: impl ExactSizeIterator<Item = R>,
     ) -> Self {
-        let mut starts = vec![0];
-        let mut ends = Vec::new();
-        for row in rows {
-            ends.extend(row);
-            starts.push(u32::try_from(ends.len()).expect("fewer than 2^32 dependencies"));
+        let mut adjacency = Self::with_capacity(rows.len());
+        rows.for_each(|row| adjacency.push_row(row));
+        adjacency
+    }
+
+    /// No tasks yet; there will be so many.
+    pub(super) fn with_capacity(tasks: usize) -> Self {
+        let mut starts = Vec::with_capacity(tasks + 1);
+        starts.push(0);
+        Self {
+            starts,
+            ends: Vec::new(),
         }
-        Self { starts, ends }
+    }
+
+    /// Adds the targets of the next task.
+    pub(super) fn push_row(&mut self, row: impl IntoIterator<Item = TaskId>) {
+        self.ends.extend(row);
+        self.end_row();
+    }
+
+    /// Adds a target of the next task, whose row [`Adjacency::end_sorted_row`] ends.
+    pub(super) fn push(&mut self, target: TaskId) {
+        self.ends.push(target);
+    }
+
+    /// The targets of the next task are those that were pushed since; sorted, each once.
+    pub(super) fn end_sorted_row(&mut self) {
+        let start = self.starts[self.ids()] as usize;
+        let row = &mut self.ends[start..];
+        if !row.is_sorted_by(|one, other| one < other) {
+            row.sort_unstable();
+            let mut kept = 0;
+            for place in 1..row.len() {
+                if row[place] != row[kept] {
+                    kept += 1;
+                    row[kept] = row[place];
+                }
+            }
+            self.ends.truncate(start + kept + 1);
+        }
+        self.end_row();
+    }
+
+    fn end_row(&mut self) {
+        let end = u32::try_from(self.ends.len()).expect("fewer than 2^32 dependencies");
+        self.starts.push(end);
     }
 
     /// The tasks that `task` points to.
     pub(super) fn of(&self, task: TaskId) -> &[TaskId] {
         let (start, end) = (self.starts[task.index()], self.starts[task.index() + 1]);
         &self.ends[start as usize..end as usize]
+    }
+
+    /// By task: to how many it points.
+    pub(super) fn lens(&self) -> impl Iterator<Item = u32> {
+        self.starts.windows(2).map(|ends| ends[1] - ends[0])
     }
 
     /// How many edges there are.
@@ -43,20 +88,22 @@ impl Adjacency {
 
     /// The same edges the other way round; the targets of each task in the order of their ids.
     pub(super) fn reversed(&self) -> Self {
+        // Counts become ends, and ends, as the rows fill up from behind, starts.
         let mut starts = vec![0; self.starts.len()];
         for end in &self.ends {
-            starts[end.index() + 1] += 1;
+            starts[end.index()] += 1;
         }
-        for i in 1..starts.len() {
-            starts[i] += starts[i - 1];
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
         }
-        let mut next = starts.clone();
         let mut ends = vec![TaskId::new(0); self.ends.len()];
-        for source in (0..self.ids()).map(TaskId::new) {
+        for source in (0..self.ids()).rev().map(TaskId::new) {
             for target in self.of(source) {
-                let slot = &mut next[target.index()];
+                let slot = &mut starts[target.index()];
+                *slot -= 1;
                 ends[*slot as usize] = source;
-                *slot += 1;
             }
         }
         Self { starts, ends }

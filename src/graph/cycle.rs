@@ -1,12 +1,8 @@
 //! Puts tasks in topological order, or finds the cycle that forbids it.
 //!
-//! petgraph orders, and names one task of a cycle at most; the walk here finds the whole of it. Nothing recurses, so
-//! depth is no limit.
+//! Nothing recurses, so depth is no limit.
 
 use std::fmt::Write as _;
-
-use petgraph::algo::toposort;
-use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::naming::at;
 use super::{Adjacency, Links, Via};
@@ -14,61 +10,50 @@ use crate::error::Error;
 use crate::task::{Catalog, TaskId};
 
 /// Every task after its dependencies; or a cycle, each task before its dependent, starting at the one declared first.
+///
+/// Takes away tasks whose dependencies are gone until none is left to take (Kahn's algorithm).
 pub(super) fn topological_order(
     planned: &[TaskId],
     dependencies: &Adjacency,
     dependents: &Adjacency,
 ) -> Result<Vec<TaskId>, Vec<TaskId>> {
-    let mut graph = DiGraph::<TaskId, ()>::with_capacity(planned.len(), dependencies.edge_count());
-    let mut nodes = vec![NodeIndex::end(); dependencies.ids()];
-    for &task in planned {
-        nodes[task.index()] = graph.add_node(task);
-    }
-    for &task in planned {
+    let mut left: Vec<u32> = dependencies.lens().collect();
+    let mut order = Vec::with_capacity(planned.len());
+    order.extend(planned.iter().filter(|task| left[task.index()] == 0));
+    let mut taken = 0;
+    while let Some(&task) = order.get(taken) {
+        taken += 1;
         for &dependent in dependents.of(task) {
-            graph.add_edge(nodes[task.index()], nodes[dependent.index()], ());
-        }
-    }
-    match toposort(&graph, None) {
-        Ok(order) => Ok(order.into_iter().map(|node| graph[node]).collect()),
-        Err(_) => Err(find_cycle(planned, dependencies, dependents)),
-    }
-}
-
-/// Takes away tasks whose dependencies are gone until none is left to take; from any of the rest, walking to a dependency
-/// that is left too must come round.
-fn find_cycle(planned: &[TaskId], dependencies: &Adjacency, dependents: &Adjacency) -> Vec<TaskId> {
-    let mut left: Vec<usize> = (0..dependencies.ids())
-        .map(|index| dependencies.of(TaskId::new(index)).len())
-        .collect();
-    let mut free: Vec<TaskId> = planned
-        .iter()
-        .copied()
-        .filter(|t| left[t.index()] == 0)
-        .collect();
-    while let Some(task) = free.pop() {
-        for &dependent in dependents.of(task) {
-            left[dependent.index()] -= 1;
-            if left[dependent.index()] == 0 {
-                free.push(dependent);
+            let left = &mut left[dependent.index()];
+            *left -= 1;
+            if *left == 0 {
+                order.push(dependent);
             }
         }
     }
+    if order.len() == planned.len() {
+        return Ok(order);
+    }
+    Err(find_cycle(planned, dependencies, |task| {
+        left[task.index()] > 0
+    }))
+}
+
+/// From any task that cannot be taken, walking to a dependency that cannot either must come round.
+fn find_cycle(
+    planned: &[TaskId],
+    dependencies: &Adjacency,
+    is_stuck: impl Fn(&TaskId) -> bool,
+) -> Vec<TaskId> {
     let mut position = vec![usize::MAX; dependencies.ids()];
     let mut walk = Vec::new();
-    let mut task = *planned
-        .iter()
-        .find(|t| left[t.index()] > 0)
-        .expect("a cycle");
+    let first = planned.iter().copied().find(&is_stuck);
+    let mut task = first.expect("a cycle");
     while position[task.index()] == usize::MAX {
         position[task.index()] = walk.len();
         walk.push(task);
-        let stuck = |t: &&TaskId| left[t.index()] > 0;
-        task = *dependencies
-            .of(task)
-            .iter()
-            .find(stuck)
-            .expect("a stuck dependency");
+        let mut dependencies = dependencies.of(task).iter().copied();
+        task = dependencies.find(&is_stuck).expect("a stuck dependency");
     }
     let mut cycle = walk.split_off(position[task.index()]);
     cycle.reverse();
@@ -104,7 +89,7 @@ pub(super) fn error(catalog: &Catalog, links: &Links, cycle: &[TaskId]) -> Error
     let places = cycle
         .iter()
         .take(SHOWN)
-        .filter(|task| catalog.task(**task).place.is_some());
+        .filter(|task| catalog.task(**task).place().is_some());
     places.fold(Error::new("graph.cycle", message), |error, task| {
         let place = at(catalog, *task);
         error.hint(format!("{}{place}", name(task)))

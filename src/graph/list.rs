@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::traits::{condition, traits};
 use crate::error::escape;
-use crate::task::{Catalog, Options, Parameter, Task, TaskId, Template};
+use crate::task::{Catalog, Options, Parameter, Place, TaskId, TaskRef, Template};
 
 /// How `--list` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +44,11 @@ fn text(out: &mut dyn io::Write, catalog: &Catalog, tasks: &[TaskId]) -> io::Res
     templates(out, catalog, tasks)
 }
 
-fn line(mut line: String, task: &Task) -> String {
-    if !task.tags.is_empty() {
+fn line(mut line: String, task: TaskRef<'_>) -> String {
+    let tags = task.tags();
+    if !tags.is_empty() {
         line.push_str("  [");
-        line.push_str(&task.tags.join(", "));
+        line.push_str(&tags.join(", "));
         line.push(']');
     }
     let traits = traits(task.options());
@@ -56,7 +57,7 @@ fn line(mut line: String, task: &Task) -> String {
         line.push_str(&escape(&traits.join("; ")));
         line.push(')');
     }
-    if let Some(doc) = task.doc.lines().next() {
+    if let Some(doc) = task.doc().lines().next() {
         line.push_str("  ");
         line.push_str(&escape(doc));
     }
@@ -75,7 +76,8 @@ pub(super) fn templates(
         writeln!(out, "\nTemplates:")?;
     }
     for template in open {
-        let line = line(format!("  {}", template.task.name), &template.task);
+        let task = TaskRef::from(&template.task);
+        let line = line(format!("  {}", task.name()), task);
         writeln!(out, "{}", line.trim_end())?;
         for parameter in &template.parameters {
             writeln!(
@@ -93,7 +95,7 @@ pub(super) fn templates(
 fn open<'a>(catalog: &'a Catalog, tasks: &[TaskId]) -> Vec<&'a Template> {
     let mut is_listed = vec![false; catalog.libraries.len()];
     for &task in tasks {
-        is_listed[catalog.task(task).library.index()] = true;
+        is_listed[catalog.task(task).library().index()] = true;
     }
     let templates = catalog.templates.iter();
     let listed = templates.filter(|t| t.is_open() && is_listed[t.task.library.index()]);
@@ -133,17 +135,15 @@ pub(super) struct Entry<'a> {
     /// To be typed again: `path::task`.
     target: String,
     library: &'a str,
-    after: &'a [Box<str>],
+    after: Vec<&'a str>,
     #[serde(flatten)]
     declared: Declared<'a>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     parameters: serde_json::Map<String, serde_json::Value>,
-    tags: &'a [Box<str>],
+    tags: Vec<&'a str>,
     doc: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
+    #[serde(flatten)]
+    place: Option<PlaceEntry>,
 }
 
 /// A template as programs read it.
@@ -152,15 +152,13 @@ pub(super) struct TemplateEntry<'a> {
     name: &'a str,
     library: &'a str,
     parameters: Vec<ParameterEntry<'a>>,
-    after: &'a [Box<str>],
+    after: Vec<&'a str>,
     #[serde(flatten)]
     declared: Declared<'a>,
-    tags: &'a [Box<str>],
+    tags: Vec<&'a str>,
     doc: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
+    #[serde(flatten)]
+    place: Option<PlaceEntry>,
 }
 
 #[derive(Serialize)]
@@ -170,6 +168,14 @@ struct ParameterEntry<'a> {
     choices: Option<&'a [Box<str>]>,
     #[serde(skip_serializing_if = "str::is_empty")]
     wants: &'a str,
+}
+
+/// Where either is declared.
+#[derive(Serialize)]
+struct PlaceEntry {
+    file: Box<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
 }
 
 /// What both may declare.
@@ -202,21 +208,28 @@ struct Declared<'a> {
 impl<'a> Entry<'a> {
     pub(super) fn new(catalog: &'a Catalog, id: TaskId) -> Self {
         let (task, library) = (catalog.task(id), catalog.library(id));
-        let (file, line) = place(task);
-        let parameters = task.arguments.iter();
+        let parameters = task.arguments().iter();
         Self {
             name: catalog.name(id),
-            target: format!("{}::{}", library.path, task.name),
+            target: format!("{}::{}", library.path, task.name()),
             library: &library.name,
-            after: &task.after,
+            after: task.after(),
             declared: Declared::new(task.options()),
             parameters: parameters
                 .map(|(name, value)| (name.to_owned(), value.into()))
                 .collect(),
-            tags: &task.tags,
-            doc: &task.doc,
-            file,
-            line,
+            tags: task.tags(),
+            doc: task.doc(),
+            place: task.place().map(PlaceEntry::from),
+        }
+    }
+}
+
+impl From<Place> for PlaceEntry {
+    fn from(place: Place) -> Self {
+        Self {
+            line: some(place.line),
+            file: (*place.file).into(),
         }
     }
 }
@@ -227,23 +240,21 @@ pub(super) fn template_entries<'a>(
     tasks: &[TaskId],
 ) -> Vec<TemplateEntry<'a>> {
     let entry = |template: &'a Template| {
-        let task = &template.task;
-        let (file, line) = place(task);
+        let task = TaskRef::from(&template.task);
         let parameters = template.parameters.iter().map(|parameter| ParameterEntry {
             name: &parameter.name,
             choices: parameter.choices.as_deref(),
             wants: &parameter.wants,
         });
         TemplateEntry {
-            name: &task.name,
-            library: &catalog.libraries[task.library.index()].name,
+            name: task.name(),
+            library: &catalog.libraries[task.library().index()].name,
             parameters: parameters.collect(),
-            after: &task.after,
+            after: task.after(),
             declared: Declared::new(task.options()),
-            tags: &task.tags,
-            doc: &task.doc,
-            file,
-            line,
+            tags: task.tags(),
+            doc: task.doc(),
+            place: task.place().map(PlaceEntry::from),
         }
     };
     open(catalog, tasks).into_iter().map(entry).collect()
@@ -271,10 +282,4 @@ impl<'a> Declared<'a> {
 /// Nothing where it is as usual.
 fn some<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
-}
-
-fn place(task: &Task) -> (Option<&str>, Option<u32>) {
-    let place = task.place.as_ref();
-    let line = place.map(|place| place.line).filter(|&line| line > 0);
-    (place.map(|place| &*place.file), line)
 }

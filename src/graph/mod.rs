@@ -25,6 +25,7 @@ mod word;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use adjacency::Adjacency;
 pub use late::{Added, Known};
@@ -40,7 +41,7 @@ use crate::task::{Catalog, TaskId};
 /// The dependencies among the planned tasks: a directed graph without cycles.
 pub struct Graph {
     planned: Vec<TaskId>,
-    dependencies: Adjacency,
+    dependencies: Arc<Adjacency>,
     dependents: Adjacency,
     /// Every task after its dependencies.
     order: Vec<TaskId>,

@@ -4,19 +4,20 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use super::heads::Heads;
 use super::word::shape;
-use crate::task::{Catalog, LibraryId, Misfit, Task, TaskId};
+use crate::task::{Catalog, LibraryId, Misfit, Task, TaskId, TaskRef};
 
 /// All names of a catalog.
 pub(super) struct Names {
-    /// By library.
-    tasks: Vec<HashMap<Box<str>, TaskId>>,
+    /// By library: the tasks that are made. Those that were loaded the catalog knows.
+    made: Vec<HashMap<Box<str>, TaskId>>,
     /// By library: its templates.
     templates: Vec<Heads>,
-    /// By library: the first parts of its names that have several.
-    firsts: Vec<HashSet<Box<str>>>,
+    /// By library: the first parts of its names that have several. Only globs and patterns ask.
+    firsts: OnceLock<Vec<HashSet<Box<str>>>>,
 }
 
 /// What a name stands for.
@@ -34,7 +35,7 @@ pub(super) enum Found {
 }
 
 impl Names {
-    /// All templates, and no tasks yet.
+    /// All that were loaded.
     pub(super) fn new(catalog: &Catalog) -> Self {
         let libraries = catalog.libraries.iter();
         let mut templates: Vec<_> = libraries.map(|_| Heads::default()).collect();
@@ -42,17 +43,10 @@ impl Names {
             let shape = shape(template.pattern());
             templates[template.task.library.index()].add(shape, index);
         }
-        let mut firsts = vec![HashSet::new(); catalog.libraries.len()];
-        let patterns = catalog.templates.iter().map(|template| &template.task);
-        for task in catalog.tasks().chain(patterns) {
-            if let Some((first, _)) = task.name.split_once("::") {
-                firsts[task.library.index()].insert(first.into());
-            }
-        }
         Self {
-            tasks: vec![HashMap::new(); catalog.libraries.len()],
+            made: vec![HashMap::new(); catalog.libraries.len()],
             templates,
-            firsts,
+            firsts: OnceLock::new(),
         }
     }
 
@@ -67,14 +61,18 @@ impl Names {
     ) -> impl Iterator<Item = (LibraryId, &'a str)> + use<'a> {
         let first = word.split("::").next().unwrap_or_default();
         let other = qualified(catalog, word);
-        let other = other.filter(|_| !self.firsts[library.index()].contains(first));
+        let firsts = || &self.firsts.get_or_init(|| firsts(catalog))[library.index()];
+        let other = other.filter(|_| !firsts().contains(first));
         [(library, word)].into_iter().chain(other)
     }
 
-    /// Enters a task; or finds the other one of that name.
+    /// Enters a task that is made; or finds the other one of that name.
     pub(super) fn enter(&mut self, catalog: &Catalog, id: TaskId) -> Result<(), TaskId> {
         let task = catalog.task(id);
-        match self.tasks[task.library.index()].entry(task.name.clone()) {
+        if let Some(other) = catalog.find(task.library(), task.name()) {
+            return Err(other);
+        }
+        match self.made[task.library().index()].entry(task.name().into()) {
             Entry::Vacant(entry) => {
                 entry.insert(id);
                 Ok(())
@@ -86,24 +84,26 @@ impl Names {
     /// The task is the one of its name; not so one that a mistake has left behind.
     pub(super) fn has(&self, catalog: &Catalog, id: TaskId) -> bool {
         let task = catalog.task(id);
-        self.get(task.library, &task.name) == Some(id)
+        self.get(catalog, task.library(), task.name()) == Some(id)
     }
 
-    /// Forgets a task that was entered.
-    pub(super) fn remove(&mut self, task: &Task) {
-        self.tasks[task.library.index()].remove(&task.name);
+    /// Forgets a task that was made.
+    pub(super) fn remove(&mut self, task: TaskRef<'_>) {
+        self.made[task.library().index()].remove(task.name());
     }
 
     /// The task of that name in a library.
-    pub(super) fn get(&self, library: LibraryId, name: &str) -> Option<TaskId> {
-        self.tasks[library.index()].get(name).copied()
+    pub(super) fn get(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Option<TaskId> {
+        let made = &self.made[library.index()];
+        let loaded = catalog.find(library, name);
+        loaded.or_else(|| made.get(name).copied())
     }
 
     /// The task of that name in a library, or of `library::task` in any.
     pub(super) fn find(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Option<TaskId> {
-        self.get(library, name).or_else(|| {
+        self.get(catalog, library, name).or_else(|| {
             let (library, name) = qualified(catalog, name)?;
-            self.get(library, name)
+            self.get(catalog, library, name)
         })
     }
 
@@ -125,7 +125,7 @@ impl Names {
     /// What a name stands for in a library. A task is found before what templates make; a template that the name fits,
     /// before those whose parameters have other values.
     pub(super) fn look_into(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Found {
-        if let Some(task) = self.get(library, name) {
+        if let Some(task) = self.get(catalog, library, name) {
             return Found::Task(task);
         }
         let mut found = Found::Nothing;
@@ -147,6 +147,23 @@ impl Names {
         }
         found
     }
+}
+
+/// By library: what stands before the first `::` in the names of its tasks and templates that were loaded.
+fn firsts(catalog: &Catalog) -> Vec<HashSet<Box<str>>> {
+    let mut firsts = vec![HashSet::new(); catalog.libraries.len()];
+    let loaded = (0..firsts.len()).flat_map(|library| catalog.ids_of(LibraryId::new(library)));
+    let tasks = loaded.map(|id| catalog.task(id));
+    let patterns = catalog.templates.iter().map(|t| TaskRef::from(&t.task));
+    for task in tasks.chain(patterns) {
+        if let Some((first, _)) = task.name().split_once("::") {
+            let firsts = &mut firsts[task.library().index()];
+            if !firsts.contains(first) {
+                firsts.insert(first.into());
+            }
+        }
+    }
+    firsts
 }
 
 /// `library::task` taken apart, where there is such a library.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::word::Unreadable;
 use crate::error::{Error, nearest};
 use crate::glob::Glob;
-use crate::task::{Catalog, LibraryId, Misfit, NAME_MAX, TaskId, Template};
+use crate::task::{Catalog, LibraryId, Misfit, NAME_MAX, TaskId, TaskRef, Template};
 
 /// Who declares something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,9 +264,9 @@ impl Naming<'_> {
 
     fn at(&self) -> String {
         let place = match self.by {
-            By::Declared(Owner::Task(id), _) => self.catalog.task(id).place.as_ref(),
+            By::Declared(Owner::Task(id), _) => self.catalog.task(id).place(),
             By::Declared(Owner::Template(index), _) => {
-                self.catalog.templates[index].task.place.as_ref()
+                self.catalog.templates[index].task.place.clone()
             }
             By::Selector | By::Given | By::Asked => None,
         };
@@ -303,7 +303,7 @@ pub fn meant(catalog: &Catalog, library: LibraryId, word: &str, names: &[&str]) 
         return Some(format!("did you mean `{word}::*`?"));
     }
     // A task that is there, and not among the names, is the one that asks.
-    let is_there = |name: &String| catalog.tasks().any(|task| *task.name == **name);
+    let is_there = |name: &String| catalog.tasks().any(|task| task.name() == *name);
     let made = open.iter().filter_map(|template| respelt(template, word));
     let made: Vec<_> = made.filter(|name| !is_there(name)).collect();
     let near = nearest(word, made.iter().map(String::as_str))?;
@@ -339,10 +339,12 @@ fn respelt(template: &Template, word: &str) -> Option<String> {
 /// The names of a library's tasks, and of its templates that need a value; each once.
 pub fn names_of(catalog: &Catalog, library: LibraryId) -> Vec<&str> {
     let templates = catalog.templates.iter().filter(|t| t.is_open());
-    let all = catalog.tasks().chain(templates.map(|t| &t.task));
-    let own = all.filter(|task| task.library == library);
+    let all = catalog
+        .tasks()
+        .chain(templates.map(|t| TaskRef::from(&t.task)));
+    let own = all.filter(|task| task.library() == library);
     let mut seen = HashSet::new();
-    let names = own.map(|task| &*task.name);
+    let names = own.map(TaskRef::name);
     names.filter(|name| seen.insert(*name)).collect()
 }
 
@@ -354,6 +356,6 @@ fn shown(template: &Template) -> String {
 
 /// ` (file:line)`, where it is known.
 pub(super) fn at(catalog: &Catalog, id: TaskId) -> String {
-    let place = catalog.task(id).place.as_ref();
+    let place = catalog.task(id).place();
     place.map_or_else(String::new, |place| format!(" ({place})"))
 }

@@ -55,7 +55,7 @@ impl Rules {
             heads.add(word.shape(), index);
             let is_match = |id: &TaskId| {
                 let task = catalog.task(*id);
-                task.library == library && word.matches(&task.name)
+                task.library() == library && word.matches(task.name())
             };
             let matched = known.filter(is_match).collect();
             self.all.push(Rule {
@@ -72,13 +72,13 @@ impl Rules {
     /// Notes a new task; the rules that it matches.
     pub(super) fn meet(&mut self, catalog: &Catalog, id: TaskId) -> Vec<usize> {
         let task = catalog.task(id);
-        let Some(heads) = self.heads.get(&task.library) else {
+        let Some(heads) = self.heads.get(&task.library()) else {
             return Vec::new();
         };
-        let mut met = heads.of(&task.name);
+        let mut met = heads.of(task.name());
         met.retain(|index| {
             let rule = &mut self.all[*index];
-            let matches = rule.word.matches(&task.name);
+            let matches = rule.word.matches(task.name());
             rule.matched.extend(matches.then_some(id));
             matches
         });

@@ -597,7 +597,7 @@ fn a_mistake_leaves_nothing_behind() {
     let first = ask("g::1").unwrap_err();
     assert_eq!(ask("g::1").unwrap_err().message(), first.message());
     let made = ask("p::1").unwrap()[0];
-    assert_eq!(&*catalog.task(made).name, "p::1");
+    assert_eq!(catalog.task(made).name(), "p::1");
     assert_eq!(ask("p::*").unwrap(), [TaskId::new(1), made]);
     assert_eq!(ask("p::1").unwrap(), [made]);
     ask("h::1").unwrap();

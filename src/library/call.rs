@@ -25,22 +25,31 @@ unsafe impl Sync for Function {}
 
 impl Function {
     fn call(&self, host: &Arc<dyn Host>) -> Ending {
-        let Some(call) = Call::begin(host) else {
-            return Ending::failed("too many tasks run at the same time");
-        };
-        // SAFETY: whoever built this action promised that `run` is such a function; the context is live until it ends.
-        let status = unsafe { (self.run)(host::table(), call.handle(), self.user) };
-        ending(status, call.end())
+        // SAFETY: whoever built this action promised that `run` is such a function.
+        unsafe { call(self.run, self.user, host) }
     }
 }
 
 /// An action that calls a function of a library.
 ///
 /// # Safety
-/// `run` must be a function as the header describes, in a library that is never unloaded.
+/// As of [`call`].
 pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
     let function = Function { run, user };
     Arc::new(move |host| function.call(host))
+}
+
+/// Calls a function of a library.
+///
+/// # Safety
+/// `run` must be a function as the header describes, in a library that is never unloaded.
+pub(super) unsafe fn call(run: raw::RunFn, user: *mut c_void, host: &Arc<dyn Host>) -> Ending {
+    let Some(call) = Call::begin(host) else {
+        return Ending::failed("too many tasks run at the same time");
+    };
+    // SAFETY: the caller's promise; the context is live until the call ends.
+    let status = unsafe { run(host::table(), call.handle(), user) };
+    ending(status, call.end())
 }
 
 /// What a call comes to, by its status and by what it said on the way.

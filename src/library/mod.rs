@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::task::{Declared, Level, Library, LibraryId};
+use crate::task::{Level, Library, LibraryId, Tasks};
 
 mod arch;
 mod ask;
@@ -40,7 +40,7 @@ pub struct Loaded {
     /// Its name and its hooks.
     pub library: Library,
     /// Its tasks and templates, in the order of its table.
-    pub tasks: Vec<Declared>,
+    pub tasks: Tasks,
     /// What the user should know although it is no error.
     pub warnings: Vec<String>,
     /// The file as it was when it was opened.

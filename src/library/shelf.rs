@@ -66,7 +66,7 @@ impl Shelf {
         self.loaded.insert(loaded.file.id(), id);
         self.files.0.push((shown.into_owned(), loaded.file));
         self.warnings.extend(loaded.warnings);
-        self.catalog.add(loaded.library, loaded.tasks);
+        self.catalog.add_tasks(loaded.library, loaded.tasks);
         Ok(id)
     }
 

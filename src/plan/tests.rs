@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn name(&self, task: TaskId) -> &str {
-        &self.catalog.task(task).name
+        self.catalog.task(task).name()
     }
 
     fn take(&mut self) -> String {

@@ -81,7 +81,7 @@ impl Junit {
     }
 
     fn report(&mut self, briefing: &Briefing, summary: &Summary) -> Report {
-        let library = |task: TaskId| briefing.catalog.task(task).library.index();
+        let library = |task: TaskId| briefing.catalog.task(task).library().index();
         self.ended
             .sort_by_key(|ended| (library(ended.task), ended.task));
         let mut report = Report::new("tdrun");
@@ -94,7 +94,7 @@ impl Junit {
             let mut names = Names::default();
             let mut took = Duration::ZERO;
             while let Some(ended) =
-                ended.next_if(|ended| briefing.catalog.task(ended.task).library == id)
+                ended.next_if(|ended| briefing.catalog.task(ended.task).library() == id)
             {
                 took += ended.took;
                 let status = case_status(briefing, ended, summary.flaky_fails);
@@ -123,12 +123,12 @@ impl Junit {
         let task = briefing.catalog.task(ended.task);
         let attempts = ended.attempts.iter();
         status.add_reruns(attempts.map(|attempt| rerun(briefing, attempt)));
-        let mut case = TestCase::new(names.distinct(&task.name), status);
+        let mut case = TestCase::new(names.distinct(task.name()), status);
         case.set_classname(text(&briefing.catalog.library(ended.task).name));
         case.set_time(ended.took);
         let began = briefing.started.checked_add(ended.began);
         case.timestamp = began.and_then(|began| timestamp(began).parse().ok());
-        if let Some(place) = &task.place {
+        if let Some(place) = task.place() {
             case.extra.insert("file".into(), text(&place.file).into());
             if place.line > 0 {
                 case.extra

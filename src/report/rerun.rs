@@ -37,7 +37,7 @@ impl<'a> Reruns<'a> {
         let catalog = &briefing.catalog;
         let named = catalog.ids().map(|id| {
             let task = catalog.task(id);
-            ((task.library, &*task.name), id)
+            ((task.library(), task.name()), id)
         });
         Self {
             briefing,
@@ -67,14 +67,14 @@ impl<'a> Reruns<'a> {
         format!(
             "{}::{}",
             catalog.library(task).path,
-            catalog.task(task).name
+            catalog.task(task).name()
         )
     }
 
     /// The arguments that stand for the direct dependencies, unless one has to run again.
     fn results_for(&self, task: TaskId) -> Option<Vec<String>> {
         let mut arguments = Vec::new();
-        for name in &self.briefing.catalog.task(task).after {
+        for name in self.briefing.catalog.task(task).after() {
             match self.need(task, name) {
                 Need::Nothing => {}
                 Need::Argument(argument) => arguments.push(argument),
@@ -86,13 +86,13 @@ impl<'a> Reruns<'a> {
 
     /// The direct dependencies in other libraries, which the command has to name to have them loaded.
     fn elsewhere(&self, task: TaskId) -> impl Iterator<Item = String> {
-        let after = self.briefing.catalog.task(task).after.iter();
+        let after = self.briefing.catalog.task(task).after().into_iter();
         after.filter_map(move |name| match self.resolve(task, name) {
             Some((dependency, false)) => Some(self.target(dependency)),
             Some((_, true)) => None,
             None => {
                 let (library, name) = self.split(name).filter(|_| is_glob(name))?;
-                let own = self.briefing.catalog.task(task).library;
+                let own = self.briefing.catalog.task(task).library();
                 let path = &self.briefing.catalog.libraries[library.index()].path;
                 (library != own).then(|| format!("{path}::{name}"))
             }
@@ -122,7 +122,7 @@ impl<'a> Reruns<'a> {
     /// The task that a name in `after` means, and whether it is of the same library.
     fn resolve(&self, task: TaskId, name: &str) -> Option<(TaskId, bool)> {
         let catalog = &self.briefing.catalog;
-        let own = catalog.task(task).library;
+        let own = catalog.task(task).library();
         if let Some(&id) = self.by_name.get(&(own, name)) {
             return Some((id, true));
         }

@@ -12,7 +12,7 @@ use super::services::{Caller, Services};
 use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
 use crate::plan::Change;
 use crate::pool::{self, Control};
-use crate::task::{Ending, Failure, Json, Outcome, Task, TaskId};
+use crate::task::{Ending, Failure, Json, Outcome, TaskId, TaskRef};
 
 /// The link between pool and reporters.
 pub(super) struct Crew {
@@ -162,11 +162,11 @@ impl pool::Crew for Crew {
         let caller = Caller {
             control,
             source: Source::Task(task, worker),
-            library: definition.library,
+            library: definition.library(),
             attempt,
             deadline,
         };
-        let end = services.call(&definition.action, &caller);
+        let end = services.call(&|host| definition.call(host), &caller);
         let too_late = deadline.is_some_and(|deadline| services.now() >= deadline);
         let limit = limit.filter(|_| too_late);
         judge(definition, end.ending, end.stopped, limit)
@@ -249,13 +249,13 @@ impl pool::Crew for Crew {
 
 /// The outcome of an attempt: by what it came to, whether it was asked to stop, and the time it had, where that was over.
 fn judge(
-    task: &Task,
+    task: TaskRef<'_>,
     ending: Ending,
     stopped: bool,
     too_late: Option<Duration>,
 ) -> (Outcome, Report) {
     let placed = |mut failure: Failure| {
-        failure.place = failure.place.or_else(|| task.place.clone());
+        failure.place = failure.place.or_else(|| task.place());
         failure
     };
     let (outcome, failure, result) = match ending {

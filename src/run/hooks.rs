@@ -43,7 +43,7 @@ pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
 fn libraries(pump: &Pump<'_>) -> Vec<LibraryId> {
     let planned = pump.briefing.planned.iter();
     let mut libraries: Vec<_> = planned
-        .map(|task| pump.briefing.catalog.task(*task).library)
+        .map(|task| pump.briefing.catalog.task(*task).library())
         .collect();
     libraries.dedup();
     libraries
@@ -89,7 +89,7 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
             attempt: 1,
             deadline: None,
         };
-        let ending = services.call(action, &caller).ending;
+        let ending = services.call(&**action, &caller).ending;
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }

@@ -19,8 +19,8 @@ use crate::plan::{Owner, Phase};
 use crate::pool::Control;
 use crate::state::{Results, State};
 use crate::task::{
-    Action, Arguments, Cancel, Catalog, Condition, Declined, Ending, Host, Json, LibraryId, Lock,
-    Outcome, Progress, Record, Refused, TaskId,
+    Arguments, Cancel, Catalog, Condition, Declined, Ending, Host, Json, LibraryId, Lock, Outcome,
+    Progress, Record, Refused, TaskId,
 };
 
 /// A task that says how far it is more often than this is not heard each time.
@@ -76,7 +76,11 @@ impl Services {
     }
 
     /// Calls an action to its end.
-    pub(super) fn call(self: &Arc<Self>, action: &Action, caller: &Caller<'_>) -> Called {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        action: &dyn Fn(&Arc<dyn Host>) -> Ending,
+        caller: &Caller<'_>,
+    ) -> Called {
         let owner = match caller.source {
             Source::Task(task, _) => Owner::Task(task),
             _ => Owner::Hook(self.hooks.fetch_add(1, Ordering::Relaxed)),
@@ -142,7 +146,8 @@ impl Services {
     /// The setup that a task needs has run, or there is none.
     fn is_prepared(&self, task: TaskId) -> bool {
         let library = self.catalog.library(task);
-        library.setup.is_none() || locked(&self.prepared).contains(&self.catalog.task(task).library)
+        library.setup.is_none()
+            || locked(&self.prepared).contains(&self.catalog.task(task).library())
     }
 
     /// Asks all that run to stop.
@@ -442,7 +447,7 @@ impl Host for Call {
 
     fn name(&self) -> &str {
         match self.source {
-            Source::Task(task, _) => &self.services.catalog.task(task).name,
+            Source::Task(task, _) => self.services.catalog.task(task).name(),
             Source::Hook(hook, _) => hook.as_str(),
             Source::Library => "",
         }
@@ -451,7 +456,7 @@ impl Host for Call {
     fn arguments(&self) -> &Arguments {
         static NONE: LazyLock<Arguments> = LazyLock::new(Arguments::default);
         match self.source {
-            Source::Task(task, _) => &self.services.catalog.task(task).arguments,
+            Source::Task(task, _) => self.services.catalog.task(task).arguments(),
             _ => &NONE,
         }
     }

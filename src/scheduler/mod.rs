@@ -41,7 +41,7 @@ use crate::report::Reporter;
 use crate::run::{Limits, Run};
 use crate::select::{self, Request};
 use crate::state::{self, Results};
-use crate::task::{Action, Catalog, Library, LibraryId, Place, TaskId};
+use crate::task::{Action, Catalog, Library, LibraryId, Place, TaskId, TaskRef};
 
 /// In messages and in `library::task`.
 const NAME: &str = "scheduler";
@@ -416,14 +416,10 @@ fn catalog(drafts: Vec<Draft>) -> Result<Catalog, SchedulerError> {
     };
     catalog.add(library, declared);
     // Two templates may make the same task, or one that somebody has written out.
-    let mut made: HashMap<&str, TaskId> = HashMap::with_capacity(catalog.len());
-    for id in catalog.ids() {
-        let task = catalog.task(id);
-        if let Some(first) = made.insert(&task.name, id)
-            && let (Some(first), Some(second)) = (&catalog.task(first).place, &task.place)
-        {
-            return Err(duplicate(&task.name, first, second).into());
-        }
+    if let Some((one, other)) = catalog.duplicate()
+        && let (Some(first), Some(second)) = (one.place(), other.place())
+    {
+        return Err(duplicate(one.name(), &first, &second).into());
     }
     Ok(catalog)
 }
@@ -485,7 +481,7 @@ fn results(
                 "result.unknown",
                 format!("a result is given for `{name}`, which is no task"),
             );
-            error.suggest(&name, catalog.tasks().map(|task| &*task.name))
+            error.suggest(&name, catalog.tasks().map(TaskRef::name))
         })?;
         results.set(task, value);
     }

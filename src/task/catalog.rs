@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Library, LibraryId, Task, TaskId, Template};
+use super::{Library, LibraryId, Task, TaskId, TaskRef, Tasks, Template};
 
 /// What a table declares, in its order.
 pub enum Declared {
@@ -34,52 +34,58 @@ pub struct Catalog {
     pub libraries: Vec<Library>,
     /// In declaration order.
     pub templates: Vec<Template>,
-    /// Indexed by [`TaskId`].
-    tasks: boxcar::Vec<Task>,
+    /// By library: its first id, and its tasks.
+    loaded: Vec<(usize, Tasks)>,
+    /// How many of the tasks were loaded.
+    loaded_count: usize,
+    /// The tasks behind those.
+    made: boxcar::Vec<Task>,
     /// Names that stand in more than one library, and are therefore shown as `library::task`. Empty where none does. Those
     /// of templates too: what is made of them may clash.
     clashing: HashSet<Box<str>>,
 }
 
 impl Catalog {
-    /// Adds a library with its tasks. A template that has choices for all parameters is there as all the tasks that they
-    /// make.
+    /// Adds a library with what it declares.
     ///
     /// # Panics
-    /// Where a choice does not pass the check of its own parameter; loading refuses such tables.
+    /// As [`Tasks::add`] does.
     pub fn add<D: Into<Declared>>(
         &mut self,
         library: Library,
         declared: impl IntoIterator<Item = D>,
     ) {
+        let declared = declared.into_iter();
         let id = LibraryId::new(self.libraries.len());
+        let mut tasks = Tasks::new(id, None, declared.size_hint().0);
+        declared.for_each(|declared| tasks.add(declared.into()));
+        self.add_tasks(library, tasks);
+    }
+
+    /// Adds a library with its tasks and templates.
+    ///
+    /// # Panics
+    /// Where tasks were made before.
+    pub fn add_tasks(&mut self, library: Library, mut tasks: Tasks) {
+        assert!(self.made.is_empty(), "libraries come before tasks of them");
+        debug_assert_eq!(tasks.library().index(), self.libraries.len());
+        let templates = std::mem::take(&mut tasks.templates);
+        self.note_clashes(&tasks, &templates);
         self.libraries.push(library);
-        let (tasks, templates) = (self.tasks.count(), self.templates.len());
-        for declared in declared {
-            match declared.into() {
-                Declared::Task(task) => drop(self.push(task)),
-                Declared::Template(template) => {
-                    for arguments in template.expand().into_iter().flatten() {
-                        let task = template.instance(arguments);
-                        self.push(task.unwrap_or_else(|misfit| panic!("a choice: {misfit:?}")));
-                    }
-                    self.templates.push(template);
-                }
-            }
-        }
-        if id.index() > 0 {
-            self.note_clashes(tasks, templates);
-        }
+        self.templates.extend(templates);
+        let first = self.loaded_count;
+        self.loaded_count += tasks.len();
+        self.loaded.push((first, tasks));
     }
 
     /// Adds a task; its id. Its name must be new in its library.
     pub fn push(&self, task: Task) -> TaskId {
-        TaskId::new(self.tasks.push(task))
+        TaskId::new(self.loaded_count + self.made.push(task))
     }
 
     /// How many tasks there are so far.
     pub fn len(&self) -> usize {
-        self.tasks.count()
+        self.loaded_count + self.made.count()
     }
 
     /// There is no task, so far.
@@ -88,26 +94,49 @@ impl Catalog {
     }
 
     /// The task of that id.
-    pub fn task(&self, id: TaskId) -> &Task {
-        &self.tasks[id.index()]
+    pub fn task(&self, id: TaskId) -> TaskRef<'_> {
+        if let Some(made) = id.index().checked_sub(self.loaded_count) {
+            return TaskRef::from(&self.made[made]);
+        }
+        let (first, tasks) = &self.loaded[self.library_of(id)];
+        tasks.get(id.index() - first)
     }
 
-    /// The same, to change it.
+    /// The place of the library of a loaded task.
+    fn library_of(&self, id: TaskId) -> usize {
+        match self.loaded.len() {
+            1 => 0,
+            _ => {
+                self.loaded
+                    .partition_point(|(first, _)| *first <= id.index())
+                    - 1
+            }
+        }
+    }
+
+    /// The task, to change it.
     ///
     /// # Panics
-    /// Where there is no such task.
+    /// Where there is no such task, or it stays in the table of its library.
     pub fn task_mut(&mut self, id: TaskId) -> &mut Task {
-        self.tasks.get_mut(id.index()).expect("a task of that id")
+        let task = if let Some(made) = id.index().checked_sub(self.loaded_count) {
+            self.made.get_mut(made)
+        } else {
+            let library = self.library_of(id);
+            let (first, tasks) = &mut self.loaded[library];
+            tasks.own_mut(id.index() - *first)
+        };
+        task.expect("a task of that id, of our own")
     }
 
     /// All tasks so far, in the order of their ids.
-    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+    pub fn tasks(&self) -> impl Iterator<Item = TaskRef<'_>> {
         self.ids().map(|id| self.task(id))
     }
 
     /// The library of a task.
     pub fn library(&self, id: TaskId) -> &Library {
-        &self.libraries[self.task(id).library.index()]
+        &self.libraries[self.task(id).library().index()]
     }
 
     /// All ids so far, in declaration order; what other tasks have called into being stands behind.
@@ -115,10 +144,28 @@ impl Catalog {
         (0..self.len()).map(TaskId::new)
     }
 
+    /// The ids of the tasks of a library that were loaded.
+    pub fn ids_of(&self, library: LibraryId) -> impl ExactSizeIterator<Item = TaskId> + use<> {
+        let (first, tasks) = &self.loaded[library.index()];
+        (*first..first + tasks.len()).map(TaskId::new)
+    }
+
+    /// The task of that name in a library, among those that were loaded.
+    pub fn find(&self, library: LibraryId, name: &str) -> Option<TaskId> {
+        let (first, tasks) = &self.loaded[library.index()];
+        tasks.find(name).map(|place| TaskId::new(first + place))
+    }
+
+    /// The first two tasks of one library that were loaded with one name.
+    pub fn duplicate(&self) -> Option<(TaskRef<'_>, TaskRef<'_>)> {
+        let mut loaded = self.loaded.iter();
+        loaded.find_map(|(_, tasks)| tasks.duplicate())
+    }
+
     /// The name to show: `task`, or `library::task` where libraries clash.
     pub fn name(&self, id: TaskId) -> Cow<'_, str> {
         let task = self.task(id);
-        let name = &*task.name;
+        let name = task.name();
         if self.is_clashing(task) {
             format!("{}::{name}", self.library(id).name).into()
         } else {
@@ -126,31 +173,33 @@ impl Catalog {
         }
     }
 
-    fn is_clashing(&self, task: &Task) -> bool {
+    fn is_clashing(&self, task: TaskRef<'_>) -> bool {
         if self.clashing.is_empty() {
             return false;
         }
-        self.clashing.contains(&task.name) || self.is_of_clashing_template(task)
+        self.clashing.contains(task.name()) || self.is_of_clashing_template(task)
     }
 
-    fn is_of_clashing_template(&self, task: &Task) -> bool {
-        task.arguments.iter().next().is_some()
+    fn is_of_clashing_template(&self, task: TaskRef<'_>) -> bool {
+        task.arguments().iter().next().is_some()
             && self.templates.iter().any(|template| {
                 let pattern = &*template.task.name;
-                task.arguments.fill(pattern) == *task.name && self.clashing.contains(pattern)
+                task.arguments().fill(pattern) == task.name() && self.clashing.contains(pattern)
             })
     }
 
-    fn note_clashes(&mut self, tasks: usize, templates: usize) {
-        let names = |from, to| (from..to).map(|index: usize| &self.tasks[index].name);
-        let patterns = |templates: &'_ [Template]| -> Vec<Box<str>> {
-            templates.iter().map(|t| t.task.name.clone()).collect()
+    fn note_clashes(&mut self, added: &Tasks, templates: &[Template]) {
+        if self.loaded.is_empty() {
+            return;
+        }
+        let patterns: HashSet<&str> = self.templates.iter().map(|t| &*t.task.name).collect();
+        let is_known = |name: &str| {
+            let mut loaded = self.loaded.iter();
+            loaded.any(|(_, tasks)| tasks.find(name).is_some()) || patterns.contains(name)
         };
-        let mut known: HashSet<Box<str>> = names(0, tasks).cloned().collect();
-        known.extend(patterns(&self.templates[..templates]));
-        let mut added: Vec<Box<str>> = names(tasks, self.len()).cloned().collect();
-        added.extend(patterns(&self.templates[templates..]));
-        added.retain(|name| known.contains(name));
-        self.clashing.extend(added);
+        let names = added.iter().map(TaskRef::name);
+        let names = names.chain(templates.iter().map(|t| &*t.task.name));
+        let clashing: Vec<Box<str>> = names.filter(|n| is_known(n)).map(Into::into).collect();
+        self.clashing.extend(clashing);
     }
 }

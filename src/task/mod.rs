@@ -5,15 +5,18 @@
 mod catalog;
 pub mod name;
 mod pattern;
+mod tasks;
 mod template;
+mod texts;
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use catalog::{Catalog, Declared};
 pub use name::NAME_MAX;
 pub use pattern::{Arguments, Malformed, Pattern};
+pub use tasks::{Source, TaskRef, Tasks};
 pub use template::{Check, Misfit, Parameter, Template};
 
 /// A task among all those that were loaded, in declaration order; libraries follow each other as they were named.
@@ -66,7 +69,7 @@ pub struct Library {
     pub teardown: Option<Action>,
 }
 
-/// The unit of work.
+/// The unit of work, with all that it may declare. What is the usual thing is kept smaller: see [`Tasks`] and [`TaskRef`].
 pub struct Task {
     /// The name that the library gave it; unique in the library.
     pub name: Box<str>,
@@ -94,8 +97,7 @@ pub type Names = Box<[Box<str>]>;
 impl Task {
     /// What it declares besides name, dependencies and labels.
     pub fn options(&self) -> &Options {
-        static NONE: LazyLock<Options> = LazyLock::new(Options::default);
-        self.options.as_deref().unwrap_or(&NONE)
+        TaskRef::from(self).options()
     }
 }
 

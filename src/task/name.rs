@@ -25,6 +25,9 @@ pub fn broken_rule(name: &str) -> Option<String> {
 
 /// The same for the name of a task, which may have parts; brackets are left to [`Pattern::parse`](super::Pattern::parse).
 pub fn broken_task_rule(name: &str) -> Option<String> {
+    if is_plain(name) {
+        return None;
+    }
     let empty_part = || name.split("::").any(str::is_empty);
     broken_text(name)
         .or_else(|| empty_part().then(|| "has an empty part beside a `::`".into()))
@@ -39,6 +42,12 @@ pub fn broken_value_rule(value: &str) -> Option<String> {
         .or_else(|| colons(value))
         .or_else(|| ends(':').then(|| "has a `:` at its end".into()))
         .or_else(|| ends(' ').then(|| "has a space at its end".into()))
+}
+
+/// Letters, digits and what nobody asks twice about: nearly all names, told in one go.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/');
+    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(plain)
 }
 
 fn broken_text(text: &str) -> Option<String> {

@@ -131,6 +131,9 @@ pub struct Arguments(Option<Arc<[Argument]>>);
 type Argument = (Box<str>, Box<str>);
 
 impl Arguments {
+    /// Those of a task that is made of no template.
+    pub const NONE: &Self = &Self(None);
+
     /// From names and values.
     pub fn new(values: Vec<(Box<str>, Box<str>)>) -> Self {
         Self((!values.is_empty()).then(|| values.into()))

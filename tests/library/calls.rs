@@ -21,8 +21,8 @@ fn call(loaded: &Loaded, name: &str, host: &Arc<Mock>) -> Ending {
 }
 
 fn call_with(loaded: &Loaded, name: &str, host: &Arc<dyn Host>) -> Ending {
-    let task = plain(loaded).into_iter().find(|task| &*task.name == name);
-    (task.expect("a task of that name").action)(host)
+    let task = plain(loaded).into_iter().find(|task| task.name() == name);
+    task.expect("a task of that name").call(host)
 }
 
 /// A library of tasks, given as `name { body }` with `host`, `ctx` and `user` in scope.
@@ -49,11 +49,11 @@ fn tasks(name: &str, before: &str, bodies: &[(&str, &str)]) -> Loaded {
 /// Calls every task with a new mock; each must pass.
 fn all_pass(loaded: &Loaded) {
     for task in plain(loaded) {
-        let ending = call(loaded, &task.name, &Arc::default());
+        let ending = call(loaded, task.name(), &Arc::default());
         assert!(
             matches!(ending, Ending::Passed(_)),
             "{}: {ending:?}",
-            task.name
+            task.name()
         );
     }
 }
@@ -142,7 +142,7 @@ TD_LIBRARY(tasks, .setup = number, .teardown = number, .user = &numbers[2])
     let setup = loaded.library.setup.as_ref().expect("there");
     let teardown = loaded.library.teardown.as_ref().expect("there");
     assert_eq!(
-        (plain(&loaded)[0].action)(&host),
+        plain(&loaded)[0].call(&host),
         Ending::failed("returned 101")
     );
     assert_eq!(setup(&host), Ending::failed("returned 103"));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tdrun::library::Loaded;
-use tdrun::task::{Arguments, Condition, Declared, Ending, Host, Lock, Options, Progress, Refused};
+use tdrun::task::{Arguments, Condition, Ending, Host, Lock, Options, Progress, Refused, TaskRef};
 
 use super::common::cpp_library;
 use super::mock::Mock;
@@ -81,21 +81,11 @@ fn library() -> Option<Loaded> {
 #[test]
 fn what_cpp_declares_arrives() {
     let Some(loaded) = library() else { return };
-    let names = loaded.tasks.iter().map(|declared| match declared {
-        Declared::Task(task) => &*task.name,
-        Declared::Template(template) => &*template.task.name,
-    });
-    let expected = [
-        "serve::[env]::[port]",
-        "none::[env]",
-        "run",
-        "fail",
-        "ask",
-        "parse",
-        "compile",
-        "count",
-        "miss",
-    ];
+    let templates = loaded.tasks.templates().iter().map(|t| &*t.task.name);
+    let expected = ["serve::[env]::[port]", "none::[env]"];
+    assert_eq!(templates.collect::<Vec<_>>(), expected);
+    let names = loaded.tasks.iter().map(TaskRef::name);
+    let expected = ["run", "fail", "ask", "parse", "compile", "count", "miss"];
     assert_eq!(names.collect::<Vec<_>>(), expected);
     assert_eq!(
         loaded.warnings,
@@ -103,8 +93,8 @@ fn what_cpp_declares_arrives() {
     );
 
     let tasks = plain(&loaded);
-    assert_eq!(*tasks[0].after, ["a".into(), "b".into()]);
-    assert_eq!(*tasks[0].tags, ["e".into()]);
+    assert_eq!(tasks[0].after(), ["a", "b"]);
+    assert_eq!(tasks[0].tags(), ["e"]);
     let expected = Options {
         before: ["c".into()].into(),
         then: ["d".into()].into(),
@@ -120,7 +110,7 @@ fn what_cpp_declares_arrives() {
     };
     assert_eq!(*tasks[0].options(), expected);
     assert_eq!(tasks[1].options().condition, Condition::Always);
-    let place = tasks[4].place.as_ref().expect("the compiler tells");
+    let place = tasks[4].place().expect("the compiler tells");
     assert!(place.to_string().starts_with("plus.cpp:"), "{place}");
 
     let [env, port] = &*templates_of(&loaded)[0].parameters else {
@@ -183,7 +173,7 @@ fn a_task_in_cpp_gets_what_the_host_has() {
     let tasks = plain(&loaded);
     let call = |index: usize, host: &Arc<Mock>| {
         let host: Arc<dyn Host> = Arc::clone(host) as _;
-        (tasks[index].action)(&host)
+        tasks[index].call(&host)
     };
     let host = Arc::new(mock("1"));
     assert_eq!(call(0, &host), passed("one"));

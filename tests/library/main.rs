@@ -20,7 +20,7 @@ use std::path::Path;
 
 use tdrun::error::Error;
 use tdrun::library::{self, Loaded};
-use tdrun::task::{Declared, Level, LibraryId, Task, Template};
+use tdrun::task::{Level, LibraryId, TaskRef, Template};
 
 /// Loads a library under its file name.
 fn load(path: &Path) -> Result<Loaded, Error> {
@@ -28,22 +28,14 @@ fn load(path: &Path) -> Result<Loaded, Error> {
     library::load(path, &shown, LibraryId(0), Some(Level::Info))
 }
 
-/// All that is no template.
-fn plain(loaded: &Loaded) -> Vec<&Task> {
-    let tasks = loaded.tasks.iter().filter_map(|declared| match declared {
-        Declared::Task(task) => Some(task),
-        Declared::Template(_) => None,
-    });
-    tasks.collect()
+/// All tasks that are there from the start.
+fn plain(loaded: &Loaded) -> Vec<TaskRef<'_>> {
+    loaded.tasks.iter().collect()
 }
 
 /// The templates.
 fn templates_of(loaded: &Loaded) -> Vec<&Template> {
-    let templates = loaded.tasks.iter().filter_map(|declared| match declared {
-        Declared::Template(template) => Some(template),
-        Declared::Task(_) => None,
-    });
-    templates.collect()
+    loaded.tasks.templates().iter().collect()
 }
 
 /// Expects a library to be refused.

@@ -52,7 +52,7 @@ TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {
 fn options(change: &str) -> Options {
     let loaded = load(&library_that(change)).unwrap_or_else(|error| panic!("{change}: {error}"));
     let tasks = plain(&loaded);
-    assert!(tasks[1].options.is_none(), "nothing declared is nothing");
+    assert!(tasks[1].declared().is_none(), "nothing declared is nothing");
     tasks[0].options().clone()
 }
 

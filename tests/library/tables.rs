@@ -327,18 +327,12 @@ fn all_fields_are_copied() {
     let [first, second] = plain(&loaded)[..] else {
         panic!("two tasks");
     };
-    assert_eq!((&*first.name, &*first.doc), ("first", "Says hi."));
-    assert_eq!(
-        first.after.iter().map(|name| &**name).collect::<Vec<_>>(),
-        ["x", "y"]
-    );
-    assert_eq!(first.place.as_ref().expect("known").to_string(), "a.c:3");
-    assert_eq!(&*second.name, "second");
-    assert_eq!(
-        second.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
-        ["x"]
-    );
-    assert_eq!(second.place, None);
+    assert_eq!((first.name(), first.doc()), ("first", "Says hi."));
+    assert_eq!(first.after(), ["x", "y"]);
+    assert_eq!(first.place().expect("known").to_string(), "a.c:3");
+    assert_eq!(second.name(), "second");
+    assert_eq!(second.tags(), ["x"]);
+    assert_eq!(second.place(), None);
 }
 
 #[test]
@@ -352,9 +346,9 @@ fn a_larger_stride_of_a_future_library_works() {
         table.tasks = &longer[0].task;
         table.task_stride = sizeof longer[0];";
     let loaded = load(&library_that(change)).expect("fine");
-    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| task.name()).collect();
     assert_eq!(names, ["first", "second"]);
-    assert_eq!(plain(&loaded)[1].place.as_ref().expect("known").line, 9);
+    assert_eq!(plain(&loaded)[1].place().expect("known").line, 9);
 }
 
 #[test]
@@ -371,10 +365,10 @@ fn a_smaller_stride_of_an_old_library_reads_as_zero_behind_its_end() {
         table.flags = ~UINT64_C(0);
         table.setup = (td_run_fn)8;";
     let loaded = load(&library_that(change)).expect("fine");
-    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| task.name()).collect();
     assert_eq!(names, ["first", "second"]);
     assert!(loaded.library.setup.is_none());
-    assert_eq!(plain(&loaded)[0].place, None);
+    assert_eq!(plain(&loaded)[0].place(), None);
 }
 
 #[test]
@@ -391,19 +385,19 @@ fn a_task_of_version_1_0_declares_nothing_that_came_later() {
         table.task_stride = 120;
         table.minor = 0;";
     let loaded = load(&library_that(change)).expect("fine");
-    let names: Vec<&str> = plain(&loaded).iter().map(|task| &*task.name).collect();
+    let names: Vec<&str> = plain(&loaded).iter().map(|task| task.name()).collect();
     assert_eq!(names, ["first", "second"]);
-    assert_eq!(plain(&loaded)[1].place.as_ref().expect("known").line, 9);
-    assert!(plain(&loaded).iter().all(|task| task.options.is_none()));
+    assert_eq!(plain(&loaded)[1].place().expect("known").line, 9);
+    assert!(plain(&loaded).iter().all(|task| task.declared().is_none()));
 }
 
 #[test]
 fn a_size_below_the_stride_hides_the_fields_behind_it() {
     let change = "tasks[0].size = 48; tasks[0].doc = (td_str){(char *)8, 5};";
     let loaded = load(&library_that(change)).expect("fine");
-    assert_eq!(&*plain(&loaded)[0].doc, "");
-    assert_eq!(plain(&loaded)[0].place, None);
-    assert!(plain(&loaded)[1].place.is_some());
+    assert_eq!(plain(&loaded)[0].doc(), "");
+    assert_eq!(plain(&loaded)[0].place(), None);
+    assert!(plain(&loaded)[1].place().is_some());
 }
 
 #[test]
@@ -431,7 +425,7 @@ fn a_table_may_be_built_in_code_and_be_long() {
         table.task_count = 100000;";
     let loaded = load(&library_that(change)).expect("fine");
     assert_eq!(loaded.tasks.len(), 100_000);
-    assert_eq!(&*plain(&loaded)[99_999].name, "199999");
+    assert_eq!(plain(&loaded)[99_999].name(), "199999");
 }
 
 #[test]

@@ -93,8 +93,8 @@ fn fine(change: &str) -> Loaded {
 /// The names of all tasks that are there from the start.
 fn names(loaded: Loaded) -> Vec<String> {
     let mut catalog = Catalog::default();
-    catalog.add(loaded.library, loaded.tasks);
-    catalog.tasks().map(|task| task.name.to_string()).collect()
+    catalog.add_tasks(loaded.library, loaded.tasks);
+    catalog.tasks().map(|task| task.name().to_owned()).collect()
 }
 
 #[test]

@@ -132,14 +132,14 @@ impl Links {
         for id in (first.index()..catalog.len()).map(TaskId::new) {
             self.names.remove(catalog.task(id));
         }
-        self.after.truncate(first.index());
-        for row in &mut self.after {
-            // Sorted: the new ones stand at the end.
-            let old = row.partition_point(|id| *id < first);
-            row.truncate(old);
-        }
-        self.after.resize(catalog.len(), Vec::new());
-        for edges in [&mut self.befores, &mut self.thens, &mut self.leaders] {
+        self.settled = catalog.len();
+        let edges = [
+            &mut self.after,
+            &mut self.befores,
+            &mut self.thens,
+            &mut self.leaders,
+        ];
+        for edges in edges {
             edges.retain(|task, row| {
                 row.retain(|id| *id < first);
                 *task < first && !row.is_empty()
@@ -161,7 +161,7 @@ impl Links {
             let not_made = self.make_choices(naming, *library, &wild)?;
             problem = problem.or(not_made);
             matched.extend(catalog.ids().filter(|id| {
-                catalog.task(*id).library == *library
+                catalog.task(*id).library() == *library
                     && matches(&wild, catalog, *id)
                     && self.names.has(catalog, *id)
             }));
@@ -180,6 +180,6 @@ impl Links {
 /// A glob matches the name, or the one that is shown.
 fn matches(wild: &Wild, catalog: &Catalog, id: TaskId) -> bool {
     let shown = || catalog.name(id);
-    wild.is_match(&catalog.task(id).name)
+    wild.is_match(catalog.task(id).name())
         || matches!(shown(), Cow::Owned(shown) if wild.is_match(&shown))
 }

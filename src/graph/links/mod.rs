@@ -7,7 +7,8 @@ mod ask;
 mod resolve;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Adjacency;
 use super::names::Names;
@@ -22,8 +23,14 @@ const MADE_MAX: usize = 1_000_000;
 /// The declared dependencies of all tasks, and the way from names to tasks. Grows with the catalog.
 pub struct Links {
     names: Names,
-    /// By task: those that it comes after by its own word; sorted.
-    after: Vec<Vec<TaskId>>,
+    /// By task that was loaded: those that it comes after by name; sorted.
+    named: Arc<Adjacency>,
+    /// By task that comes after more than those, or was made: all that it comes after by its own word; sorted.
+    after: Edges,
+    /// The names of so many tasks are resolved.
+    settled: usize,
+    /// Those that were loaded and declare more than names of tasks that were too; in their order.
+    wordy: Vec<TaskId>,
     /// By task: those that say that they come before it.
     befores: Edges,
     /// By task: those that it takes along.
@@ -39,7 +46,7 @@ pub struct Links {
     made_max: usize,
 }
 
-type Edges = HashMap<TaskId, Vec<TaskId>>;
+type Edges = HashMap<TaskId, Vec<TaskId>, foldhash::fast::FixedState>;
 
 /// A word of an owner, with its rules: in its own library, and in another one that the word may name.
 struct Open {
@@ -63,21 +70,24 @@ impl Links {
 
     /// The same, with a limit of tasks that templates may make of one thing that is named.
     pub(super) fn resolve_within(catalog: &Catalog, made_max: usize) -> Result<Self> {
+        if let Some((one, other)) = catalog.duplicate() {
+            return Err(resolve::duplicate(catalog, one, other));
+        }
+        let (named, wordy) = resolve::named(catalog);
         let mut links = Self {
             names: Names::new(catalog),
-            after: Vec::with_capacity(catalog.len()),
-            befores: Edges::new(),
-            thens: Edges::new(),
-            leaders: Edges::new(),
+            named: Arc::new(named),
+            after: Edges::default(),
+            settled: 0,
+            wordy,
+            befores: Edges::default(),
+            thens: Edges::default(),
+            leaders: Edges::default(),
             rules: Rules::default(),
             open: Vec::new(),
             has_last: false,
             made_max,
         };
-        for id in catalog.ids() {
-            let entered = links.names.enter(catalog, id);
-            entered.map_err(|other| resolve::duplicate(catalog, other, id))?;
-        }
         links.declare_templates(catalog)?;
         links.settle(catalog, catalog.len())?;
         Ok(links)
@@ -90,7 +100,11 @@ impl Links {
 
     /// What a task comes after by its own word, planned or not; sorted.
     pub fn after(&self, task: TaskId) -> &[TaskId] {
-        &self.after[task.index()]
+        match self.after.get(&task) {
+            Some(row) => row,
+            None if task.index() < self.named.ids() => self.named.of(task),
+            None => &[],
+        }
     }
 
     /// Those that say that they come before a task, and run wherever it does.
@@ -126,6 +140,11 @@ impl Links {
         }
     }
 
+    /// The task of that name in a library. Makes none.
+    pub fn get(&self, catalog: &Catalog, library: LibraryId, name: &str) -> Option<TaskId> {
+        self.names.get(catalog, library, name)
+    }
+
     /// Where nobody declared `before` or `then`, all dependencies are plain.
     pub(super) fn is_plain(&self) -> bool {
         self.befores.is_empty() && self.thens.is_empty()
@@ -138,10 +157,10 @@ impl Links {
 
     /// The tasks of a selection that come after something outside of it, each with that.
     pub fn dropped(&self, planned: &[TaskId]) -> Vec<(TaskId, TaskId)> {
-        let is_planned: HashSet<_> = planned.iter().copied().collect();
+        let is_planned = self.marked(planned);
         let dropped = |&task: &TaskId| {
             let outside = self.after(task).iter();
-            let outside = outside.filter(|dependency| !is_planned.contains(dependency));
+            let outside = outside.filter(|dependency| !is_planned[dependency.index()]);
             outside
                 .map(move |dependency| (task, *dependency))
                 .collect::<Vec<_>>()
@@ -150,27 +169,42 @@ impl Links {
     }
 
     /// The dependencies among the given tasks; the others have none.
-    pub(super) fn among(&self, planned: &[TaskId]) -> Adjacency {
-        let mut is_planned = vec![false; self.after.len()];
-        for task in planned {
-            is_planned[task.index()] = true;
+    pub(super) fn among(&self, planned: &[TaskId]) -> Arc<Adjacency> {
+        let all = self.settled == self.named.ids() && planned.len() == self.settled;
+        if all && self.after.is_empty() && self.is_plain() {
+            return Arc::clone(&self.named);
         }
-        let (is_planned, is_plain) = (&is_planned, self.is_plain());
-        Adjacency::from_rows((0..self.after.len()).map(|index| {
-            let task = TaskId::new(index);
-            let all: Cow<'_, [TaskId]> = match is_planned[index] {
+        let (is_planned, is_plain) = (self.marked(planned), self.is_plain());
+        let mut among = Adjacency::with_capacity(self.settled);
+        for task in (0..self.settled).map(TaskId::new) {
+            let all: Cow<'_, [TaskId]> = match is_planned[task.index()] {
                 false => Cow::Borrowed(&[]),
                 true if is_plain => self.after(task).into(),
                 true => self.dependencies(task).into(),
             };
-            let planned = all.iter().copied().filter(|end| is_planned[end.index()]);
-            planned.collect::<Vec<_>>()
-        }))
+            among.push_row(all.iter().copied().filter(|end| is_planned[end.index()]));
+        }
+        Arc::new(among)
+    }
+
+    /// By task: it is among the given ones.
+    fn marked(&self, tasks: &[TaskId]) -> Vec<bool> {
+        let mut marked = vec![false; self.settled];
+        for task in tasks {
+            marked[task.index()] = true;
+        }
+        marked
     }
 
     fn link(&mut self, id: TaskId, via: Via, target: TaskId) {
         match via {
-            Via::After => insert(&mut self.after[id.index()], target),
+            Via::After => {
+                let row = self.after(id);
+                if row.binary_search(&target).is_err() {
+                    let row = row.to_vec();
+                    insert(self.after.entry(id).or_insert(row), target);
+                }
+            }
             Via::Before => insert(self.befores.entry(target).or_default(), id),
             Via::Then => {
                 insert(self.thens.entry(id).or_default(), target);

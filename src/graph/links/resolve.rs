@@ -1,5 +1,6 @@
 //! What tasks and templates declare: links them by it, and makes the tasks that they name, until nothing new comes.
 
+use super::super::Adjacency;
 use super::super::names::Found;
 use super::super::naming::{By, Missing, Naming, Owner, Via};
 use super::super::rules::Rule;
@@ -7,7 +8,8 @@ use super::super::word::{Chosen, Unreadable, Wild, Word, is_glob, over_choices};
 use super::{Links, Open};
 use crate::error::{Error, Result};
 use crate::task::{
-    Arguments, Catalog, Condition, LibraryId, NAME_MAX, Parameter, Pattern, Task, TaskId, Template,
+    Arguments, Catalog, Condition, LibraryId, NAME_MAX, Parameter, Pattern, Task, TaskId, TaskRef,
+    Template,
 };
 
 impl Links {
@@ -47,16 +49,21 @@ impl Links {
 
     /// Resolves the names of all tasks that are new, and of those that this makes; those from `first` on are made.
     pub(super) fn settle(&mut self, catalog: &Catalog, first: usize) -> Result<()> {
-        while self.after.len() < catalog.len() {
-            let id = TaskId::new(self.after.len());
-            self.after.push(Vec::new());
+        let mut wordy = std::mem::take(&mut self.wordy).into_iter().peekable();
+        while self.settled < catalog.len() {
+            let id = TaskId::new(self.settled);
+            self.settled += 1;
             for rule in self.rules.meet(catalog, id) {
                 for index in 0..self.rules.get(rule).owners.len() {
                     let owner = self.rules.get(rule).owners[index];
                     self.apply(catalog, rule, owner, id)?;
                 }
             }
-            self.declare(catalog, id, first)?;
+            let is_made = id.index() >= self.named.ids();
+            let too_many = catalog.len() - first > self.made_max;
+            if wordy.next_if_eq(&id).is_some() || is_made || too_many {
+                self.declare(catalog, id, first)?;
+            }
         }
         let open = std::mem::take(&mut self.open);
         open.iter().try_for_each(|open| self.check(catalog, open))
@@ -68,16 +75,19 @@ impl Links {
         let options = task.options();
         self.has_last |= options.condition == Condition::NoFailures;
         let words = [
-            (Via::After, &task.after),
-            (Via::Before, &options.before),
-            (Via::Then, &options.then),
+            (Via::After, task.after()),
+            (
+                Via::Before,
+                options.before.iter().map(Box::as_ref).collect(),
+            ),
+            (Via::Then, options.then.iter().map(Box::as_ref).collect()),
         ];
         for (via, words) in words {
-            for word in words {
+            for word in &words {
                 self.declare_word(catalog, id, via, word)?;
             }
             if catalog.len() - first > self.made_max {
-                let word = words.last().unwrap_or(&task.name);
+                let word = words.last().copied().unwrap_or(task.name());
                 let naming = declared(catalog, (Owner::Task(id), via), word);
                 return Err(naming.too_many(self.made_max));
             }
@@ -88,7 +98,7 @@ impl Links {
     fn declare_word(&mut self, catalog: &Catalog, id: TaskId, via: Via, text: &str) -> Result<()> {
         let by = (Owner::Task(id), via);
         let naming = &declared(catalog, by, text);
-        if let Some(target) = self.names.get(naming.library, text) {
+        if let Some(target) = self.names.get(catalog, naming.library, text) {
             return self.link_name(id, via, target, naming);
         }
         let word = Word::parse(text).map_err(|why| naming.unreadable(&why))?;
@@ -155,9 +165,9 @@ impl Links {
         word: Word,
         owner: (Owner, Via),
     ) -> usize {
-        let len = self.after.len();
+        let len = self.settled;
         if word.is_name() {
-            let known = self.names.get(library, word.text());
+            let known = self.names.get(catalog, library, word.text());
             let known = known.filter(|id| id.index() < len).into_iter();
             return self.rules.add(catalog, library, word, owner, known);
         }
@@ -196,7 +206,7 @@ impl Links {
         let word = &self.rules.get(rule).word;
         let text = word.text().to_owned();
         let naming = declared(catalog, (Owner::Template(index), Via::Before), &text);
-        let known = word.arguments(&catalog.task(target).name);
+        let known = word.arguments(catalog.task(target).name());
         let all =
             derived(template, &known).map_err(|parameter| naming.underivable(parameter, target))?;
         for arguments in all {
@@ -291,7 +301,7 @@ impl Links {
         }
         let id = catalog.push(task);
         let entered = self.names.enter(catalog, id);
-        entered.map_err(|other| duplicate(catalog, other, id))?;
+        entered.map_err(|other| duplicate(catalog, catalog.task(other), catalog.task(id)))?;
         Ok(id)
     }
 
@@ -328,16 +338,37 @@ impl Links {
     }
 }
 
+/// What the tasks that were loaded come after by names of others that were too; and those tasks that declare more than that.
+pub(super) fn named(catalog: &Catalog) -> (Adjacency, Vec<TaskId>) {
+    let (mut named, mut wordy) = (Adjacency::with_capacity(catalog.len()), Vec::new());
+    for (id, task) in catalog.ids().zip(catalog.tasks()) {
+        let options = task.declared();
+        let mut is_wordy = options.is_some_and(|options| {
+            let leads = !(options.before.is_empty() && options.then.is_empty());
+            leads || options.condition == Condition::NoFailures
+        });
+        task.each_after(&mut |word| match catalog.find(task.library(), word) {
+            Some(target) if target != id => named.push(target),
+            _ => is_wordy = true,
+        });
+        named.end_sorted_row();
+        if is_wordy {
+            wordy.push(id);
+        }
+    }
+    (named, wordy)
+}
+
 /// A word that an owner declares.
 fn declared<'a>(catalog: &'a Catalog, (owner, via): (Owner, Via), word: &'a str) -> Naming<'a> {
-    let task = match owner {
-        Owner::Task(id) => catalog.task(id),
-        Owner::Template(index) => &catalog.templates[index].task,
+    let library = match owner {
+        Owner::Task(id) => catalog.task(id).library(),
+        Owner::Template(index) => catalog.templates[index].task.library,
     };
     Naming {
         catalog,
         by: By::Declared(owner, via),
-        library: task.library,
+        library,
         word,
     }
 }
@@ -376,15 +407,15 @@ pub(super) fn no_parameter(naming: &Naming<'_>, but: &[Parameter]) -> Result<()>
     other.map_or(Ok(()), |other| Err(naming.left_over(other)))
 }
 
-pub(super) fn duplicate(catalog: &Catalog, one: TaskId, other: TaskId) -> Error {
-    let place = |id| match &catalog.task(id).place {
+pub(super) fn duplicate(catalog: &Catalog, one: TaskRef<'_>, other: TaskRef<'_>) -> Error {
+    let place = |task: TaskRef<'_>| match task.place() {
         Some(place) => place.to_string(),
         None => "an unknown place".to_owned(),
     };
     let message = format!(
         "two tasks of `{}` are called `{}`: {} and {}",
-        catalog.library(one).path,
-        catalog.task(one).name,
+        catalog.libraries[one.library().index()].path,
+        one.name(),
         place(one),
         place(other)
     );

@@ -4,9 +4,7 @@
 //! nothing of other libraries, nor whether the names in `after` exist.
 #![allow(unsafe_code)]
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use task_abi::raw;
@@ -15,14 +13,17 @@ use super::call;
 use super::fault::{Checked, Fault};
 use super::memory::Memory;
 use crate::error::{Error, Result};
-use crate::task::{Action, Declared, LibraryId, Names, Place, Template, name};
+use crate::task::{Action, Declared, LibraryId, Names, Place, TaskRef, Tasks, Template, name};
 
 mod command;
 mod params;
 mod reader;
+mod source;
 mod task;
 
 use reader::{Array, Reader, STRUCT_MAX, check_flags, check_size, copy};
+use source::Rows;
+use task::Read;
 
 /// Tasks that a table may have, those that choices make included.
 const TASKS_MAX: usize = 1 << 26;
@@ -37,7 +38,7 @@ pub(super) struct Table {
     pub(super) name: Option<Box<str>>,
     pub(super) setup: Option<Action>,
     pub(super) teardown: Option<Action>,
-    pub(super) tasks: Vec<Declared>,
+    pub(super) tasks: Tasks,
     /// What the user should know although it is no error.
     pub(super) warnings: Vec<String>,
 }
@@ -176,20 +177,27 @@ impl Source<'_> {
         Ok(Some(unsafe { call::action(run, user) }))
     }
 
-    fn tasks(&self, table: &raw::Table) -> Result<Vec<Declared>> {
-        let mut tasks: Vec<Declared> = Vec::with_capacity(table.task_count.min(1 << 20));
+    fn tasks(&self, table: &raw::Table) -> Result<Tasks> {
+        let count = table.task_count;
+        // SAFETY: `check_table` has checked the array, and all that its elements point to is checked below.
+        let rows = unsafe { Rows::new(array(table)) };
+        let mut tasks = Tasks::new(self.library, Some(Arc::new(rows)), count);
         let mut files = Files::default();
-        let mut count = 0_usize;
-        for index in 0..table.task_count {
+        for index in 0..count {
             let raw = self.raw_task(table, index)?;
-            let task = task::read(self.reader, &raw, self.library, &mut files)
-                .and_then(|task| {
-                    count = count.saturating_add(count_tasks(&task)?);
-                    check_total(count)?;
-                    Ok(task)
-                })
-                .map_err(|fault| fault.of(&self.subject(&raw, index)))?;
-            tasks.push(task);
+            let fault = |fault: Fault| fault.of(&self.subject(&raw, index));
+            let read = task::read(self.reader, &raw, self.library, &mut files).map_err(fault)?;
+            check_total(
+                tasks
+                    .len()
+                    .saturating_add(count_tasks(&read).map_err(fault)?),
+            )
+            .map_err(fault)?;
+            match read {
+                #[expect(clippy::cast_possible_truncation, reason = "at most `TASKS_MAX`")]
+                Read::Plain(name) => tasks.add_at(index as u32, name),
+                Read::Declared(declared) => tasks.add(declared),
+            }
         }
         check_unique(&tasks, self.shown)?;
         Ok(tasks)
@@ -217,15 +225,12 @@ impl Source<'_> {
         }
     }
 
-    fn warnings(&self, table: &raw::Table, tasks: &[Declared]) -> Vec<String> {
+    fn warnings(&self, table: &raw::Table, tasks: &Tasks) -> Vec<String> {
         let shown = self.shown;
         let aborts = table.flags & raw::TABLE_PANIC_ABORT != 0;
         let abort = aborts
             .then(|| format!("`{shown}` was built with panic=abort: a panic in it ends tdrun"));
-        let empty = tasks.iter().filter_map(|task| {
-            let Declared::Template(template) = task else {
-                return None;
-            };
+        let empty = tasks.templates().iter().filter_map(|template| {
             let mut parameters = template.parameters.iter();
             let parameter =
                 parameters.find(|p| p.choices.as_ref().is_some_and(|c| c.is_empty()))?;
@@ -269,11 +274,11 @@ fn check_version(table: &raw::Table) -> Checked<()> {
     Ok(())
 }
 
-/// The tasks that are there from the start.
-fn count_tasks(declared: &Declared) -> Checked<usize> {
-    match declared {
-        Declared::Task(_) => Ok(1),
-        Declared::Template(template) => params::count_instances(template),
+/// How many tasks it is from the start.
+fn count_tasks(read: &Read<'_>) -> Checked<usize> {
+    match read {
+        Read::Plain(_) | Read::Declared(Declared::Task(_)) => Ok(1),
+        Read::Declared(Declared::Template(template)) => params::count_instances(template),
     }
 }
 
@@ -286,55 +291,29 @@ fn check_total(count: usize) -> Checked<()> {
 }
 
 /// No two tasks of one library have the same name, nor two templates; tasks that choices make count as tasks.
-fn check_unique(declared: &[Declared], shown: &str) -> Result<()> {
-    let mut seen = Seen {
-        shown,
-        places: HashMap::with_capacity(declared.len()),
+fn check_unique(tasks: &Tasks, shown: &str) -> Result<()> {
+    let refuse = |name: &str, places: [Option<Place>; 2]| {
+        let words = |place: Option<Place>| {
+            place.map_or_else(|| "an unknown place".to_owned(), |place| place.to_string())
+        };
+        let [one, other] = places.map(words);
+        let message = format!("two tasks of `{shown}` are called `{name}`: {one} and {other}");
+        Err(Error::new("graph.duplicate", message))
     };
-    for declared in declared {
-        match declared {
-            Declared::Task(task) => seen.add((&*task.name).into(), task.place.as_ref())?,
-            Declared::Template(template) => seen.add_template(template)?,
+    if let Some((one, other)) = tasks.duplicate() {
+        return refuse(one.name(), [one, other].map(TaskRef::place));
+    }
+    let mut known: HashMap<&str, &Template> = HashMap::new();
+    for template in tasks.templates() {
+        let task = &template.task;
+        if let Some(first) = known.insert(&task.name, template) {
+            return refuse(
+                &task.name,
+                [&first.task, task].map(|task| task.place.clone()),
+            );
         }
     }
     Ok(())
-}
-
-/// Names so far, and where each is declared.
-struct Seen<'a> {
-    shown: &'a str,
-    places: HashMap<Cow<'a, str>, Option<&'a Place>>,
-}
-
-impl<'a> Seen<'a> {
-    fn add_template(&mut self, template: &'a Template) -> Result<()> {
-        let task = &template.task;
-        for arguments in template.expand().into_iter().flatten() {
-            self.add(arguments.fill(&task.name).into(), task.place.as_ref())?;
-        }
-        self.add((&*task.name).into(), task.place.as_ref())
-    }
-
-    fn add(&mut self, name: Cow<'a, str>, place: Option<&'a Place>) -> Result<()> {
-        let known = match self.places.entry(name) {
-            Entry::Vacant(free) => {
-                free.insert(place);
-                return Ok(());
-            }
-            Entry::Occupied(known) => known,
-        };
-        let words = |place: Option<&Place>| {
-            place.map_or_else(|| "an unknown place".to_owned(), Place::to_string)
-        };
-        let message = format!(
-            "two tasks of `{}` are called `{}`: {} and {}",
-            self.shown,
-            known.key(),
-            words(*known.get()),
-            words(place)
-        );
-        Err(Error::new("graph.duplicate", message))
-    }
 }
 
 /// The names of source files: most tasks share a few.

@@ -57,6 +57,22 @@ impl<'a> Reader<'a> {
         broken_rule: impl Fn(&str) -> Option<String>,
     ) -> Checked<Names> {
         let mut names = Vec::with_capacity(count.min(LIST_MAX));
+        self.check_list(list, count, field, limit, |name| {
+            names.push(name.into());
+            broken_rule(name)
+        })?;
+        Ok(names.into())
+    }
+
+    /// Checks that all texts of a list keep to a rule.
+    pub(super) fn check_list(
+        self,
+        list: *const raw::Str,
+        count: usize,
+        field: &str,
+        limit: usize,
+        mut broken_rule: impl FnMut(&str) -> Option<String>,
+    ) -> Checked<()> {
         self.each(list, count, field, limit, |index, name| {
             if let Some(rule) = broken_rule(name) {
                 let fault = Fault::new("abi.name", format!("`{field}[{index}]` {rule}"));
@@ -67,10 +83,8 @@ impl<'a> Reader<'a> {
                     fault.hint("in C, write names as TD_STR(\"…\")")
                 });
             }
-            names.push(name.into());
             Ok(())
-        })?;
-        Ok(names.into())
+        })
     }
 
     /// Goes through a list of texts.

@@ -19,17 +19,38 @@ use crate::task::{
 /// Bytes of `library::task`.
 const QUALIFIED_MAX: usize = 2 * name::NAME_MAX + 2;
 
-/// A task, or a template where its name has parameters.
+/// What a row of the table comes to.
+pub(super) enum Read<'a> {
+    /// A function without options, of that name: all else can be asked for where it stands.
+    Plain(&'a str),
+    /// Anything else; a template where the name has parameters.
+    Declared(Declared),
+}
+
+/// Checks all of it, and copies what does not stay in the table.
 pub(super) fn read<'a>(
     reader: Reader<'a>,
     raw: &raw::Task,
     library: LibraryId,
     files: &mut Files<'a>,
-) -> Checked<Declared> {
+) -> Checked<Read<'a>> {
     let (name, pattern) = read_name(reader, raw)?;
     reader::check_flags(raw.flags, raw::TASK_EXCLUSIVE)?;
     let parameters = params::read(reader, raw, pattern.as_ref())?;
     let file = reader.text(raw.file, format_args!("file"), FILE_MAX)?;
+    if pattern.is_none() && is_plain(raw) {
+        reader.check_list(raw.after, raw.after_count, "after", QUALIFIED_MAX, is_empty)?;
+        reader.check_list(
+            raw.tags,
+            raw.tag_count,
+            "tags",
+            name::NAME_MAX,
+            name::broken_rule,
+        )?;
+        reader.text(raw.doc, format_args!("doc"), DOC_MAX)?;
+        check_function(reader, raw)?;
+        return Ok(Read::Plain(name));
+    }
     let task = Task {
         name: name.into(),
         library,
@@ -41,10 +62,20 @@ pub(super) fn read<'a>(
         options: options(reader, raw, pattern.as_ref())?.map(Arc::new),
         arguments: Arguments::default(),
     };
-    Ok(match pattern {
+    Ok(Read::Declared(match pattern {
         None => task.into(),
         Some(pattern) => Template::new(task, pattern, parameters).into(),
-    })
+    }))
+}
+
+/// A function that has none of what stands in [`Options`].
+fn is_plain(raw: &raw::Task) -> bool {
+    raw.kind == raw::KIND_FUNCTION
+        && raw.flags & (raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT) == 0
+        && [raw.before_count, raw.then_count, raw.lock_count] == [0; 3]
+        && [raw.wave, raw.condition, raw.retries] == [0, raw::AFTER_PASSED, 0]
+        && raw.priority == 0
+        && [raw.retry_delay_ms, raw.timeout_ms] == [0; 2]
 }
 
 /// The name, and where it has parameters, its pattern.
@@ -70,6 +101,12 @@ fn action(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
 }
 
 fn function(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
+    let run = check_function(reader, raw)?;
+    // SAFETY: the caller of `table::read` promises that code at this address is a task.
+    Ok(unsafe { call::action(run, raw.user) })
+}
+
+fn check_function(reader: Reader<'_>, raw: &raw::Task) -> Checked<raw::RunFn> {
     if !raw.command.is_null() {
         return Err(command::fault("has a `command`, but is not of its kind"));
     }
@@ -77,13 +114,15 @@ fn function(reader: Reader<'_>, raw: &raw::Task) -> Checked<Action> {
         return Err(Fault::new("abi.pointer", "`run` is null"));
     };
     reader.check_function(run as usize, format_args!("run"))?;
-    // SAFETY: the caller of `table::read` promises that code at this address is a task.
-    Ok(unsafe { call::action(run, raw.user) })
+    Ok(run)
 }
 
 fn names(reader: Reader<'_>, list: *const raw::Str, count: usize, field: &str) -> Checked<Names> {
-    let rule = |name: &str| name.is_empty().then(|| "is empty".to_owned());
-    reader.list(list, count, field, QUALIFIED_MAX, rule)
+    reader.list(list, count, field, QUALIFIED_MAX, is_empty)
+}
+
+fn is_empty(name: &str) -> Option<String> {
+    name.is_empty().then(|| "is empty".to_owned())
 }
 
 /// Tags of a template may have its parameters, as its name has.

@@ -1,0 +1,308 @@
+//! The tasks of one library that are there from the start: found by name, and small where they declare little.
+//!
+//! Knows nothing of other libraries, nor of what names in `after` stand for.
+
+use std::hash::BuildHasher;
+use std::sync::{Arc, LazyLock};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::texts::Texts;
+use super::{Arguments, Declared, Ending, Host, LibraryId, Options, Place, Task, Template};
+
+/// Where tasks stay that have no [`Options`] and are made of no template: the table of their library. All but their names
+/// is read there when somebody asks.
+pub trait Source: Send + Sync {
+    /// Runs the task at `index`.
+    fn call(&self, index: u32, host: &Arc<dyn Host>) -> Ending;
+    /// Visits the names of its dependencies as declared.
+    fn after<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
+    /// Visits its labels.
+    fn tags<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
+    /// What it does, in words.
+    fn doc(&self, index: u32) -> &str;
+    /// Where it is declared.
+    fn place(&self, index: u32) -> Option<Place>;
+}
+
+/// The tasks of a library, in declaration order, and its templates.
+pub struct Tasks {
+    library: LibraryId,
+    names: Texts,
+    /// Places, by name.
+    index: HashTable<u32>,
+    /// The first two places of one name.
+    duplicate: Option<(usize, usize)>,
+    source: Option<Arc<dyn Source>>,
+    /// Where each task is. Nothing where all are in the source, in its order.
+    homes: Vec<Home>,
+    own: Vec<Task>,
+    /// In declaration order.
+    pub(super) templates: Vec<Template>,
+}
+
+/// Where a task is: in the source at an index; or with [`Home::OWN`] set, among those that are kept here.
+#[derive(Clone, Copy)]
+struct Home(u32);
+
+impl Home {
+    const OWN: u32 = 1 << 31;
+}
+
+impl Tasks {
+    /// None yet; there will be about `capacity`.
+    pub fn new(library: LibraryId, source: Option<Arc<dyn Source>>, capacity: usize) -> Self {
+        Self {
+            library,
+            names: Texts::with_capacity(capacity),
+            index: HashTable::with_capacity(capacity),
+            duplicate: None,
+            source,
+            homes: Vec::new(),
+            own: Vec::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    /// Adds a task, or a template. One that has choices for all parameters is there as all the tasks that they make.
+    ///
+    /// # Panics
+    /// Where a choice does not pass the check of its own parameter; loading refuses such tables.
+    pub fn add(&mut self, declared: Declared) {
+        match declared {
+            Declared::Task(task) => self.keep(task),
+            Declared::Template(template) => {
+                for arguments in template.expand().into_iter().flatten() {
+                    let task = template.instance(arguments);
+                    self.keep(task.unwrap_or_else(|misfit| panic!("a choice: {misfit:?}")));
+                }
+                self.templates.push(template);
+            }
+        }
+    }
+
+    /// Adds the task that stays in the source at `index`.
+    pub fn add_at(&mut self, index: u32, name: &str) {
+        if !self.homes.is_empty() || index as usize != self.len() {
+            self.push_home(Home(index));
+        }
+        self.enter(name);
+    }
+
+    fn keep(&mut self, task: Task) {
+        let place = u32::try_from(self.own.len()).expect("fewer than 2^31 tasks");
+        self.push_home(Home(place | Home::OWN));
+        self.enter(&task.name);
+        self.own.push(task);
+    }
+
+    fn push_home(&mut self, home: Home) {
+        let first = u32::try_from(self.homes.len()).expect("fewer than 2^31 tasks");
+        let behind = u32::try_from(self.len()).expect("fewer than 2^31 tasks");
+        self.homes.extend((first..behind).map(Home));
+        self.homes.push(home);
+    }
+
+    fn enter(&mut self, name: &str) {
+        let (names, place) = (&self.names, self.len());
+        let name_of = |place: &u32| names.get(*place as usize);
+        let is_same = |place: &u32| name_of(place) == name;
+        match self
+            .index
+            .entry(hash(name), is_same, |place| hash(name_of(place)))
+        {
+            Entry::Occupied(first) => {
+                let first = *first.get() as usize;
+                self.duplicate = self.duplicate.or(Some((first, place)));
+            }
+            Entry::Vacant(free) => {
+                free.insert(u32::try_from(place).expect("fewer than 2^31 tasks"));
+            }
+        }
+        self.names.push(name);
+    }
+
+    /// How many tasks there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// There is no task.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// In declaration order.
+    pub fn templates(&self) -> &[Template] {
+        &self.templates
+    }
+
+    /// The tasks, in declaration order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = TaskRef<'_>> {
+        (0..self.len()).map(|place| self.get(place))
+    }
+
+    /// The first two tasks of one name.
+    pub fn duplicate(&self) -> Option<(TaskRef<'_>, TaskRef<'_>)> {
+        let (one, other) = self.duplicate?;
+        Some((self.get(one), self.get(other)))
+    }
+
+    /// Where the task of that name is; the first of them.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        let is_same = |place: &u32| self.names.get(*place as usize) == name;
+        let place = self.index.find(hash(name), is_same);
+        place.map(|place| *place as usize)
+    }
+
+    pub(super) fn library(&self) -> LibraryId {
+        self.library
+    }
+
+    pub(super) fn get(&self, place: usize) -> TaskRef<'_> {
+        let index = match self.homes.get(place) {
+            Some(Home(own)) if own & Home::OWN != 0 => {
+                return TaskRef::from(&self.own[(own & !Home::OWN) as usize]);
+            }
+            Some(Home(index)) => *index,
+            #[expect(clippy::cast_possible_truncation, reason = "checked when it was added")]
+            None => place as u32,
+        };
+        TaskRef(Kind::Read {
+            name: self.names.get(place),
+            library: self.library,
+            source: &**self
+                .source
+                .as_ref()
+                .expect("a source, as there are such tasks"),
+            index,
+        })
+    }
+
+    pub(super) fn own_mut(&mut self, place: usize) -> Option<&mut Task> {
+        let Home(own) = self
+            .homes
+            .get(place)
+            .filter(|home| home.0 & Home::OWN != 0)?;
+        Some(&mut self.own[(own & !Home::OWN) as usize])
+    }
+}
+
+/// The same in every process; a library attacks only itself.
+fn hash(name: &str) -> u64 {
+    FixedState::default().hash_one(name)
+}
+
+/// A task, wherever it is kept.
+#[derive(Clone, Copy)]
+pub struct TaskRef<'a>(Kind<'a>);
+
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    Own(&'a Task),
+    Read {
+        name: &'a str,
+        library: LibraryId,
+        source: &'a dyn Source,
+        index: u32,
+    },
+}
+
+impl<'a> From<&'a Task> for TaskRef<'a> {
+    fn from(task: &'a Task) -> Self {
+        Self(Kind::Own(task))
+    }
+}
+
+impl<'a> TaskRef<'a> {
+    /// The name that the library gave it; unique in the library.
+    pub fn name(self) -> &'a str {
+        match self.0 {
+            Kind::Own(task) => &task.name,
+            Kind::Read { name, .. } => name,
+        }
+    }
+
+    /// Where it comes from.
+    pub fn library(self) -> LibraryId {
+        match self.0 {
+            Kind::Own(task) => task.library,
+            Kind::Read { library, .. } => library,
+        }
+    }
+
+    /// Visits the names of its dependencies as declared: in the same library, or `library::task`; also globs.
+    pub fn each_after(self, visit: &mut dyn FnMut(&'a str)) {
+        match self.0 {
+            Kind::Own(task) => task.after.iter().for_each(|name| visit(name)),
+            Kind::Read { source, index, .. } => source.after(index, visit),
+        }
+    }
+
+    /// The same as a list.
+    pub fn after(self) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        self.each_after(&mut |name| names.push(name));
+        names
+    }
+
+    /// Its labels.
+    pub fn tags(self) -> Vec<&'a str> {
+        match self.0 {
+            Kind::Own(task) => task.tags.iter().map(|tag| &**tag).collect(),
+            Kind::Read { source, index, .. } => {
+                let mut tags = Vec::new();
+                source.tags(index, &mut |tag| tags.push(tag));
+                tags
+            }
+        }
+    }
+
+    /// What it does, in words; may be empty.
+    pub fn doc(self) -> &'a str {
+        match self.0 {
+            Kind::Own(task) => &task.doc,
+            Kind::Read { source, index, .. } => source.doc(index),
+        }
+    }
+
+    /// Where it is declared.
+    pub fn place(self) -> Option<Place> {
+        match self.0 {
+            Kind::Own(task) => task.place.clone(),
+            Kind::Read { source, index, .. } => source.place(index),
+        }
+    }
+
+    /// Runs it, as an [`Action`](super::Action) does.
+    pub fn call(self, host: &Arc<dyn Host>) -> Ending {
+        match self.0 {
+            Kind::Own(task) => (task.action)(host),
+            Kind::Read { source, index, .. } => source.call(index, host),
+        }
+    }
+
+    /// What it declares besides name, dependencies and labels; nothing where it is all as usual.
+    pub fn declared(self) -> Option<&'a Arc<Options>> {
+        match self.0 {
+            Kind::Own(task) => task.options.as_ref(),
+            Kind::Read { .. } => None,
+        }
+    }
+
+    /// The same, as usual where it declares nothing.
+    pub fn options(self) -> &'a Options {
+        static NONE: LazyLock<Options> = LazyLock::new(Options::default);
+        self.declared().map_or(&NONE, |options| options)
+    }
+
+    /// The values of its parameters, where it is made of a template.
+    pub fn arguments(self) -> &'a Arguments {
+        match self.0 {
+            Kind::Own(task) => &task.arguments,
+            Kind::Read { .. } => Arguments::NONE,
+        }
+    }
+}
