@@ -14,7 +14,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 /// Where our descriptors start: out of the way of those that a library guesses at or closes in a loop. The first of these
 /// that the limit on open files allows.
 const FIRST_DESCRIPTORS: [i32; 4] = [4096, 512, 200, 3];
-/// What is written without a flush stays here up to this many bytes.
+/// What is written without a flush stays in memory up to this many bytes.
 const BUFFER: usize = 1 << 15;
 /// Widths beyond this are somebody's joke.
 const WIDEST: usize = 1000;
@@ -79,9 +79,7 @@ impl Stream {
 
     /// Writes text now.
     pub fn print_now(&self, text: &str) -> io::Result<()> {
-        let mut inner = self.lock();
-        inner.write(text.as_bytes())?;
-        inner.flush()
+        self.lock().write_now(text.as_bytes())
     }
 
     /// Writes all that is pending. What could not be written is dropped, so that it is reported once.
@@ -163,14 +161,29 @@ impl Inner {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let mut pending = std::mem::take(&mut self.pending);
+        let written = self.put(&pending);
+        pending.clear();
+        self.pending = pending;
+        written
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.pending.is_empty() {
+            return self.put(bytes);
+        }
+        self.pending.extend_from_slice(bytes);
+        self.flush()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
             return Ok(());
         }
-        let pending = std::mem::take(&mut self.pending);
         match &mut self.sink {
             Sink::Closed => Ok(()),
             Sink::Unusable(errno) => Err((*errno).into()),
-            Sink::Open(file) => match write_whole(file, &pending) {
+            Sink::Open(file) => match write_whole(file, bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     self.sink = Sink::Closed;
                     Ok(())
@@ -178,6 +191,48 @@ impl Inner {
                 other => other,
             },
         }
+    }
+}
+
+/// Lines on their way to a stream, gathered by one owner and so without a lock for each. They are written together, when there
+/// are many or by [`Batch::flush`]; none is ever torn apart.
+#[derive(Debug)]
+pub struct Batch {
+    stream: Stream,
+    lines: String,
+}
+
+impl Batch {
+    /// Nothing yet.
+    pub fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            lines: String::new(),
+        }
+    }
+
+    /// Where they go.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Lets whole lines be added.
+    pub fn add(&mut self, tell: impl FnOnce(&mut String)) -> io::Result<()> {
+        tell(&mut self.lines);
+        if self.lines.len() < BUFFER {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Writes all there are. What could not be written is dropped, so that it is reported once.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let written = self.stream.print_now(&self.lines);
+        self.lines.clear();
+        written
     }
 }
 

@@ -80,6 +80,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("hashbrown", &["task"]),
     ("humantime", &["cli", "report"]),
     ("indicatif", &["report"]),
+    ("itoa", &["report"]),
     ("libc", &["library"]),
     ("libloading", &["library"]),
     ("object", &["library"]),

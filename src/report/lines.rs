@@ -3,20 +3,19 @@
 //! Knows two streams; the live displays put their lines above themselves, so the text is made apart from the writing.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
-use std::time::Duration;
 
 use super::Reporter;
 use crate::error::escape;
-use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
+use crate::event::{Briefing, Event, Finished, Source, Summary};
 use crate::report::cause::{attempt_line, ended_line, failure_line, stopping_line};
 use crate::report::recap::{Group, Recap};
 use crate::report::text::{
-    Paint, base, done_line, elapsed, hook_name, name, record_line, retry_line, summary_line,
+    DoneLine, Paint, elapsed, hook_name, push_base, push_retry, record_line, summary_line,
 };
-use crate::stream::Stream;
-use crate::task::{Failure, Level, LibraryId, Outcome, Record, TaskId};
+use crate::stream::{Batch, Stream};
+use crate::task::{Failure, Level, Outcome, Record, TaskId};
 
 /// How much is told. More is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,10 +31,9 @@ pub(super) enum Detail {
 }
 
 /// Where people read.
-#[derive(Clone)]
 pub(super) struct Console {
     /// For what happens.
-    pub(super) err: Stream,
+    pub(super) err: Batch,
     pub(super) err_paint: Paint,
     /// For the summary line, where a report does not need it for itself.
     pub(super) out: Option<Stream>,
@@ -46,6 +44,7 @@ pub(super) struct Console {
 pub(super) struct Teller {
     detail: Detail,
     paint: Paint,
+    done_line: DoneLine,
     running: BTreeSet<TaskId>,
     /// Tasks that have ended.
     done: usize,
@@ -59,6 +58,7 @@ impl Teller {
         Self {
             detail,
             paint,
+            done_line: DoneLine::new(paint),
             running: BTreeSet::new(),
             done: 0,
             added: 0,
@@ -66,8 +66,8 @@ impl Teller {
         }
     }
 
-    /// The lines for an event, often none.
-    pub(super) fn tell(&mut self, briefing: &Briefing, event: &Event) -> String {
+    /// Adds the lines for an event, often none.
+    pub(super) fn tell(&mut self, text: &mut String, briefing: &Briefing, event: &Event) {
         match event {
             Event::Started {
                 task,
@@ -76,13 +76,13 @@ impl Teller {
                 ..
             } => {
                 self.running.insert(*task);
-                self.when(Detail::Verbose, || {
-                    let base = base(&name(briefing, *task), Some(*worker));
-                    match attempt {
-                        1 => format!("{base} started\n"),
-                        _ => format!("{base} started, attempt {attempt}\n"),
-                    }
-                })
+                let started = (*task, *worker);
+                if *attempt == 1 {
+                    self.note(text, briefing, started, format_args!(" started"));
+                } else {
+                    let what = format_args!(" started, attempt {attempt}");
+                    self.note(text, briefing, started, what);
+                }
             }
             Event::Retrying {
                 task,
@@ -92,52 +92,64 @@ impl Teller {
                 ..
             } => {
                 self.running.remove(task);
-                self.when(Detail::Normal, || {
-                    let base = base(&name(briefing, *task), Some(*worker));
+                if self.tells(Detail::Normal) {
+                    let from = text.len();
+                    push_base(text, briefing, *task, Some(*worker));
                     let planned = briefing.planned.len() + self.added;
-                    let line = retry_line(&base, self.done, planned, self.paint);
+                    push_retry(text, from, (self.done, planned), self.paint);
                     let (outcome, cause) = (attempt.outcome, &attempt.cause);
                     let attempt = attempt_line(briefing, *number as usize, outcome, cause);
-                    format!("{line}\n    {attempt}\n")
-                })
+                    let _ = write!(text, "\n    {attempt}\n");
+                }
             }
-            Event::Paused { task, worker, .. } => self.when(Detail::Verbose, || {
-                let base = base(&name(briefing, *task), Some(*worker));
-                format!("{base} waits for other tasks\n")
-            }),
-            Event::Resumed { task, worker, .. } => self.when(Detail::Verbose, || {
-                format!("{} goes on\n", base(&name(briefing, *task), Some(*worker)))
-            }),
+            Event::Paused { task, worker, .. } => {
+                let what = format_args!(" waits for other tasks");
+                self.note(text, briefing, (*task, *worker), what);
+            }
+            Event::Resumed { task, worker, .. } => {
+                self.note(text, briefing, (*task, *worker), format_args!(" goes on"));
+            }
             Event::Slow {
                 task,
                 worker,
                 running,
-            } => self.when(Detail::Normal, || {
-                let base = base(&name(briefing, *task), Some(*worker));
-                format!("{base}: still running after {}\n", elapsed(*running))
-            }),
+            } => {
+                if self.tells(Detail::Normal) {
+                    push_base(text, briefing, *task, Some(*worker));
+                    let _ = writeln!(text, ": still running after {}", elapsed(*running));
+                }
+            }
             Event::Planned(tasks) => {
                 self.added += tasks.len();
-                self.when(Detail::Verbose, || {
+                if self.tells(Detail::Verbose) {
                     let added: Group = tasks.iter().copied().collect();
-                    format!("added: {}\n", added.names(briefing))
-                })
+                    let _ = writeln!(text, "added: {}", added.names(briefing));
+                }
             }
-            Event::Progress { .. } => String::new(),
-            Event::Finished(finished) => self.finished(briefing, finished),
-            Event::Logged { source, record } => self.logged(briefing, *source, record),
-            Event::HookStarted(hook, library) => self.when(Detail::Verbose, || {
-                format!("{} started\n", hook_name(briefing, *hook, *library))
-            }),
+            Event::Progress { .. } => {}
+            Event::Finished(finished) => self.finished(text, briefing, finished),
+            Event::Logged { source, record } => self.logged(text, briefing, *source, record),
+            Event::HookStarted(hook, library) => {
+                if self.tells(Detail::Verbose) {
+                    let name = hook_name(briefing, *hook, *library);
+                    let _ = writeln!(text, "{name} started");
+                }
+            }
             Event::HookFinished(hook, library, ending) => {
-                self.hook_finished(briefing, *hook, *library, ending)
+                let name = hook_name(briefing, *hook, *library);
+                self.hook_finished(text, &name, ending);
             }
-            Event::Stopping(stop) => self.when(Detail::Live, || {
-                format!("{}\n", stopping_line(briefing, *stop, &self.running))
-            }),
-            Event::Warning(warning) => self.when(Detail::Live, || {
-                format!("tdrun: warning: {}\n", escape(warning))
-            }),
+            Event::Stopping(stop) => {
+                if self.tells(Detail::Live) {
+                    text.push_str(&stopping_line(briefing, *stop, &self.running));
+                    text.push('\n');
+                }
+            }
+            Event::Warning(warning) => {
+                if self.tells(Detail::Live) {
+                    let _ = writeln!(text, "tdrun: warning: {}", escape(warning));
+                }
+            }
         }
     }
 
@@ -146,77 +158,74 @@ impl Teller {
         self.recap.text(briefing, summary, self.paint)
     }
 
-    fn when(&self, detail: Detail, text: impl FnOnce() -> String) -> String {
-        if self.detail >= detail {
-            text()
-        } else {
-            String::new()
+    fn tells(&self, detail: Detail) -> bool {
+        self.detail >= detail
+    }
+
+    /// A line about a task on a worker, for those who want to know everything.
+    fn note(
+        &self,
+        text: &mut String,
+        briefing: &Briefing,
+        (task, worker): (TaskId, usize),
+        what: fmt::Arguments<'_>,
+    ) {
+        if self.tells(Detail::Verbose) {
+            push_base(text, briefing, task, Some(worker));
+            let _ = writeln!(text, "{what}");
         }
     }
 
-    fn finished(&mut self, briefing: &Briefing, finished: &Finished) -> String {
+    fn finished(&mut self, text: &mut String, briefing: &Briefing, finished: &Finished) {
         self.recap.add(briefing, finished);
         self.running.remove(&finished.task);
         self.done = finished.done;
-        match finished.outcome {
-            Outcome::NotRun => String::new(),
-            Outcome::Passed | Outcome::Skipped => {
-                self.when(Detail::Normal, || self.done(briefing, finished))
-            }
-            Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => {
-                self.done(briefing, finished)
-            }
+        let told = match finished.outcome {
+            Outcome::NotRun => false,
+            Outcome::Passed | Outcome::Skipped => self.tells(Detail::Normal),
+            Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => true,
+        };
+        if told {
+            self.done(text, briefing, finished);
         }
     }
 
-    fn done(&self, briefing: &Briefing, finished: &Finished) -> String {
-        let (done, planned) = (finished.done, finished.planned);
-        let base = base(&name(briefing, finished.task), finished.worker);
-        let mut text = done_line(&base, finished.outcome, done, planned, self.paint);
+    fn done(&mut self, text: &mut String, briefing: &Briefing, finished: &Finished) {
+        let from = text.len();
+        push_base(text, briefing, finished.task, finished.worker);
+        let counts = (finished.done, finished.planned);
+        let line = &mut self.done_line;
+        line.complete(text, from, finished.outcome, counts);
         if self.detail == Detail::Verbose && finished.worker.is_some() {
-            let _ = write!(text, " {}", seconds(finished.took));
+            let _ = write!(text, " {:.2}s", finished.took.as_secs_f64());
         }
         text.push('\n');
         if let Some(line) = ended_line(briefing, finished) {
             let _ = writeln!(text, "    {line}");
         }
-        text
     }
 
-    fn logged(&self, briefing: &Briefing, source: Source, record: &Record) -> String {
+    fn logged(&self, text: &mut String, briefing: &Briefing, source: Source, record: &Record) {
         let verbose = self.detail == Detail::Verbose;
-        if !verbose && record.level > Level::Info {
-            return String::new();
+        if verbose || (self.tells(Detail::Normal) && record.level <= Level::Info) {
+            text.push_str(&record_line(briefing, source, record, verbose, self.paint));
+            text.push('\n');
         }
-        self.when(Detail::Normal, || {
-            record_line(briefing, source, record, verbose, self.paint) + "\n"
-        })
     }
 
-    fn hook_finished(
-        &self,
-        briefing: &Briefing,
-        hook: Hook,
-        library: LibraryId,
-        ending: &Result<(), Failure>,
-    ) -> String {
-        let name = hook_name(briefing, hook, library);
+    fn hook_finished(&self, text: &mut String, name: &str, ending: &Result<(), Failure>) {
         match ending {
-            Ok(()) => self.when(Detail::Verbose, || {
-                format!("{name} {}\n", self.paint.outcome(Outcome::Passed, "PASSED"))
-            }),
-            Err(failure) => format!(
-                "{name} {}\n    {}\n",
-                self.paint.outcome(Outcome::Failed, "FAILED"),
-                failure_line(failure)
-            ),
+            Ok(()) if !self.tells(Detail::Verbose) => {}
+            Ok(()) => {
+                let word = self.paint.outcome(Outcome::Passed, "PASSED");
+                let _ = writeln!(text, "{name} {word}");
+            }
+            Err(failure) => {
+                let word = self.paint.outcome(Outcome::Failed, "FAILED");
+                let _ = write!(text, "{name} {word}\n    {}\n", failure_line(failure));
+            }
         }
     }
-}
-
-/// `0.52s`.
-fn seconds(took: Duration) -> String {
-    format!("{:.2}s", took.as_secs_f64())
 }
 
 /// The reporter.
@@ -235,28 +244,45 @@ impl Lines {
 }
 
 impl Console {
-    /// Writes what people read while a run goes on. Its errors never matter: nobody else is told where people are not.
-    pub(super) fn say(&self, text: &str) {
-        if !text.is_empty() {
-            let _ = self.err.print_now(text);
-        }
+    /// Adds lines to those that people read while a run goes on. Errors never matter here: nobody else is told where people are
+    /// not.
+    fn tell(&mut self, tell: impl FnOnce(&mut String)) {
+        let _ = self.err.add(tell);
+    }
+
+    pub(super) fn say(&mut self, lines: &str) {
+        self.tell(|text| text.push_str(lines));
+    }
+
+    /// Writes what was said.
+    pub(super) fn flush(&mut self) {
+        let _ = self.err.flush();
     }
 
     /// Writes the end of a run: the last line is the summary, and the only one that must arrive.
-    pub(super) fn conclude(&self, end: &str, summary: &Summary) -> io::Result<()> {
+    pub(super) fn conclude(&mut self, end: &str, summary: &Summary) -> io::Result<()> {
         self.say(end);
         let line = summary_line(summary);
-        let Some(out) = &self.out else {
+        if self.out.is_none() {
             self.say(&(self.err_paint.summary(&line) + "\n"));
-            return Ok(());
-        };
-        out.print_now(&(self.out_paint.summary(&line) + "\n"))
+        }
+        self.flush();
+        match &self.out {
+            Some(out) => out.print_now(&(self.out_paint.summary(&line) + "\n")),
+            None => Ok(()),
+        }
     }
 }
 
 impl Reporter for Lines {
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        self.console.say(&self.teller.tell(briefing, event));
+        let teller = &mut self.teller;
+        self.console.tell(|text| teller.tell(text, briefing, event));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.console.flush();
         Ok(())
     }
 
@@ -273,16 +299,17 @@ impl Reporter for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Cause, Stop};
+    use crate::event::{Cause, Hook, Stop};
     use crate::report::fixture::{
         Captured, End, added, attempt, briefing, failure, late, logged, paused, play, progress,
         resumed, retrying, slow, started, time_out, tried,
     };
+    use crate::task::LibraryId;
 
     fn transcript(detail: Detail, briefing: &Briefing, events: &[Event]) -> (String, String) {
         let (out, err) = (Captured::new(), Captured::new());
         let console = Console {
-            err: err.stream.clone(),
+            err: Batch::new(err.stream.clone()),
             err_paint: Paint(false),
             out: Some(out.stream.clone()),
             out_paint: Paint(false),
@@ -547,22 +574,18 @@ a TIMED OUT on attempt 2
             let file = std::fs::File::options().write(true).open("/dev/full");
             Stream::to(file.unwrap())
         };
-        let out = Captured::new();
-        let mut console = Console {
-            err: full(),
+        let console = |out: &Stream| Console {
+            err: Batch::new(full()),
             err_paint: Paint(false),
-            out: Some(out.stream.clone()),
+            out: Some(out.clone()),
             out_paint: Paint(false),
         };
-        play(
-            &mut Lines::new(Detail::Normal, console.clone()),
-            &briefing(&TASKS),
-            &a_run(),
-        );
+        let out = Captured::new();
+        let mut lines = Lines::new(Detail::Normal, console(&out.stream));
+        play(&mut lines, &briefing(&TASKS), &a_run());
         assert_eq!(out.text(), SUMMARY);
 
-        console.out = Some(full());
-        let mut lines = Lines::new(Detail::Normal, console);
+        let mut lines = Lines::new(Detail::Normal, console(&full()));
         let summary = crate::report::fixture::Finish::default().summary();
         lines.finish(&briefing(&TASKS), &summary).unwrap_err();
     }

@@ -25,7 +25,7 @@ pub(super) trait Picture {
 }
 
 /// The reporter.
-pub(super) struct Live<P> {
+pub(super) struct Live<P: Picture> {
     picture: P,
     teller: Teller,
     console: Console,
@@ -41,7 +41,7 @@ pub(super) struct Live<P> {
 impl<P: Picture> Live<P> {
     /// A display on the terminal that people read.
     pub(super) fn new(picture: P, teller: Teller, console: Console) -> Self {
-        let screen = || Box::new(Screen(console.err.clone()));
+        let screen = || Box::new(Screen(console.err.stream().clone()));
         let (draws, measures) = (screen(), screen());
         Self::on(draws, measures, picture, teller, console)
     }
@@ -85,11 +85,10 @@ impl<P: Picture> Live<P> {
         self.bar.set_position(self.board.counts.total() as u64);
         self.bar
             .set_message(self.picture.draw(&self.board, now, columns, rows));
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() {
+        if self.pending.is_empty() {
             self.bar.force_draw();
         } else {
-            self.bar.suspend(|| self.console.say(&pending));
+            self.bar.clone().suspend(|| self.write_pending());
         }
         self.drawn = Some(Instant::now());
     }
@@ -97,7 +96,13 @@ impl<P: Picture> Live<P> {
     /// Takes the picture away, and writes what waited for it.
     fn clear(&mut self) {
         self.bar.finish_and_clear();
-        self.console.say(&std::mem::take(&mut self.pending));
+        self.write_pending();
+    }
+
+    fn write_pending(&mut self) {
+        self.console.say(&self.pending);
+        self.console.flush();
+        self.pending.clear();
     }
 }
 
@@ -111,7 +116,7 @@ impl<P: Picture> Reporter for Live<P> {
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
         self.board.note(briefing, event);
-        self.pending += &self.teller.tell(briefing, event);
+        self.teller.tell(&mut self.pending, briefing, event);
         self.draw_if_due();
         Ok(())
     }
@@ -139,11 +144,10 @@ impl<P: Picture> Reporter for Live<P> {
 
 /// However the run ends: no part of the picture stays. The cursor is never hidden and no mode is ever set, so that after
 /// a panic, whose message already stands below the picture, there is nothing to restore.
-impl<P> Drop for Live<P> {
+impl<P: Picture> Drop for Live<P> {
     fn drop(&mut self) {
         if !std::thread::panicking() && !self.bar.is_finished() {
-            self.bar.finish_and_clear();
-            self.console.say(&self.pending);
+            self.clear();
         }
     }
 }
@@ -215,12 +219,13 @@ mod tests {
     use crate::report::progress::Progress;
     use crate::report::text::Paint;
     use crate::report::viewer::Viewer;
+    use crate::stream::Batch;
     use indicatif::InMemoryTerm;
 
     fn console() -> (Captured, Captured, Console) {
         let (out, err) = (Captured::new(), Captured::new());
         let console = Console {
-            err: err.stream.clone(),
+            err: Batch::new(err.stream.clone()),
             err_paint: Paint(false),
             out: Some(out.stream.clone()),
             out_paint: Paint(false),

@@ -15,7 +15,7 @@ use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
 use crate::report::cause::{attempt_line, cause_line, failure_line, stopping_line};
 use crate::report::output::cannot_open;
 use crate::report::recap::Group;
-use crate::report::text::{base, elapsed, hook_name, name, plural, said, speaker, summary_line};
+use crate::report::text::{elapsed, hook_name, plural, push_base, said, speaker, summary_line};
 use crate::stream::Stream;
 use crate::task::{Failure, Level, LibraryId, Outcome, TaskId};
 
@@ -56,12 +56,14 @@ impl Entry {
         level: Level,
         what: impl Display,
     ) -> Self {
-        let base = base(&name(briefing, task), Some(worker));
+        let mut text = String::new();
+        push_base(&mut text, briefing, task, Some(worker));
+        let _ = write!(text, ": {what}");
         Self {
             worker: Some(worker),
             at,
             level,
-            text: format!("{base}: {what}"),
+            text,
         }
     }
 }
@@ -196,17 +198,18 @@ fn worker(source: Source) -> Option<usize> {
 }
 
 fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
-    let base = base(&name(briefing, finished.task), finished.worker);
+    let mut text = String::new();
+    push_base(&mut text, briefing, finished.task, finished.worker);
     let cause = finished.cause.as_deref();
     let cause = cause.map(|cause| cause_line(briefing, cause));
     let attempt = match finished.attempts.len() {
         0 => String::new(),
         earlier => format!(" on attempt {}", earlier + 1),
     };
-    let mut text = match (&cause, finished.outcome) {
-        (Some(cause), Outcome::Skipped) => format!("{base}: {cause}"),
-        (Some(cause), outcome) => format!("{base}: {outcome}{attempt}, {cause}"),
-        (None, outcome) => format!("{base}: {outcome}{attempt}"),
+    let _ = match (&cause, finished.outcome) {
+        (Some(cause), Outcome::Skipped) => write!(text, ": {cause}"),
+        (Some(cause), outcome) => write!(text, ": {outcome}{attempt}, {cause}"),
+        (None, outcome) => write!(text, ": {outcome}{attempt}"),
     };
     if finished.worker.is_some() {
         let _ = write!(text, " ({:.3}s)", finished.took.as_secs_f64());

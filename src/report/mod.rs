@@ -31,7 +31,7 @@ use crate::report::lines::{Console, Detail, Lines, Teller};
 use crate::report::live::{Live, Picture};
 use crate::report::output::Target;
 use crate::report::text::Paint;
-use crate::stream::{ColorChoice, Stream};
+use crate::stream::{Batch, ColorChoice, Stream};
 use crate::task::Level;
 
 /// Listens to a run. An error means that its output could not be written; it is then not called again, and the run goes on.
@@ -44,6 +44,12 @@ pub trait Reporter {
 
     /// Something happened.
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()>;
+
+    /// Nothing more has happened for now: what people or programs are to read has to be written. Until then many lines may be
+    /// gathered and written together.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Called every so often while nothing happens, for displays that show elapsed time; see [`Reporter::tick_every`].
     fn tick(&mut self) -> io::Result<()> {
@@ -152,7 +158,7 @@ impl Reporters {
             reporters.add("the log files".to_owned(), Box::new(log::Log::open()?));
         }
         let console = Console {
-            err: err.clone(),
+            err: Batch::new(err.clone()),
             err_paint: Paint(err.is_colored(view.color)),
             out: (!is_taken).then(|| out.clone()),
             out_paint: Paint(out.is_colored(view.color)),
@@ -175,28 +181,22 @@ impl Reporters {
 
     /// Calls all reports, then the display, and drops those that fail.
     fn each(&mut self, mut call: impl FnMut(&mut dyn Reporter) -> io::Result<()>) {
-        let mut failed = Vec::new();
-        let mut works = |named: &mut Named| match call(&mut *named.reporter) {
-            Ok(()) => true,
-            Err(error) => {
-                failed.push(unwritten(&named.what, &error));
-                false
+        let mut index = 0;
+        while let Some(report) = self.reports.get_mut(index) {
+            match call(&mut *report.reporter) {
+                Ok(()) => index += 1,
+                Err(error) => {
+                    let report = self.reports.remove(index);
+                    self.tell(unwritten(&report.what, &error));
+                }
             }
-        };
-        self.reports.retain_mut(&mut works);
-        for error in std::mem::take(&mut failed) {
-            self.tell(error);
         }
-        if let Some(Err(error)) = self
-            .display
-            .as_mut()
-            .map(|named| call(&mut *named.reporter))
+        if let Some(display) = &mut self.display
+            && let Err(error) = call(&mut *display.reporter)
         {
-            let display = self.display.take();
-            self.tell(unwritten(
-                &display.map_or_else(String::new, |named| named.what),
-                &error,
-            ));
+            let error = unwritten(&display.what, &error);
+            self.display = None;
+            self.tell(error);
         }
     }
 
@@ -219,6 +219,11 @@ impl Reporter for Reporters {
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
         self.each(|reporter| reporter.event(briefing, event));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.each(|reporter| reporter.flush());
         Ok(())
     }
 
@@ -245,7 +250,7 @@ impl Reporter for Reporters {
 }
 
 fn display(view: &View, console: Console) -> Box<dyn Reporter + Send> {
-    let is_live = view.display != Display::Lines && console.err.is_live_terminal();
+    let is_live = view.display != Display::Lines && console.err.stream().is_live_terminal();
     let detail = match (view.quiet, view.verbose, is_live) {
         (true, ..) => Detail::Quiet,
         (false, _, true) => Detail::Live,

@@ -25,14 +25,7 @@ pub(super) struct Paint(pub(super) bool);
 impl Paint {
     /// A word in the colour of an outcome.
     pub(super) fn outcome(self, outcome: Outcome, text: &str) -> String {
-        self.wrap(
-            match outcome {
-                Outcome::Passed => AnsiColor::Green,
-                Outcome::Failed | Outcome::TimedOut | Outcome::Crashed => AnsiColor::Red,
-                Outcome::Skipped | Outcome::Cancelled | Outcome::NotRun => AnsiColor::Yellow,
-            },
-            text,
-        )
+        self.wrap(color(outcome), text)
     }
 
     /// The summary line.
@@ -48,12 +41,27 @@ impl Paint {
         }
     }
 
-    fn wrap(self, color: AnsiColor, text: &str) -> String {
-        if !self.0 {
-            return text.to_owned();
+    fn wrap(self, color: AnsiColor, word: &str) -> String {
+        let mut text = String::new();
+        self.push(&mut text, color, word);
+        text
+    }
+
+    fn push(self, text: &mut String, color: AnsiColor, word: &str) {
+        if self.0 {
+            let style = Style::new().fg_color(Some(color.into()));
+            let _ = write!(text, "{style}{word}{style:#}");
+        } else {
+            text.push_str(word);
         }
-        let style = Style::new().fg_color(Some(color.into()));
-        format!("{style}{text}{style:#}")
+    }
+}
+
+fn color(outcome: Outcome) -> AnsiColor {
+    match outcome {
+        Outcome::Passed => AnsiColor::Green,
+        Outcome::Failed | Outcome::TimedOut | Outcome::Crashed => AnsiColor::Red,
+        Outcome::Skipped | Outcome::Cancelled | Outcome::NotRun => AnsiColor::Yellow,
     }
 }
 
@@ -92,44 +100,95 @@ pub(super) fn hook_name(briefing: &Briefing, hook: Hook, library: LibraryId) -> 
     }
 }
 
-/// `[thread_0] name`, or the name alone where no worker ran it.
-pub(super) fn base(name: &str, worker: Option<usize>) -> String {
-    match worker {
-        Some(worker) => format!("[thread_{worker}] {name}"),
-        None => name.to_owned(),
+/// Begins a line: `[thread_0] name`, or the name alone where no worker ran it.
+pub(super) fn push_base(
+    text: &mut String,
+    briefing: &Briefing,
+    task: TaskId,
+    worker: Option<usize>,
+) {
+    if let Some(worker) = worker {
+        text.push_str("[thread_");
+        text.push_str(itoa::Buffer::new().format(worker));
+        text.push_str("] ");
+    }
+    text.push_str(&escape(&briefing.catalog.name(task)));
+}
+
+/// Completes done lines. Most end as the one before did, so that end is kept.
+pub(super) struct DoneLine {
+    paint: Paint,
+    last: Option<(Outcome, usize)>,
+    tail: String,
+}
+
+impl DoneLine {
+    pub(super) fn new(paint: Paint) -> Self {
+        Self {
+            paint,
+            last: None,
+            tail: String::new(),
+        }
+    }
+
+    /// Completes the line that begins at `from`: `[thread_0] name .......... PASSED [ 20% ]`; `done` and `planned` count tasks.
+    pub(super) fn complete(
+        &mut self,
+        text: &mut String,
+        from: usize,
+        outcome: Outcome,
+        (done, planned): (usize, usize),
+    ) {
+        let (word, percent) = (status(outcome), percent(done, planned));
+        if self.last != Some((outcome, percent)) {
+            self.tail.clear();
+            push_tail(&mut self.tail, (word, color(outcome)), percent, self.paint);
+            self.last = Some((outcome, percent));
+        }
+        push_dots(text, from, word);
+        text.push_str(&self.tail);
     }
 }
 
-/// `[thread_0] name .......... PASSED [ 20% ]`; `done` and `planned` count tasks.
-pub(super) fn done_line(
-    base: &str,
-    outcome: Outcome,
-    done: usize,
-    planned: usize,
-    paint: Paint,
-) -> String {
-    padded(base, status(outcome), (done, planned), |word| {
-        paint.outcome(outcome, word)
-    })
-}
-
 /// The same for a task that will be tried again: `[thread_0] name .......... RETRY [ 20% ]`.
-pub(super) fn retry_line(base: &str, done: usize, planned: usize, paint: Paint) -> String {
-    padded(base, "RETRY", (done, planned), |word| {
-        paint.wrap(AnsiColor::Yellow, word)
-    })
+pub(super) fn push_retry(
+    text: &mut String,
+    from: usize,
+    (done, planned): (usize, usize),
+    paint: Paint,
+) {
+    let word = ("RETRY", AnsiColor::Yellow);
+    push_dots(text, from, word.0);
+    push_tail(text, word, percent(done, planned), paint);
 }
 
-fn padded(
-    base: &str,
-    word: &str,
-    (done, planned): (usize, usize),
-    paint: impl FnOnce(&str) -> String,
-) -> String {
-    let percent = (done * 100).checked_div(planned).unwrap_or(100);
-    let tail = format!(" [{percent:3}% ]");
-    let dots = DONE_WIDTH.saturating_sub(base.width() + word.len() + tail.len());
-    format!("{base} {:.<dots$} {}{tail}", "", paint(word))
+fn percent(done: usize, planned: usize) -> usize {
+    (done * 100).checked_div(planned).unwrap_or(100)
+}
+
+/// As many dots as leave room for the word and the percentage.
+fn push_dots(text: &mut String, from: usize, word: &str) {
+    const DOTS: &str =
+        "...........................................................................";
+    let used = columns(&text[from..]) + word.len() + " [100% ]".len();
+    text.push(' ');
+    text.push_str(&DOTS[..DONE_WIDTH.saturating_sub(used)]);
+}
+
+/// ` PASSED [ 20% ]`.
+fn push_tail(text: &mut String, (word, color): (&str, AnsiColor), percent: usize, paint: Paint) {
+    text.push(' ');
+    paint.push(text, color, word);
+    let _ = write!(text, " [{percent:3}% ]");
+}
+
+/// The width of escaped text.
+fn columns(text: &str) -> usize {
+    if text.is_ascii() {
+        text.len()
+    } else {
+        text.width()
+    }
 }
 
 /// A log record: `[thread_0] name: INFO message`; with where it comes from, if wanted.
@@ -148,7 +207,11 @@ pub(super) fn record_line(
 /// Who speaks: `[thread_0] name: `, or nothing where nobody knows.
 pub(super) fn speaker(briefing: &Briefing, source: Source) -> String {
     match source {
-        Source::Task(task, worker) => base(&name(briefing, task), Some(worker)) + ": ",
+        Source::Task(task, worker) => {
+            let mut text = String::new();
+            push_base(&mut text, briefing, task, Some(worker));
+            text + ": "
+        }
         Source::Hook(hook, library) => hook_name(briefing, hook, library) + ": ",
         Source::Library => String::new(),
     }
@@ -267,6 +330,34 @@ mod tests {
 
     const PLAIN: Paint = Paint(false);
 
+    fn done_line(
+        base: &str,
+        outcome: Outcome,
+        done: usize,
+        planned: usize,
+        paint: Paint,
+    ) -> String {
+        let before = "before\n";
+        let mut line = format!("{before}{base}");
+        DoneLine::new(paint).complete(&mut line, before.len(), outcome, (done, planned));
+        line.split_off(before.len())
+    }
+
+    #[test]
+    fn the_end_of_a_done_line_is_its_own() {
+        let mut done_lines = DoneLine::new(PLAIN);
+        for (outcome, done) in [
+            (Outcome::Passed, 1),
+            (Outcome::Passed, 1),
+            (Outcome::Passed, 2),
+            (Outcome::Failed, 2),
+        ] {
+            let mut line = "a".to_owned();
+            done_lines.complete(&mut line, 0, outcome, (done, 3));
+            assert_eq!(line, done_line("a", outcome, done, 3, PLAIN));
+        }
+    }
+
     #[test]
     fn a_done_line_fills_its_columns_with_dots() {
         let cases = [
@@ -296,7 +387,8 @@ mod tests {
 
     #[test]
     fn a_retry_has_the_shape_of_a_done_line() {
-        let line = retry_line("[thread_0] a", 1, 5, PLAIN);
+        let mut line = "[thread_0] a".to_owned();
+        push_retry(&mut line, 0, (1, 5), PLAIN);
         let done = done_line("[thread_0] a", Outcome::Passed, 1, 5, PLAIN);
         assert_eq!(line, done.replace(" PASSED", ". RETRY"));
     }

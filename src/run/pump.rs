@@ -151,6 +151,9 @@ impl<'a> Pump<'a> {
                 let at = armed.and_then(|at| self.services.start.checked_add(at));
                 timer = at.map_or_else(channel::never, channel::at);
             }
+            if self.inbox.receiver.is_empty() {
+                let _ = self.reporters.flush();
+            }
             let mut message = select! {
                 recv(self.inbox.receiver) -> message => message.ok()?,
                 recv(tick) -> _ => {

@@ -121,6 +121,11 @@ impl Reporter for Teller {
         Ok(())
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        self.report(|reporter| reporter.flush());
+        Ok(())
+    }
+
     fn tick(&mut self) -> io::Result<()> {
         self.report(|reporter| reporter.tick());
         Ok(())
