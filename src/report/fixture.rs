@@ -2,12 +2,13 @@
 //!
 //! Knows nothing of real libraries: its actions are never called.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::Reporter;
+use super::{Interest, Reporter};
 use crate::event::{Attempt, Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
 use crate::stream::Stream;
 use crate::task::{
@@ -333,6 +334,34 @@ impl Finish {
             abandoned: 0,
         }
     }
+}
+
+/// What a reporter hears of a run that wants no more than this.
+pub(super) fn heard(wants: Interest, events: &[Event]) -> Vec<Event> {
+    let mut running = BTreeMap::new();
+    let mut heard = Vec::new();
+    for event in events {
+        let told = match event {
+            Event::Started { task, .. } => {
+                running.insert(*task, event);
+                wants == Interest::All
+            }
+            Event::Finished(finished) => {
+                running.remove(&finished.task);
+                let nothing = finished.outcome == Outcome::Passed
+                    && finished.attempts.is_empty()
+                    && finished.result.is_none();
+                wants >= Interest::Finished || !nothing
+            }
+            Event::Stopping(_) if wants < Interest::All => {
+                heard.extend(running.values().copied().cloned());
+                true
+            }
+            _ => true,
+        };
+        heard.extend(told.then(|| event.clone()));
+    }
+    heard
 }
 
 /// Feeds a whole run to a reporter.

@@ -15,7 +15,7 @@ use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
-use super::Reporter;
+use super::{Interest, Reporter};
 use crate::error::{escape, escape_lines};
 use crate::event::{Attempt, Briefing, Cause, Event, Finished, Hook, Source, Summary};
 use crate::report::cause::{cause_line, chain_text, first_line, shortened, stop_reason};
@@ -143,6 +143,10 @@ impl Junit {
 }
 
 impl Reporter for Junit {
+    fn wants(&self) -> Interest {
+        Interest::Finished
+    }
+
     fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
         match event {
             Event::Finished(finished) => self.note(finished),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 use std::io;
 
-use super::Reporter;
+use super::{Interest, Reporter};
 use crate::error::escape;
 use crate::event::{Briefing, Event, Finished, Source, Summary};
 use crate::report::cause::{attempt_line, ended_line, failure_line, stopping_line};
@@ -63,6 +63,14 @@ impl Teller {
             done: 0,
             added: 0,
             recap: Recap::default(),
+        }
+    }
+
+    pub(super) fn wants(&self) -> Interest {
+        match self.detail {
+            Detail::Quiet | Detail::Live => Interest::Failures,
+            Detail::Normal => Interest::Finished,
+            Detail::Verbose => Interest::All,
         }
     }
 
@@ -275,6 +283,10 @@ impl Console {
 }
 
 impl Reporter for Lines {
+    fn wants(&self) -> Interest {
+        self.teller.wants()
+    }
+
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
         let teller = &mut self.teller;
         self.console.tell(|text| teller.tell(text, briefing, event));
@@ -301,8 +313,8 @@ mod tests {
     use super::*;
     use crate::event::{Cause, Hook, Stop};
     use crate::report::fixture::{
-        Captured, End, added, attempt, briefing, failure, late, logged, paused, play, progress,
-        resumed, retrying, slow, started, time_out, tried,
+        Captured, End, added, attempt, briefing, failure, heard, late, logged, paused, play,
+        progress, resumed, retrying, slow, started, time_out, tried,
     };
     use crate::task::LibraryId;
 
@@ -391,6 +403,25 @@ teardown FAILED
         let (out, err) = transcript(Detail::Quiet, &briefing(&TASKS), &a_run());
         assert_eq!(err, format!("{expected}{END}"));
         assert_eq!(out, SUMMARY);
+    }
+
+    #[test]
+    fn nobody_misses_what_is_not_wanted() {
+        let briefing = briefing(&TASKS);
+        let mut events = a_run();
+        events.insert(11, started(4, 1));
+        events.insert(13, Event::Stopping(Stop::Signal(2)));
+        let result_of_a_dependency = End::with(0, 1, "1");
+        for flaky in [result_of_a_dependency, End::flaky(0, 1, vec![late()])] {
+            events[5] = flaky;
+            for detail in [Detail::Quiet, Detail::Live, Detail::Normal, Detail::Verbose] {
+                let wants = Teller::new(detail, Paint(false)).wants();
+                let heard = heard(wants, &events);
+                let all = transcript(detail, &briefing, &events);
+                assert_eq!(transcript(detail, &briefing, &heard).1, all.1, "{detail:?}");
+                assert_eq!(heard.len() < events.len(), wants < Interest::All);
+            }
+        }
     }
 
     #[test]

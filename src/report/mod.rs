@@ -34,12 +34,30 @@ use crate::report::text::Paint;
 use crate::stream::{Batch, ColorChoice, Stream};
 use crate::task::Level;
 
+/// What a reporter has to hear of the tasks of a run. More is greater. Whatever else happens is always told.
+///
+/// Who does not hear starts is told, right before [`Event::Stopping`], which tasks run then: each as [`Event::Started`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// The ends that leave something to say: all but those of tasks that passed at once and returned nothing.
+    Failures,
+    /// Every end.
+    Finished,
+    /// Every start and every end.
+    All,
+}
+
 /// Listens to a run. An error means that its output could not be written; it is then not called again, and the run goes on.
 pub trait Reporter {
     /// The run is about to begin; nothing has happened yet.
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
         let _ = briefing;
         Ok(())
+    }
+
+    /// What it has to hear; asked once, before the run. It may be told more.
+    fn wants(&self) -> Interest {
+        Interest::All
     }
 
     /// Something happened.
@@ -217,6 +235,12 @@ impl Reporter for Reporters {
         Ok(())
     }
 
+    fn wants(&self) -> Interest {
+        let all = self.reports.iter().chain(&self.display);
+        let all = all.map(|named| named.reporter.wants());
+        all.max().unwrap_or(Interest::Failures)
+    }
+
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
         self.each(|reporter| reporter.event(briefing, event));
         Ok(())
@@ -323,6 +347,43 @@ mod tests {
                 "==== 1 passed, 0 failed, 0 skipped in 2.31s ====\n"
             );
             assert!(reporters.errors().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_most_that_anybody_wants_is_wanted() {
+        let quiet = View {
+            quiet: true,
+            ..View::default()
+        };
+        let file = || Some("/dev/null".into());
+        for (view, expected) in [
+            (quiet.clone(), Interest::Failures),
+            (View::default(), Interest::Finished),
+            (
+                View {
+                    junit: file(),
+                    ..quiet.clone()
+                },
+                Interest::Finished,
+            ),
+            (
+                View {
+                    events: file(),
+                    ..quiet
+                },
+                Interest::All,
+            ),
+            (
+                View {
+                    verbose: true,
+                    junit: file(),
+                    ..View::default()
+                },
+                Interest::All,
+            ),
+        ] {
+            assert_eq!(opened(&view).2.unwrap().wants(), expected, "{view:?}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::summary::{Summary, TaskDone};
 use crate::event::{self, Briefing, Event};
 use crate::interrupt::Abort;
-use crate::report::Reporter;
+use crate::report::{Interest, Reporter};
 use crate::state::State;
 
 /// What is known when a run begins.
@@ -94,6 +94,18 @@ impl Reporter for Teller {
         self.report(|reporter| reporter.begin(briefing));
         self.tell(|to| to.scheduler_start.iter_mut().for_each(|call| call(start)));
         Ok(())
+    }
+
+    fn wants(&self) -> Interest {
+        let listeners = &self.listeners;
+        let reporters = listeners.reporters.iter();
+        let wanted = reporters.map(|reporter| reporter.wants());
+        if listeners.task_start.is_empty() && listeners.task_run.is_empty() {
+            // The summary needs every end.
+            wanted.fold(Interest::Finished, Interest::max)
+        } else {
+            Interest::All
+        }
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
