@@ -59,7 +59,7 @@ pub enum Program {
 pub fn action(command: Command) -> Action {
     // Now, as a task may leave this folder later.
     let here = std::env::current_dir().ok();
-    Arc::new(move |host| run(&command, here.as_deref(), host))
+    Arc::new(move |caller| run(&command, here.as_deref(), caller.host()))
 }
 
 fn run(command: &Command, here: Option<&Path>, host: &Arc<dyn Host>) -> Ending {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::task::{Arguments, Cancel, Declined, Progress, Record, Refused};
+use crate::task::{Arguments, Caller, Cancel, Declined, Hosts, Progress, Record, Refused};
 
 type Act = Box<dyn Fn(Cancel) + Send + Sync>;
 
@@ -110,9 +110,23 @@ fn shell(text: &str) -> Command {
     }
 }
 
+/// Makes one host.
+struct One(Arc<dyn Host>);
+
+impl Hosts for One {
+    fn host(&self, _: u64) -> Option<Arc<dyn Host>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn call(action: &Action, host: &Arc<dyn Host>) -> Ending {
+    let hosts: Arc<dyn Hosts> = Arc::new(One(Arc::clone(host)));
+    action(&Caller::new(&hosts, 1))
+}
+
 fn end(command: Command) -> Ending {
     let host: Arc<dyn Host> = Arc::new(Asker::default());
-    action(command)(&host)
+    call(&action(command), &host)
 }
 
 /// The result of a command that has to pass.
@@ -212,7 +226,7 @@ fn cancelled<T>(
         ..Asker::default()
     });
     thread::scope(|scope| {
-        let running = scope.spawn(|| action(command)(&(Arc::clone(&host) as Arc<dyn Host>)));
+        let running = scope.spawn(|| call(&action(command), &(Arc::clone(&host) as Arc<dyn Host>)));
         let seen = ready();
         host.ask(cancel);
         (running.join().unwrap(), seen)
@@ -343,7 +357,7 @@ fn parameters_are_filled_in_everywhere() {
         ..in_words.clone()
     };
     for command in [in_words, in_text] {
-        let Ending::Passed(Some(result)) = action(command)(&host) else {
+        let Ending::Passed(Some(result)) = call(&action(command), &host) else {
             panic!("did not pass")
         };
         let result: Value = serde_json::from_str(&result).unwrap();
@@ -618,7 +632,7 @@ fn who_is_asked_to_stop_before_it_starts_does_not_start() {
             ..shell("touch ran")
         };
         let expected = Ending::failed("stopped before it was started");
-        assert_eq!(action(command)(&host), expected);
+        assert_eq!(call(&action(command), &host), expected);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 }
@@ -629,7 +643,7 @@ fn who_has_ended_is_not_signalled_any_more() {
     let host = Arc::new(Asker::default());
     // Of the group a process is left: a signal to the group would end it.
     let run = action(fifo.shell("sleep 1000 >/dev/null 2>&1 & echo $!"));
-    let Ending::Passed(Some(result)) = run(&(Arc::clone(&host) as Arc<dyn Host>)) else {
+    let Ending::Passed(Some(result)) = call(&run, &(Arc::clone(&host) as Arc<dyn Host>)) else {
         panic!("did not pass")
     };
     let result: Value = serde_json::from_str(&result).unwrap();

@@ -10,7 +10,7 @@ use task_abi::raw;
 
 use super::context::{Call, Said};
 use super::host;
-use crate::task::{Action, Ending, Host};
+use crate::task::{Action, Caller, Ending};
 
 /// A function of a library and what it wants to be called with.
 struct Function {
@@ -24,9 +24,9 @@ unsafe impl Send for Function {}
 unsafe impl Sync for Function {}
 
 impl Function {
-    fn call(&self, host: &Arc<dyn Host>) -> Ending {
+    fn call(&self, caller: &Caller<'_>) -> Ending {
         // SAFETY: whoever built this action promised that `run` is such a function.
-        unsafe { call(self.run, self.user, host) }
+        unsafe { call(self.run, self.user, caller) }
     }
 }
 
@@ -36,15 +36,15 @@ impl Function {
 /// As of [`call`].
 pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
     let function = Function { run, user };
-    Arc::new(move |host| function.call(host))
+    Arc::new(move |caller| function.call(caller))
 }
 
 /// Calls a function of a library.
 ///
 /// # Safety
 /// `run` must be a function as the header describes, in a library that is never unloaded.
-pub(super) unsafe fn call(run: raw::RunFn, user: *mut c_void, host: &Arc<dyn Host>) -> Ending {
-    let Some(call) = Call::begin(host) else {
+pub(super) unsafe fn call(run: raw::RunFn, user: *mut c_void, caller: &Caller<'_>) -> Ending {
+    let Some(call) = Call::begin(caller) else {
         return Ending::failed("too many tasks run at the same time");
     };
     // SAFETY: the caller's promise; the context is live until the call ends.

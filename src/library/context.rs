@@ -4,9 +4,10 @@
 //! outlives its call, or was never given out, is recognised from any thread. Knows nothing of the ABI's functions.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::task::{Failure, Host, Json};
+use crate::task::{Caller, Failure, Host, Hosts, Json};
 
 /// What a call has told the host about its own end.
 #[derive(Default)]
@@ -21,27 +22,55 @@ pub(super) struct Said {
     pub(super) bug: Option<Box<str>>,
 }
 
-/// A context that is live.
-struct Live {
-    host: Arc<dyn Host>,
-    said: Said,
+/// A place for one context at a time. Aligned, so that two workers do not share a cache line.
+///
+/// The thread that calls changes generation and call without a lock; most calls end without anybody having asked for more.
+/// Whoever else comes, with a handle, takes the lock and looks at the generation: before, and where it matters after.
+#[derive(Default)]
+#[repr(align(128))]
+struct Slot {
+    /// Odd while a call goes on; no handle has it otherwise.
+    generation: AtomicU32,
+    /// The call, as its host knows it.
+    call: AtomicU64,
+    /// There may be something in `said`.
+    has_said: AtomicBool,
+    /// Which hosts are in `inner`.
+    hosts: AtomicUsize,
+    inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    /// Counts the uses of the slot; zero is never used, so no handle is zero.
-    generation: u32,
-    live: Option<Live>,
+    hosts: Option<Arc<dyn Hosts>>,
+    /// By the call of this generation.
+    said_by: u32,
+    said: Said,
 }
-
-/// A place for one context at a time. Aligned, so that two workers do not share a cache line.
-#[derive(Default)]
-#[repr(align(128))]
-struct Slot(Mutex<Inner>);
 
 impl Slot {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is(&self, generation: u32) -> bool {
+        generation % 2 == 1 && self.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// From here on its contexts belong to these hosts. On the thread that keeps the slot.
+    fn set_hosts(&self, hosts: &Arc<dyn Hosts>) {
+        // What is in there is alive, so nothing else has its address.
+        let address = Arc::as_ptr(hosts).cast::<()>().addr();
+        if self.hosts.load(Ordering::Relaxed) != address {
+            self.lock().hosts = Some(Arc::clone(hosts));
+            self.hosts.store(address, Ordering::Relaxed);
+        }
+    }
+
+    /// No thread keeps it any more.
+    fn clear(&self) {
+        self.lock().hosts = None;
+        self.hosts.store(0, Ordering::Relaxed);
     }
 }
 
@@ -71,6 +100,9 @@ struct Kept(Vec<u32>);
 
 impl Drop for Kept {
     fn drop(&mut self) {
+        for slot in self.0.iter().filter_map(|index| find(*index)) {
+            slot.clear();
+        }
         free().returned.append(&mut self.0);
     }
 }
@@ -88,19 +120,17 @@ pub(super) struct Call {
 
 impl Call {
     /// Opens a context; none where there are too many.
-    pub(super) fn begin(host: &Arc<dyn Host>) -> Option<Self> {
+    pub(super) fn begin(caller: &Caller<'_>) -> Option<Self> {
         let index = take_index();
         let slot = find(index)?;
-        let mut inner = slot.lock();
-        inner.generation = inner.generation.wrapping_add(1).max(1);
-        inner.live = Some(Live {
-            host: Arc::clone(host),
-            said: Said::default(),
-        });
+        slot.set_hosts(caller.hosts());
+        slot.call.store(caller.call(), Ordering::Release);
+        let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
+        slot.generation.store(generation, Ordering::Release);
         Some(Self {
             slot,
             index,
-            generation: inner.generation,
+            generation,
         })
     }
 
@@ -111,9 +141,20 @@ impl Call {
 
     /// Closes the context. From here on its handle is stale.
     pub(super) fn end(self) -> Said {
-        let live = self.slot.lock().live.take();
+        let next = self.generation.wrapping_add(1);
+        self.slot.generation.store(next, Ordering::Release);
+        let mut said = Said::default();
+        // What another thread says at this very moment comes too late; it stays, marked as what this call has said.
+        if self.slot.has_said.load(Ordering::Relaxed) {
+            let mut inner = self.slot.lock();
+            self.slot.has_said.store(false, Ordering::Relaxed);
+            let all = std::mem::take(&mut inner.said);
+            if inner.said_by == self.generation {
+                said = all;
+            }
+        }
         give_back(self.index);
-        live.map(|live| live.said).unwrap_or_default()
+        said
     }
 }
 
@@ -122,7 +163,13 @@ pub(super) struct Stale;
 
 /// The host behind a handle. It is asked whether the call still counts, with nothing locked.
 pub(super) fn host(handle: u64) -> Result<Arc<dyn Host>, Stale> {
-    let host = with(handle, |live| Arc::clone(&live.host))?;
+    let (slot, generation) = slot(handle)?;
+    let hosts = slot.lock().hosts.clone().ok_or(Stale)?;
+    let call = slot.call.load(Ordering::Acquire);
+    if !slot.is(generation) {
+        return Err(Stale); // and that may have been another call
+    }
+    let host = hosts.host(call).ok_or(Stale)?;
     if host.is_over() {
         return Err(Stale);
     }
@@ -132,22 +179,36 @@ pub(super) fn host(handle: u64) -> Result<Arc<dyn Host>, Stale> {
 /// Changes what the call behind a handle has said.
 pub(super) fn say(handle: u64, change: impl FnOnce(&mut Said)) -> Result<(), Stale> {
     host(handle)?;
-    with(handle, |live| change(&mut live.said))
+    note(handle, change)
 }
 
 /// Keeps what went wrong inside tdrun, where the call has not ended.
 pub(super) fn note_bug(handle: u64, bug: Box<str>) {
-    let _: Result<(), Stale> = with(handle, |live| live.said.bug = Some(bug));
+    let _: Result<(), Stale> = note(handle, |said| said.bug = Some(bug));
 }
 
-fn with<T>(handle: u64, act: impl FnOnce(&mut Live) -> T) -> Result<T, Stale> {
-    let [index, generation] = [handle, handle >> 32].map(low_half);
-    let slot = find(index).ok_or(Stale)?;
+fn note(handle: u64, change: impl FnOnce(&mut Said)) -> Result<(), Stale> {
+    let (slot, generation) = slot(handle)?;
     let mut inner = slot.lock();
-    if inner.generation != generation {
+    if !slot.is(generation) {
         return Err(Stale);
     }
-    inner.live.as_mut().map(act).ok_or(Stale)
+    if inner.said_by != generation {
+        (inner.said_by, inner.said) = (generation, Said::default());
+    }
+    change(&mut inner.said);
+    slot.has_said.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The slot of a handle and the generation that it has while the call goes on.
+fn slot(handle: u64) -> Result<(&'static Slot, u32), Stale> {
+    let [index, generation] = [handle, handle >> 32].map(low_half);
+    let slot = find(index).ok_or(Stale)?;
+    if !slot.is(generation) {
+        return Err(Stale);
+    }
+    Ok((slot, generation))
 }
 
 #[expect(

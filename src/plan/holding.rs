@@ -11,6 +11,7 @@ impl Plan {
             if !self.is_under_way(task) {
                 return Err(Refused::Stale);
             }
+            self.take_off_lane(task);
             self.lockers.insert(task);
         }
         let asked = self.locks.ask(owner, lock);
@@ -55,6 +56,7 @@ impl Plan {
     /// Ends the waits for locks of a task that is asked to stop. It does not wait for anything from here on.
     pub fn interrupt(&mut self, task: TaskId) -> Vec<Change> {
         if self.is_under_way(task) {
+            self.take_off_lane(task);
             self.interrupted.insert(task);
         }
         let tickets = self.locks.tickets(|owner| owner == Owner::Task(task));

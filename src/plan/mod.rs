@@ -581,6 +581,7 @@ impl Plan {
         if self.is_hopeless(unfinished, Some(Owner::Task(task))) {
             return Err(Refused::Deadlock);
         }
+        self.take_off_lane(task);
         for &awaited in on {
             self.take_off_lane(awaited);
             self.awaited.insert(awaited);

@@ -1,46 +1,62 @@
 //! The worker threads: each takes the next ready task of the plan, has it performed, and counts its dependents down.
 //!
-//! Knows nothing of what performing means, of events or of time. The plan is behind one lock; workers with nothing to do
-//! sleep until a task becomes ready, and are woken one per task. Nothing polls.
+//! Knows nothing of what performing means, of events or of time. The plan is behind one lock, the desk's. A worker that
+//! has run a plain task goes straight to the next one on the [`Lane`], without the desk; everything else is done at the
+//! desk. Workers with nothing to do sleep until a task becomes ready, and are woken one per task. Nothing polls.
 //!
 //! A task runs in one of as many places as there are workers. One that waits for others gives its place up, so that they
 //! can run, and needs a place to go on; its thread stays where it is, and another thread is made where there is none to
 //! spare. So there may be more threads than workers, but never more than that many tasks that run.
 
+mod desk;
+mod place;
 mod sleep;
+mod work;
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
+use desk::{Desk, Held};
+use place::Place;
 use sleep::Sleeper;
 
 use crate::event::Stop;
 use crate::graph::Added;
-use crate::plan::{After, Asked, Change, Owner, Phase, Plan, Ticket};
+use crate::plan::{Asked, Change, Lane, Owner, Phase, Plan};
 use crate::task::{Catalog, Lock, Outcome, Refused, TaskId};
 
 /// The address space a task may use for its stack: as much as a main thread has by default.
 pub const STACK: usize = 8 << 20;
 
-/// What the pool needs of a run. All but `perform` are called under the lock of the plan, so they come in one order, and
-/// must not block.
+/// What the pool needs of a run. All but `perform`, `is_plain`, `passed` and `goes_on` are called with the desk held, so they
+/// come in one order; they and the last two must not block.
 pub trait Crew: Sized + Send + Sync + 'static {
     /// What performing yields besides the outcome.
     type Report;
+    /// What a thread of the pool keeps from one task to the next.
+    type Seat;
 
-    /// A worker has taken a task.
-    fn started(&self, worker: usize, task: TaskId, attempt: u32);
+    /// For a new thread, which calls this.
+    fn seat(&self, control: &Control<Self>) -> Self::Seat;
+
+    /// A worker has taken a task; `on_lane` where more may follow by [`Crew::goes_on`].
+    fn started(&self, worker: usize, task: TaskId, attempt: u32, on_lane: bool);
     /// Runs an attempt to its end, on the calling thread.
     fn perform(
         &self,
-        control: &Control<Self>,
+        seat: &mut Self::Seat,
         worker: usize,
         task: TaskId,
         attempt: u32,
     ) -> (Outcome, Self::Report);
+    /// The task has passed, and there is nothing to say about that.
+    fn is_plain(&self, end: &(Outcome, Self::Report)) -> bool;
+    /// A task on the lane has come to such an end. Told by its worker, before anybody takes a task that comes after it.
+    fn passed(&self, worker: usize, task: TaskId, report: Self::Report);
+    /// The worker has taken another task on the lane; `at_once` where it did not wait for that.
+    fn goes_on(&self, worker: usize, task: TaskId, at_once: bool);
     /// An attempt has ended, and there will be another one: where it is `delayed`, when [`Control::again`] is called.
     fn retrying(&self, task: TaskId, delayed: bool, end: (Outcome, Self::Report));
     /// A task that was running has its outcome.
@@ -76,28 +92,13 @@ impl<C> Clone for Control<C> {
 
 struct Shared<C> {
     crew: Arc<C>,
+    lane: Arc<Lane>,
     desk: Mutex<Desk>,
+    /// One for each worker there may be.
+    places: OnceLock<Box<[Place]>>,
+    /// How many workers sleep and could be of use; not more than that many.
+    helpers: AtomicUsize,
     wake: Condvar,
-}
-
-struct Desk {
-    plan: Plan,
-    /// The tasks that run, by place.
-    places: Vec<Option<TaskId>>,
-    /// As many places there may be, where there are so many tasks.
-    limit: usize,
-    /// Workers that sleep, or have been made and not come yet.
-    spare: usize,
-    threads: Vec<JoinHandle<()>>,
-    /// Waits for locks.
-    tickets: HashMap<Ticket, Arc<Sleeper>>,
-    /// Waits for tasks, by the task that is waited for.
-    awaited: HashMap<TaskId, Vec<Arc<Sleeper>>>,
-    /// Threads of tasks that wait, by task.
-    sleepers: HashMap<TaskId, Vec<Arc<Sleeper>>>,
-    /// Paused tasks that have what they waited for, and want a place.
-    resuming: VecDeque<Arc<Sleeper>>,
-    over: bool,
 }
 
 thread_local! {
@@ -113,25 +114,15 @@ pub fn current() -> Option<TaskId> {
 impl<C: Crew> Pool<C> {
     /// A pool without threads: nothing runs yet, but it can be stopped. Where there is no task, all is over.
     pub fn new(plan: Plan, crew: Arc<C>) -> Self {
-        let over = plan.is_over();
-        if over {
+        if plan.is_over() {
             crew.over();
         }
-        let desk = Desk {
-            plan,
-            places: Vec::new(),
-            limit: 0,
-            spare: 0,
-            threads: Vec::new(),
-            tickets: HashMap::new(),
-            awaited: HashMap::new(),
-            sleepers: HashMap::new(),
-            resuming: VecDeque::new(),
-            over,
-        };
         let shared = Shared {
             crew,
-            desk: Mutex::new(desk),
+            lane: Arc::clone(plan.lane()),
+            desk: Mutex::new(Desk::new(plan)),
+            places: OnceLock::new(),
+            helpers: AtomicUsize::new(0),
             wake: Condvar::new(),
         };
         let control = Control {
@@ -149,7 +140,11 @@ impl<C: Crew> Pool<C> {
     /// more; an error where it gives none. Where tasks are added later, there may be more, up to `limit`.
     pub fn start(&mut self, workers: usize, limit: usize) -> io::Result<usize> {
         let shared = &self.control.shared;
-        let mut desk = shared.locked();
+        let limit = limit.max(workers);
+        shared
+            .places
+            .get_or_init(|| (0..limit).map(|_| Place::new()).collect());
+        let mut desk = shared.held();
         desk.limit = limit;
         for worker in 0..workers {
             match shared.add_thread(&mut desk) {
@@ -163,7 +158,7 @@ impl<C: Crew> Pool<C> {
 
     /// Waits for the threads, which end when the plan is over. Not where tasks have been given up.
     pub fn join(self) {
-        let threads = std::mem::take(&mut self.control.shared.locked().threads);
+        let threads = std::mem::take(&mut self.control.shared.held().threads);
         for thread in threads {
             // A worker catches what tasks do; its own panic has been reported by the panic hook.
             let _ = thread.join();
@@ -179,7 +174,7 @@ impl<C: Crew> Control<C> {
 
     /// Gives up the running tasks too. Their threads are left to themselves.
     pub fn abandon(&self, why: Stop) {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         let changes = desk.plan.abandon(why);
         for task in desk.sleepers.keys().copied().collect::<Vec<_>>() {
             desk.dismiss_sleepers(task, Refused::Cancelled);
@@ -190,7 +185,7 @@ impl<C: Crew> Control<C> {
     /// Gives a running task an outcome although it has not come back; where `attempt` is given, only if that is the one
     /// that runs. Another thread takes its place.
     pub fn give_up(&self, task: TaskId, attempt: Option<u32>, end: (Outcome, C::Report)) {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         let attempt = attempt.unwrap_or_else(|| desk.plan.attempt(task));
         if !desk.is_current(Owner::Task(task), attempt) {
             return;
@@ -206,7 +201,7 @@ impl<C: Crew> Control<C> {
 
     /// Ends what a running task waits for, as it is asked to stop; where `attempt` is the one that runs.
     pub fn interrupt(&self, task: TaskId, attempt: u32) {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         if !desk.is_current(Owner::Task(task), attempt) {
             return;
         }
@@ -227,7 +222,7 @@ impl<C: Crew> Control<C> {
         catalog: &Catalog,
         find: impl FnOnce(&Plan) -> Result<Vec<Added>, E>,
     ) -> Result<(), E> {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         let added = find(&desk.plan)?;
         if added.is_empty() {
             return Ok(());
@@ -246,7 +241,7 @@ impl<C: Crew> Control<C> {
     /// Waits until these have ended, as far as they are planned, on a thread of an attempt of `task`, which gives its place
     /// up meanwhile.
     pub fn wait(&self, task: TaskId, attempt: u32, on: &[TaskId]) -> Result<(), Refused> {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         if !desk.is_current(Owner::Task(task), attempt) {
             return Err(Refused::Stale);
         }
@@ -272,7 +267,7 @@ impl<C: Crew> Control<C> {
 
     /// Takes a lock for an attempt of a task, or a hook, and waits for it where that is needed.
     pub fn lock(&self, owner: Owner, attempt: u32, lock: &Lock) -> Result<(), Refused> {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         if !desk.is_current(owner, attempt) {
             return Err(Refused::Stale);
         }
@@ -296,7 +291,7 @@ impl<C: Crew> Control<C> {
 
     /// Gives a lock back once.
     pub fn unlock(&self, owner: Owner, attempt: u32, name: &str) -> Result<(), Refused> {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         if !desk.is_current(owner, attempt) {
             return Err(Refused::Stale);
         }
@@ -313,35 +308,14 @@ impl<C: Crew> Control<C> {
 
     /// Looks at the plan.
     pub fn look<T>(&self, look: impl FnOnce(&Plan) -> T) -> T {
-        look(&self.shared.locked().plan)
+        look(&self.shared.held().plan)
     }
 
     fn change(&self, change: impl FnOnce(&mut Plan) -> Vec<Change>) {
-        let mut desk = self.shared.locked();
+        let mut desk = self.shared.held();
         let changes = change(&mut desk.plan);
         self.shared.tell(&mut desk, changes);
         self.shared.wake(&mut desk);
-    }
-}
-
-impl Desk {
-    /// Whether a call counts: a task may have been given up since, or be at its next attempt.
-    fn is_current(&self, owner: Owner, attempt: u32) -> bool {
-        match owner {
-            Owner::Task(task) => self.plan.is_under_way(task) && self.plan.attempt(task) == attempt,
-            Owner::Hook(_) => true,
-        }
-    }
-
-    fn free_place(&self) -> Option<usize> {
-        self.places.iter().position(Option::is_none)
-    }
-
-    /// Empties the place where a task runs; which one that was.
-    fn leave_place(&mut self, task: TaskId) -> Option<usize> {
-        let place = self.places.iter().position(|place| *place == Some(task))?;
-        self.places[place] = None;
-        Some(place)
     }
 }
 
@@ -351,95 +325,13 @@ impl<C: Crew> Shared<C> {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Makes one more thread.
-    fn add_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
-        let shared = Arc::clone(self);
-        let thread = thread::Builder::new()
-            .name(format!("thread_{}", desk.threads.len()))
-            .stack_size(STACK)
-            .spawn(move || shared.work())?;
-        desk.threads.push(thread);
-        desk.spare += 1;
-        Ok(())
+    /// The places, once workers have been started.
+    fn places(&self) -> &[Place] {
+        self.places.get().map_or(&[], |places| places)
     }
 
-    /// A worker's life.
-    fn work(self: Arc<Self>) {
-        let control = Control {
-            shared: Arc::clone(&self),
-        };
-        let mut desk = self.locked();
-        desk.spare -= 1;
-        while !desk.over {
-            let Some((task, place)) = self.take(&mut desk) else {
-                desk.spare += 1;
-                desk = self.wake.wait(desk).unwrap_or_else(PoisonError::into_inner);
-                desk.spare -= 1;
-                continue;
-            };
-            let attempt = desk.plan.attempt(task);
-            self.crew.started(place, task, attempt);
-            self.wake(&mut desk);
-            drop(desk);
-            CURRENT.set(Some((self.id(), task)));
-            let end = self.crew.perform(&control, place, task, attempt);
-            CURRENT.set(None);
-            desk = self.locked();
-            self.finish(&mut desk, task, end);
-        }
-    }
-
-    /// The next task and a place for it. Those who have run before and want to go on come first.
-    fn take(&self, desk: &mut Desk) -> Option<(TaskId, usize)> {
-        if let Some(first) = desk.resuming.front() {
-            first.wake.notify_one();
-            return None;
-        }
-        let place = desk.free_place()?;
-        let mut task = desk.plan.take();
-        if task.is_none() && desk.plan.has_ready() && self.make_way(desk) {
-            task = desk.plan.take();
-        }
-        let task = task?;
-        desk.places[place] = Some(task);
-        Some((task, place))
-    }
-
-    /// Wakes one who may go on or start something. That one wakes the next if there is more to do, so that a crowd of ready
-    /// tasks wakes the workers one by one and a chain wakes nobody.
-    fn wake(self: &Arc<Self>, desk: &mut Desk) {
-        if let Some(first) = desk.resuming.front() {
-            first.wake.notify_one();
-        } else if desk.plan.has_ready() && desk.free_place().is_some() {
-            // Where the system gives no thread, those that are there have to do.
-            if desk.spare > 0 || self.add_thread(desk).is_ok() {
-                self.wake.notify_one();
-            } else if desk.plan.running() == 0 || desk.is_stalled() {
-                // None of them comes back: they are with tasks that were given up, or that wait for what is ready.
-                let changes = desk.plan.close(Stop::Threads);
-                self.tell(desk, changes);
-            }
-        }
-    }
-
-    fn finish(self: &Arc<Self>, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
-        let changes = match desk.plan.finish(task, end.0) {
-            After::Nothing => return,
-            After::Retry { delayed, changes } => {
-                desk.leave_place(task);
-                desk.dismiss_sleepers(task, Refused::Stale);
-                self.crew.retrying(task, delayed, end);
-                changes
-            }
-            After::Ended(changes) => {
-                desk.leave_place(task);
-                desk.dismiss_sleepers(task, Refused::Stale);
-                self.crew.finished(task, end);
-                desk.answer_waits_for(task);
-                changes
-            }
-        };
-        self.tell(desk, changes);
+    fn held(self: &Arc<Self>) -> Held<'_, C> {
+        Held::new(self)
     }
 
     fn tell(&self, desk: &mut Desk, changes: Vec<Change>) {
@@ -472,10 +364,6 @@ impl<C: Crew> Shared<C> {
             self.crew.over();
             self.wake.notify_all();
         }
-    }
-
-    fn locked(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

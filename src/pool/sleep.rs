@@ -5,9 +5,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, OnceLock};
 
-use super::{CURRENT, Crew, Desk, Shared};
+use super::desk::{Desk, Held};
+use super::{CURRENT, Crew, Shared};
 use crate::plan::Phase;
 use crate::task::{Refused, TaskId};
 
@@ -118,10 +119,10 @@ impl<C: Crew> Shared<C> {
     /// be the last to move. What it waited for does not count any more where the attempt is over: see [`Sleeper::is_late`].
     pub(super) fn sleep<'a>(
         self: &'a Arc<Self>,
-        mut desk: MutexGuard<'a, Desk>,
+        mut desk: Held<'a, C>,
         sleeper: &Arc<Sleeper>,
         yields: bool,
-    ) -> (MutexGuard<'a, Desk>, Result<(), Refused>) {
+    ) -> (Held<'a, C>, Result<(), Refused>) {
         if let Some(task) = sleeper.task {
             let sleepers = desk.sleepers.entry(task).or_default();
             sleepers.push(Arc::clone(sleeper));
@@ -141,8 +142,7 @@ impl<C: Crew> Shared<C> {
             }
         }
         while sleeper.is_asleep() {
-            let wait = sleeper.wake.wait(desk);
-            desk = wait.unwrap_or_else(PoisonError::into_inner);
+            desk.wait(&sleeper.wake);
         }
         if sleeper.needs_place() {
             desk = self.resume(desk, sleeper);
@@ -183,9 +183,9 @@ impl<C: Crew> Shared<C> {
     /// Waits for a place.
     fn resume<'a>(
         self: &'a Arc<Self>,
-        mut desk: MutexGuard<'a, Desk>,
+        mut desk: Held<'a, C>,
         sleeper: &Arc<Sleeper>,
-    ) -> MutexGuard<'a, Desk> {
+    ) -> Held<'a, C> {
         while let Some(task) = sleeper.task
             && !sleeper.is_late()
             && desk.plan.phase(task) == Phase::Paused
@@ -210,8 +210,7 @@ impl<C: Crew> Shared<C> {
                     continue;
                 }
             }
-            let wait = sleeper.wake.wait(desk);
-            desk = wait.unwrap_or_else(PoisonError::into_inner);
+            desk.wait(&sleeper.wake);
         }
         if !sleeper.is_late() {
             // The other threads of the task that want a place go on with it.

@@ -1,5 +1,6 @@
 use std::sync::Barrier;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 use super::*;
 use crate::graph::sketch;
@@ -14,8 +15,21 @@ struct Notes<F> {
 
 impl<F: Fn(TaskId) + Send + Sync + 'static> Crew for Notes<F> {
     type Report = ();
+    type Seat = ();
 
-    fn started(&self, _: usize, _: TaskId, _: u32) {}
+    fn seat(&self, _: &Control<Self>) {}
+
+    fn started(&self, _: usize, _: TaskId, _: u32, _: bool) {}
+
+    fn is_plain(&self, _: &(Outcome, ())) -> bool {
+        true
+    }
+
+    fn goes_on(&self, _: usize, _: TaskId, _: bool) {}
+
+    fn passed(&self, _: usize, task: TaskId, (): ()) {
+        self.finished(task, (Outcome::Passed, ()));
+    }
 
     fn retrying(&self, _: TaskId, _: bool, _: (Outcome, ())) {}
 
@@ -25,7 +39,7 @@ impl<F: Fn(TaskId) + Send + Sync + 'static> Crew for Notes<F> {
 
     fn resumed(&self, _: usize, _: TaskId) {}
 
-    fn perform(&self, _: &Control<Self>, _: usize, task: TaskId, _: u32) -> (Outcome, ()) {
+    fn perform(&self, (): &mut (), _: usize, task: TaskId, _: u32) -> (Outcome, ()) {
         (self.perform)(task);
         (Outcome::Passed, ())
     }
@@ -77,7 +91,7 @@ fn every_worker_is_woken_for_a_crowd_of_ready_tasks() {
     };
     let (mut pool, notes, is_over) = bench("root a<root b<root c<root d<root", meet);
     assert_eq!(pool.start(4, 4).unwrap(), 4);
-    while pool.control.shared.locked().spare < 3 {
+    while pool.control.shared.held().spare < 3 {
         thread::yield_now();
     }
     drop(go);

@@ -18,7 +18,7 @@ use crate::task::{Outcome, Refused, TaskId};
 /// A thread of the pool.
 struct Worker<'a, C: Crew> {
     shared: &'a Arc<Shared<C>>,
-    control: Control<C>,
+    seat: C::Seat,
     /// Unlike those of all other threads of the pool.
     id: usize,
     /// Tasks for the plan that have nothing to wait for on the lane any more.
@@ -39,7 +39,7 @@ impl<C: Crew> Shared<C> {
             };
             let worker = Worker {
                 shared: &shared,
-                control,
+                seat: shared.crew.seat(&control),
                 id,
                 arrived: Vec::new(),
             };
@@ -181,7 +181,7 @@ impl<C: Crew> Worker<'_, C> {
         let (mut task, mut attempt) = (task, attempt);
         loop {
             CURRENT.set(Some((shared.id(), task)));
-            let end = crew.perform(&self.control, place, task, attempt);
+            let end = crew.perform(&mut self.seat, place, task, attempt);
             CURRENT.set(None);
             if !crew.is_plain(&end) || !here.enter(self.id) {
                 return Some((task, end));

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
-use super::services::{Caller, Services};
+use super::seat::{Called, Callee, Seat};
+use super::services::Services;
+use super::track::Track;
 use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
 use crate::plan::Change;
 use crate::pool::{self, Control};
@@ -20,26 +22,12 @@ pub(super) struct Crew {
     pub(super) ledger: Mutex<Ledger>,
 }
 
-/// What has to be known of all tasks together.
+/// What has to be known of tasks that are not on the lane.
+#[derive(Default)]
 pub(super) struct Ledger {
     running: HashMap<TaskId, Running>,
     /// Attempts that did not pass, of tasks that are tried again, each with its worker.
     attempts: HashMap<TaskId, Vec<(Attempt, usize)>>,
-    /// How many have ended.
-    done: usize,
-    /// Of how many.
-    planned: usize,
-}
-
-impl Ledger {
-    pub(super) fn new(planned: usize) -> Self {
-        Self {
-            running: HashMap::new(),
-            attempts: HashMap::new(),
-            done: 0,
-            planned,
-        }
-    }
 }
 
 /// On which worker, and since when.
@@ -49,16 +37,19 @@ struct Running {
 }
 
 /// What is told about a task besides its outcome.
+#[derive(Default)]
 pub(super) struct Report {
-    cause: Option<Cause>,
+    cause: Option<Box<Cause>>,
     result: Option<Json>,
+    /// When the action came back, in nanoseconds since the start of the run.
+    end: u64,
 }
 
 impl Report {
     pub(super) fn of(cause: Cause) -> Self {
         Self {
-            cause: Some(cause),
-            result: None,
+            cause: Some(Box::new(cause)),
+            ..Self::default()
         }
     }
 }
@@ -70,6 +61,32 @@ impl Crew {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The track of a worker.
+    fn track(&self, worker: usize) -> &Track {
+        &self.services.tracks[worker]
+    }
+
+    /// Takes a task off the lane, if it runs there: from here on it stands in the ledger. What was not said when it began is
+    /// said now.
+    fn take_off_lane(&self, task: TaskId) {
+        let mut tracks = self.services.tracks.iter().enumerate();
+        let found = tracks.find_map(|(worker, track)| {
+            let (_, since) = track.running().filter(|(running, _)| *running == task)?;
+            track.clear();
+            Some((worker, Duration::from_nanos(since)))
+        });
+        if let Some((worker, began)) = found {
+            let running = Running { worker, began };
+            self.ledger().running.insert(task, running);
+            self.send(Event::Started {
+                task,
+                worker,
+                attempt: 1,
+                at: began,
+            });
+        }
     }
 
     fn ended(&self, task: TaskId, outcome: Outcome, report: Report) {
@@ -86,19 +103,17 @@ impl Crew {
         report: Report,
         (worker, took): (Option<usize>, Duration),
     ) {
-        let at = self.services.now();
-        let mut ledger = self.ledger();
-        ledger.done += 1;
-        let attempts = ledger.attempts.remove(&task).unwrap_or_default();
+        let attempts = self.ledger().attempts.remove(&task).unwrap_or_default();
         self.send(Event::Finished(Finished {
             task,
             outcome,
             worker,
-            at,
+            at: self.services.now(),
             took,
-            done: ledger.done,
-            planned: ledger.planned,
-            cause: report.cause.map(Box::new),
+            // Counted when it is reported, in the order of that.
+            done: 0,
+            planned: 0,
+            cause: report.cause,
             result: report.result,
             attempts: attempts.into_iter().map(|(attempt, _)| attempt).collect(),
         }));
@@ -115,6 +130,17 @@ impl Crew {
         }
     }
 
+    /// When a running task began, on the clock that asks it to stop: who heeds that is too late by this one too.
+    fn began(&self, worker: usize, task: TaskId) -> Duration {
+        let on_lane = self.track(worker).running();
+        let on_lane = on_lane.filter(|(running, _)| *running == task);
+        if let Some((_, since)) = on_lane {
+            return Duration::from_nanos(since);
+        }
+        let ran = self.ledger().running.get(&task).map(|ran| ran.began);
+        ran.unwrap_or_else(|| self.services.now())
+    }
+
     /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.
     fn delay(&self, task: TaskId, attempts: usize) -> Duration {
         let declared = self.services.catalog.task(task).options().retry_delay;
@@ -127,7 +153,18 @@ impl Crew {
 impl pool::Crew for Crew {
     type Report = Report;
 
-    fn started(&self, worker: usize, task: TaskId, attempt: u32) {
+    type Seat = Seat;
+
+    fn seat(&self, control: &Control<Self>) -> Seat {
+        Seat::new(&self.services, control)
+    }
+
+    fn started(&self, worker: usize, task: TaskId, attempt: u32, on_lane: bool) {
+        if on_lane {
+            self.track(worker).begin(task, self.services.nanos());
+            self.services.outbox.ring();
+            return;
+        }
         let began = self.services.now();
         if attempt > 1 {
             self.services.forget_move(task);
@@ -145,7 +182,7 @@ impl pool::Crew for Crew {
 
     fn perform(
         &self,
-        control: &Control<Self>,
+        seat: &mut Seat,
         worker: usize,
         task: TaskId,
         attempt: u32,
@@ -154,32 +191,50 @@ impl pool::Crew for Crew {
         let definition = services.catalog.task(task);
         let limit = definition.options().timeout.or(services.limits.timeout);
         services.results.clear(task);
-        // By the clock that asks it to stop: who heeds that is too late by this one too.
-        let began = limit.and_then(|_| self.ledger().running.get(&task).map(|ran| ran.began));
-        let deadline = began
-            .zip(limit)
-            .map(|(began, limit)| began.saturating_add(limit));
-        let caller = Caller {
-            control,
-            source: Source::Task(task, worker),
+        let source = Source::Task(task, worker);
+        let callee = Callee {
+            source,
             library: definition.library(),
             attempt,
-            deadline,
+            deadline: limit.map(|limit| self.began(worker, task).saturating_add(limit)),
+            heeds_stop: services.heeds_stop(source),
         };
-        let end = services.call(&|host| definition.call(host), &caller);
-        let too_late = deadline.is_some_and(|deadline| services.now() >= deadline);
-        let limit = limit.filter(|_| too_late);
-        judge(definition, end.ending, end.stopped, limit)
+        let called = seat.call(&callee, |caller| definition.call(caller));
+        let end = services.nanos();
+        let is_late = |deadline| Duration::from_nanos(end) >= deadline;
+        let limit = limit.filter(|_| callee.deadline.is_some_and(is_late));
+        let (outcome, mut report) = judge(definition, called, limit);
+        report.end = end;
+        (outcome, report)
+    }
+
+    fn is_plain(&self, (outcome, report): &(Outcome, Report)) -> bool {
+        *outcome == Outcome::Passed && report.result.is_none()
+    }
+
+    fn passed(&self, worker: usize, task: TaskId, report: Report) {
+        self.track(worker).pass(task, report.end);
+        self.services.outbox.ring();
+    }
+
+    fn goes_on(&self, worker: usize, task: TaskId, at_once: bool) {
+        let track = self.track(worker);
+        let now = || self.services.nanos();
+        let since = if at_once { track.last_end() } else { now() };
+        track.begin(task, since);
     }
 
     fn retrying(&self, task: TaskId, delayed: bool, (outcome, report): (Outcome, Report)) {
+        self.take_off_lane(task);
         let at = self.services.now();
         let mut ledger = self.ledger();
         let ran = ledger.running.remove(&task);
         let (worker, began) = ran.map_or((0, at), |ran| (ran.worker, ran.began));
         let attempt = Attempt {
             outcome,
-            cause: report.cause.unwrap_or_else(|| Cause::Skip("".into())),
+            cause: report
+                .cause
+                .map_or_else(|| Cause::Skip("".into()), |cause| *cause),
             took: at.saturating_sub(began),
         };
         let attempts = ledger.attempts.entry(task).or_default();
@@ -205,6 +260,7 @@ impl pool::Crew for Crew {
         if let Some(result) = &report.result {
             self.services.results.set(task, Arc::clone(result));
         }
+        self.take_off_lane(task);
         self.ended(task, outcome, report);
     }
 
@@ -217,18 +273,23 @@ impl pool::Crew for Crew {
                 }
                 self.send(Event::Stopping(why));
             }
-            Change::Settled(task, outcome, cause) => self.ended(task, outcome, Report::of(cause)),
+            Change::Settled(task, outcome, cause) => {
+                if outcome == Outcome::Cancelled {
+                    self.take_off_lane(task);
+                }
+                self.ended(task, outcome, Report::of(cause));
+            }
             Change::Stands(task, outcome) => self.last_attempt_stands(task, outcome),
             Change::Granted(_) | Change::Refused(..) => {}
         }
     }
 
     fn added(&self, tasks: &[TaskId]) {
-        self.ledger().planned += tasks.len();
         self.send(Event::Planned(tasks.to_vec()));
     }
 
     fn paused(&self, worker: usize, task: TaskId) {
+        self.take_off_lane(task);
         let at = self.services.now();
         self.send(Event::Paused { task, worker, at });
     }
@@ -250,8 +311,7 @@ impl pool::Crew for Crew {
 /// The outcome of an attempt: by what it came to, whether it was asked to stop, and the time it had, where that was over.
 fn judge(
     task: TaskRef<'_>,
-    ending: Ending,
-    stopped: bool,
+    Called { ending, stopped }: Called,
     too_late: Option<Duration>,
 ) -> (Outcome, Report) {
     let placed = |mut failure: Failure| {
@@ -284,14 +344,22 @@ fn judge(
             still_running: false,
             failure,
         });
-        let result = result.filter(|_| outcome != Outcome::Passed);
-        return (Outcome::TimedOut, Report { cause, result });
+        let report = Report {
+            cause: cause.map(Box::new),
+            result: result.filter(|_| outcome != Outcome::Passed),
+            end: 0,
+        };
+        return (Outcome::TimedOut, report);
     }
     let outcome = if stopped && outcome != Outcome::Passed {
         Outcome::Cancelled
     } else {
         outcome
     };
-    let cause = failure.map(Cause::Failure);
-    (outcome, Report { cause, result })
+    let report = Report {
+        cause: failure.map(|failure| Box::new(Cause::Failure(failure))),
+        result,
+        end: 0,
+    };
+    (outcome, report)
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::messages::Message;
 use super::pump::Pump;
-use super::services::Caller;
+use super::seat::{Callee, Seat};
 use crate::error::Error;
 use crate::event::{Event, Hook, Source, Stop};
 use crate::pool::STACK;
@@ -55,7 +55,7 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     if action(definition, hook).is_none() {
         return true;
     }
-    pump.report(&Event::HookStarted(hook, library));
+    pump.report(Event::HookStarted(hook, library));
     let end = match start(pump, hook, library) {
         Ok(()) => pump.until_hook_done(),
         Err(error) => Some(Err(Failure {
@@ -70,7 +70,7 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
         pump.errors.push(error(hook, &definition.path, failure));
     }
     let passed = end.is_ok();
-    pump.report(&Event::HookFinished(hook, library, end));
+    pump.report(Event::HookFinished(hook, library, end));
     passed
 }
 
@@ -82,14 +82,16 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
         let Some(action) = action(definition, hook) else {
             return;
         };
-        let caller = Caller {
-            control: &control,
-            source: Source::Hook(hook, library),
+        let source = Source::Hook(hook, library);
+        let callee = Callee {
+            source,
             library,
             attempt: 1,
             deadline: None,
+            heeds_stop: services.heeds_stop(source),
         };
-        let ending = services.call(&**action, &caller).ending;
+        let called = Seat::new(&services, &control).call(&callee, |caller| action(caller));
+        let ending = called.ending;
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }

@@ -13,7 +13,7 @@ use crate::event::{Cause, Finished};
 use crate::exit::Exit;
 use crate::graph::sketch;
 use crate::task::{
-    Cancel, Condition, Declined, Ending, Host, Lock, Options, Outcome, Refused, Task, TaskId,
+    Caller, Cancel, Condition, Declined, Ending, Lock, Options, Outcome, Refused, Task, TaskId,
 };
 
 proptest! {
@@ -46,7 +46,7 @@ fn play(case: &reference::Case) -> Vec<Event> {
             ..Options::default()
         };
         let spec = spec.clone();
-        let body = move |host: &Arc<dyn Host>| {
+        let body = move |host: &Caller<'_>| {
             for task in &spec.runs {
                 let _ = host.wait(&format!("t{task}"));
             }
@@ -85,7 +85,7 @@ fn play(case: &reference::Case) -> Vec<Event> {
 }
 
 /// A task: its name with what it comes after, as `sketch` has it; what it declares; what it does.
-type Body = Box<dyn Fn(&Arc<dyn Host>) -> Ending + Send + Sync>;
+type Body = Box<dyn Fn(&Caller<'_>) -> Ending + Send + Sync>;
 
 struct Bench {
     catalog: Catalog,
@@ -186,7 +186,7 @@ fn timeout(milliseconds: u64) -> Options {
 }
 
 /// Returns when the task is asked to stop.
-fn until_cancelled(host: &Arc<dyn Host>) {
+fn until_cancelled(host: &Caller<'_>) {
     let (cancelled, wait) = mpsc::channel();
     host.when_cancelled(Box::new(move |cancel| {
         let _ = cancelled.send(cancel);
@@ -198,7 +198,7 @@ fn until_cancelled(host: &Arc<dyn Host>) {
 #[test]
 fn a_task_that_heeds_its_timeout_has_timed_out_whatever_it_says() {
     let mut bench = Bench::new("a b<a c");
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         until_cancelled(host);
         Ending::Passed(Some("1".into()))
     };
@@ -226,7 +226,7 @@ fn a_task_that_never_ends_is_given_up_with_its_locks_and_replaced() {
     let (leave, left) = mpsc::channel::<()>();
     let (late, told) = mpsc::channel();
     let left = Mutex::new(left);
-    let stuck = move |host: &Arc<dyn Host>| {
+    let stuck = move |host: &Caller<'_>| {
         assert_eq!(host.lock("z"), Ok(()));
         let _ = left.lock().unwrap().recv(); // until the run is over
         let refused = host.set_state("x", None).err();
@@ -243,9 +243,9 @@ fn a_task_that_never_ends_is_given_up_with_its_locks_and_replaced() {
         ..locks(&["db"], Some(10))
     };
     bench.task("stuck", first, Box::new(stuck));
-    let pass = |_: &Arc<dyn Host>| Ending::Passed(None);
+    let pass = |_: &Caller<'_>| Ending::Passed(None);
     bench.task("needs", locks(&["db:r"], None), Box::new(pass));
-    let reads = |host: &Arc<dyn Host>| {
+    let reads = |host: &Caller<'_>| {
         let refused = host.lock("z") == Err(Refused::Deadlock);
         expect(refused, "z is held by a task that never ends")
     };
@@ -280,7 +280,7 @@ fn attempts_are_counted_and_kept() {
         retry_delay: Duration::from_millis(1),
         ..Options::default()
     };
-    let body = |host: &Arc<dyn Host>| match host.attempt() {
+    let body = |host: &Caller<'_>| match host.attempt() {
         3 => Ending::Passed(None),
         attempt => Ending::failed(format!("no {attempt}")),
     };
@@ -303,13 +303,13 @@ fn one_worker_is_enough_to_wait_for_other_tasks() {
     let mut bench = Bench::new("a b<c c d<b");
     bench.workers = 1;
     bench.selected = Some("a");
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         host.start("c").unwrap();
         host.wait("d").unwrap();
         expect(host.result("d").is_some(), "no result")
     };
     bench.task("a", Options::default(), Box::new(body));
-    let result = |_: &Arc<dyn Host>| Ending::Passed(Some("1".into()));
+    let result = |_: &Caller<'_>| Ending::Passed(Some("1".into()));
     bench.task("d", Options::default(), Box::new(result));
     let (events, summary) = bench.run();
     assert_eq!((summary.planned, summary.exit()), (4, Exit::Passed));
@@ -331,7 +331,7 @@ fn one_worker_is_enough_to_wait_for_other_tasks() {
 fn a_wait_tells_how_it_ended() {
     let mut bench = Bench::new("a fails blocked<fails ok locked late@1");
     bench.selected = Some("a");
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         let why = |task: &str| match host.wait(task) {
             Ok(()) => "ok".to_owned(),
             Err(Declined { refused, why }) => format!("{refused:?}: {why}"),
@@ -375,7 +375,7 @@ fn a_tree_of_waiting_tasks_needs_no_more_than_its_workers() {
         let running = Arc::new(AtomicUsize::new(0));
         for i in 1..64_usize {
             let running = Arc::clone(&running);
-            let body = move |host: &Arc<dyn Host>| {
+            let body = move |host: &Caller<'_>| {
                 let inside = |by: isize| {
                     let order = std::sync::atomic::Ordering::SeqCst;
                     running
@@ -412,13 +412,13 @@ fn a_worker_that_waits_for_a_lock_of_a_waiting_task_makes_room() {
     let mut bench = Bench::new("a b c");
     bench.workers = 1;
     bench.selected = Some("a b");
-    let a = |host: &Arc<dyn Host>| {
+    let a = |host: &Caller<'_>| {
         host.lock("x").unwrap();
         host.wait("c").unwrap(); // b is taken first, and waits for the lock
         Ending::Passed(None)
     };
     bench.task("a", Options::default(), Box::new(a));
-    let b = |host: &Arc<dyn Host>| expect(host.lock("x").is_ok(), "no lock");
+    let b = |host: &Caller<'_>| expect(host.lock("x").is_ok(), "no lock");
     bench.task("b", Options::default(), Box::new(b));
     let (_, summary) = bench.run();
     assert_eq!(summary.counts.get(Outcome::Passed), 3);
@@ -431,14 +431,14 @@ fn a_timeout_ends_what_a_task_waits_for() {
     let gate = Arc::new(Barrier::new(2));
     let (told, hear) = mpsc::channel();
     let (waits, release) = (Arc::clone(&gate), gate);
-    let a = move |host: &Arc<dyn Host>| {
+    let a = move |host: &Caller<'_>| {
         let declined = host.wait("b").unwrap_err();
         told.send(declined.refused).unwrap();
         release.wait();
         Ending::Passed(None)
     };
     bench.task("a", timeout(10), Box::new(a));
-    let b = move |_: &Arc<dyn Host>| {
+    let b = move |_: &Caller<'_>| {
         waits.wait();
         Ending::Passed(None)
     };
@@ -453,7 +453,7 @@ fn a_timeout_ends_what_a_task_waits_for() {
 #[test]
 fn the_run_has_a_time_too() {
     let mut bench = Bench::new("a b<a clean<a");
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         until_cancelled(host);
         Ending::failed("stopped")
     };
@@ -462,7 +462,7 @@ fn the_run_has_a_time_too() {
         condition: Condition::Always,
         ..Options::default()
     };
-    let clean = |host: &Arc<dyn Host>| expect(!host.cancelled(), "it may clean up");
+    let clean = |host: &Caller<'_>| expect(!host.cancelled(), "it may clean up");
     bench.task("clean", always, Box::new(clean));
     bench.limits.run_timeout = Some(Duration::from_millis(20));
     bench.limits.grace = Duration::from_secs(3600);
@@ -480,7 +480,7 @@ fn a_run_that_does_not_end_in_its_time_is_given_up() {
     let (leave, left) = mpsc::channel::<()>();
     let left = Mutex::new(left);
     let (late, was_late) = mpsc::channel();
-    let body = move |host: &Arc<dyn Host>| {
+    let body = move |host: &Caller<'_>| {
         let _ = left.lock().unwrap().recv();
         late.send(host.is_over()).unwrap();
         Ending::Passed(None)
@@ -488,7 +488,7 @@ fn a_run_that_does_not_end_in_its_time_is_given_up() {
     bench.task("a", Options::default(), Box::new(body));
     bench.limits.run_timeout = Some(Duration::from_millis(20));
     let (torn_down, teardown) = mpsc::channel();
-    bench.catalog.libraries[0].teardown = Some(Arc::new(move |host: &Arc<dyn Host>| {
+    bench.catalog.libraries[0].teardown = Some(Arc::new(move |host: &Caller<'_>| {
         torn_down.send(host.is_over()).unwrap();
         Ending::Passed(None)
     }));
@@ -506,7 +506,7 @@ fn a_slow_task_is_named_while_it_runs() {
     bench.limits.slow = Some(Duration::from_millis(5));
     bench.limits.timeout = Some(Duration::from_millis(50));
     bench.limits.grace = Duration::from_secs(3600);
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         until_cancelled(host);
         Ending::Passed(None)
     };
@@ -522,7 +522,7 @@ fn a_slow_task_is_named_while_it_runs() {
 fn a_given_result_need_not_be_waited_for() {
     let mut bench = Bench::new("a b");
     bench.selected = Some("a");
-    let body = |host: &Arc<dyn Host>| {
+    let body = |host: &Caller<'_>| {
         host.wait("b").unwrap();
         expect(host.result("b").is_some(), "no result")
     };
@@ -544,19 +544,19 @@ fn an_exclusive_task_makes_those_give_way_that_wait_for_a_lock() {
     };
     let meet = Arc::new(Barrier::new(3));
     let [a_meets, b_meets] = [&meet, &meet].map(Arc::clone);
-    let a = move |host: &Arc<dyn Host>| {
+    let a = move |host: &Caller<'_>| {
         host.lock("x").unwrap();
         a_meets.wait();
         expect(host.wait("c").is_ok(), "c did not pass")
     };
     bench.task("a", priority(3), Box::new(a));
-    let b = move |host: &Arc<dyn Host>| {
+    let b = move |host: &Caller<'_>| {
         b_meets.wait();
         expect(host.lock("x").is_ok(), "no lock")
     };
     bench.task("b", priority(3), Box::new(b));
     // When this one runs, `alone` is ready, and nothing of lower rank is started any more.
-    let first = move |_: &Arc<dyn Host>| {
+    let first = move |_: &Caller<'_>| {
         meet.wait();
         // Most likely the others sleep by then; where they do not, the last of them makes way by itself.
         std::thread::sleep(Duration::from_millis(20));
@@ -580,10 +580,10 @@ fn a_thread_of_an_earlier_attempt_has_no_part_in_the_next() {
     let (release, released) = mpsc::channel::<()>();
     let (hear, released) = (Mutex::new(hear), Mutex::new(released));
     let first = Mutex::new(None);
-    let a = move |host: &Arc<dyn Host>| {
+    let a = move |host: &Caller<'_>| {
         if host.attempt() == 1 {
-            let (stays, told) = (Arc::clone(host), told.clone());
-            *first.lock().unwrap() = Some(Arc::clone(host));
+            let (stays, told) = (Arc::clone(host.host()), told.clone());
+            *first.lock().unwrap() = Some(Arc::clone(host.host()));
             std::thread::spawn(move || {
                 let _ = told.send(stays.wait("b").map_err(|declined| declined.refused));
             });
@@ -609,7 +609,7 @@ fn a_thread_of_an_earlier_attempt_has_no_part_in_the_next() {
         ..Options::default()
     };
     bench.task("a", options, Box::new(a));
-    let b = move |_: &Arc<dyn Host>| {
+    let b = move |_: &Caller<'_>| {
         let _ = released.lock().unwrap().recv();
         Ending::Passed(None)
     };
@@ -625,8 +625,8 @@ fn a_task_may_wait_on_two_threads() {
         let mut bench = Bench::new("a b c<b");
         bench.workers = 1;
         bench.selected = Some("a");
-        let a = move |host: &Arc<dyn Host>| {
-            let other = Arc::clone(host);
+        let a = move |host: &Caller<'_>| {
+            let other = Arc::clone(host.host());
             let (mine, others) = if first == "b" { ("b", "c") } else { ("c", "b") };
             let other = std::thread::spawn(move || other.wait(others).is_ok());
             let fine = host.wait(mine).is_ok();
@@ -656,7 +656,7 @@ fn a_task_hears_that_its_time_is_over_however_short_that_was() {
             timeout: Some(Duration::from_micros(1)),
             ..Options::default()
         };
-        let body = |host: &Arc<dyn Host>| {
+        let body = |host: &Caller<'_>| {
             until_cancelled(host);
             Ending::failed("stopped")
         };
@@ -676,7 +676,7 @@ fn an_attempt_that_stands_is_told_as_it_was() {
         retry_delay: Duration::from_secs(3600),
         ..Options::default()
     };
-    let body = move |_: &Arc<dyn Host>| Ending::failed("no");
+    let body = move |_: &Caller<'_>| Ending::failed("no");
     bench.task("a", options, Box::new(body));
     let mut run = run_of(bench.catalog, &Case::with_workers(1));
     run.limits = bench.limits;

@@ -1,10 +1,15 @@
-//! The one way from workers to the reporting thread.
+//! The one way from workers to the reporting thread, besides the tracks: messages, and the bell.
 //!
-//! What happens to tasks is bounded by their number and is sent without waiting, also under the lock of the plan. What
-//! tasks log is not bounded: a task that logs faster than reporters can write has to wait.
+//! What happens to tasks is bounded by their number and is sent without waiting, also with the desk held. What tasks log is
+//! not bounded: a task that logs faster than reporters can write has to wait.
+//!
+//! The reporting thread is woken by the first that has something for it. After that it comes by itself after a moment, for
+//! as long as it finds something each time, so that nobody has to wake it while a lot happens.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, Sender};
 
@@ -25,6 +30,42 @@ pub(super) enum Message {
     Over,
 }
 
+impl Message {
+    /// The reporting thread waits for nothing else.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self, Self::HookDone(_) | Self::Over)
+    }
+}
+
+/// Whether the reporting thread has to be woken.
+struct Bell {
+    state: AtomicU8,
+    rope: Sender<()>,
+}
+
+/// It will look before it sleeps.
+const AWAKE: u8 = 0;
+/// It will look in a moment.
+const DOZES: u8 = 1;
+/// It has to be woken.
+const SLEEPS: u8 = 2;
+
+impl Bell {
+    /// Wakes the reporting thread where it does not come by itself.
+    fn ring(&self) {
+        if self.state.load(Ordering::Relaxed) == SLEEPS {
+            self.ring_now();
+        }
+    }
+
+    /// Wakes it in any case.
+    fn ring_now(&self) {
+        if self.state.swap(AWAKE, Ordering::Relaxed) != AWAKE {
+            let _ = self.rope.try_send(());
+        }
+    }
+}
+
 /// As many log records may be under way.
 const LOGS: usize = 10_000;
 
@@ -36,7 +77,7 @@ struct Gate {
 
 impl Gate {
     fn enter(&self) {
-        let mut inside = self.locked();
+        let mut inside = locked(&self.inside);
         while *inside >= LOGS {
             inside = self
                 .left
@@ -47,57 +88,114 @@ impl Gate {
     }
 
     fn leave(&self) {
-        let mut inside = self.locked();
+        let mut inside = locked(&self.inside);
         *inside -= 1;
         if *inside < LOGS {
             self.left.notify_one();
         }
     }
+}
 
-    fn locked(&self) -> MutexGuard<'_, usize> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The sending end.
-pub(super) struct Outbox {
-    sender: Sender<Message>,
-    gate: Arc<Gate>,
-}
+pub(super) struct Outbox(Arc<Post>);
 
 /// The receiving end.
 pub(super) struct Inbox {
-    pub(super) receiver: Receiver<Message>,
-    gate: Arc<Gate>,
+    post: Arc<Post>,
+    /// Something has come.
+    pub(super) bell: Receiver<()>,
 }
 
-pub(super) fn channel() -> (Outbox, Inbox) {
-    let (sender, receiver) = channel::unbounded();
-    let gate = Arc::new(Gate::default());
-    let outbox = Outbox {
-        sender,
-        gate: Arc::clone(&gate),
-    };
-    (outbox, Inbox { receiver, gate })
+struct Post {
+    start: Instant,
+    /// Each with the time when it was sent; in the order of these.
+    messages: Mutex<VecDeque<(Duration, Message)>>,
+    gate: Gate,
+    bell: Bell,
+}
+
+/// The two ends; times are measured from `start`.
+pub(super) fn channel(start: Instant) -> (Outbox, Inbox) {
+    let (rope, bell) = channel::bounded(1);
+    let post = Arc::new(Post {
+        start,
+        messages: Mutex::default(),
+        gate: Gate::default(),
+        bell: Bell {
+            state: AtomicU8::new(AWAKE),
+            rope,
+        },
+    });
+    let outbox = Outbox(Arc::clone(&post));
+    (outbox, Inbox { post, bell })
 }
 
 impl Outbox {
     /// Sends without waiting. A run that is over hears nothing any more.
     pub(super) fn send(&self, message: Message) {
-        let _ = self.sender.send(message);
+        let is_urgent = message.is_urgent();
+        let mut messages = locked(&self.0.messages);
+        messages.push_back((self.0.start.elapsed(), message));
+        if is_urgent {
+            self.0.bell.ring_now();
+        } else {
+            self.0.bell.ring();
+        }
     }
 
     /// Sends a log record, and waits where too many are under way.
     pub(super) fn send_log(&self, event: Event) {
-        self.gate.enter();
+        self.0.gate.enter();
         self.send(Message::Log(event));
+    }
+
+    /// Something has happened on a track. From inside the gate of a place, or with the desk held.
+    pub(super) fn ring(&self) {
+        self.0.bell.ring();
     }
 }
 
 impl Inbox {
+    /// All that has come, each with the time when it was sent; in the order of these.
+    pub(super) fn take(&self) -> VecDeque<(Duration, Message)> {
+        std::mem::take(&mut locked(&self.post.messages))
+    }
+
     /// A log record has been dealt with.
     pub(super) fn log_done(&self) {
-        self.gate.leave();
+        self.post.gate.leave();
+    }
+
+    /// From here on who has something that is not urgent leaves the reporting thread alone: it comes by itself in a moment.
+    /// False where something urgent is there.
+    pub(super) fn doze(&self) -> bool {
+        let messages = locked(&self.post.messages);
+        let is_urgent = |(_, message): &(Duration, Message)| message.is_urgent();
+        let may_doze = !messages.iter().any(is_urgent);
+        if may_doze {
+            self.post.bell.state.store(DOZES, Ordering::Relaxed);
+        }
+        may_doze
+    }
+
+    /// From here on who has something rings the bell; false where there is something already. With the desk held: then
+    /// nobody is about to leave something on a track.
+    pub(super) fn sleep(&self) -> bool {
+        let messages = locked(&self.post.messages);
+        if messages.is_empty() {
+            self.post.bell.state.store(SLEEPS, Ordering::Relaxed);
+        }
+        messages.is_empty()
+    }
+
+    /// It looks, and nobody need ring.
+    pub(super) fn wake(&self) {
+        self.post.bell.state.store(AWAKE, Ordering::Relaxed);
+        let _ = self.bell.try_recv();
     }
 }
 
@@ -106,26 +204,54 @@ mod tests {
     use super::*;
     use crate::event::Stop;
 
+    fn log() -> Event {
+        Event::Stopping(Stop::Threads)
+    }
+
     #[test]
     fn who_logs_faster_than_reporters_write_has_to_wait() {
-        let (outbox, inbox) = channel();
-        let log = || Event::Stopping(Stop::Threads);
+        let (outbox, inbox) = channel(Instant::now());
         std::thread::scope(|scope| {
             scope.spawn(|| (0..=LOGS).for_each(|_| outbox.send_log(log())));
-            for _ in 0..LOGS {
-                inbox.receiver.recv().unwrap();
+            let mut come = 0;
+            while come < LOGS {
+                come += inbox.take().len();
             }
-            assert!(
-                inbox.receiver.try_recv().is_err(),
-                "one too many is under way"
-            );
+            assert!(inbox.take().is_empty(), "one too many is under way");
             outbox.send(Message::Over);
             assert!(
-                matches!(inbox.receiver.recv(), Ok(Message::Over)),
+                matches!(inbox.take().pop_front(), Some((_, Message::Over))),
                 "only logs wait"
             );
             inbox.log_done();
-            assert!(matches!(inbox.receiver.recv(), Ok(Message::Log(_))));
+            while inbox.take().is_empty() {
+                std::thread::yield_now();
+            }
         });
+    }
+
+    #[test]
+    fn the_bell_is_rung_once_for_who_sleeps_and_by_what_is_urgent_for_who_dozes() {
+        let (outbox, inbox) = channel(Instant::now());
+        let rang = || inbox.bell.try_recv().is_ok();
+        outbox.send(Message::Event(log()));
+        assert!(!rang(), "it was awake");
+        assert!(!inbox.sleep(), "there is something");
+        inbox.take();
+        assert!(inbox.sleep());
+        outbox.send(Message::Event(log()));
+        outbox.ring();
+        assert!(rang() && !rang());
+        inbox.wake();
+        inbox.take();
+        inbox.doze();
+        outbox.send(Message::Event(log()));
+        outbox.ring();
+        assert!(!rang());
+        outbox.send(Message::Over);
+        assert!(rang());
+        inbox.doze();
+        outbox.ring();
+        assert!(!rang());
     }
 }

@@ -7,12 +7,15 @@ mod alarm;
 mod clock;
 mod crew;
 mod hooks;
+mod merge;
 mod messages;
 mod now;
 mod pump;
 #[cfg(test)]
 mod reference;
+mod seat;
 mod services;
+mod track;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -21,9 +24,10 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use alarm::Alarm;
-use crew::{Crew, Ledger};
+use crew::Crew;
 use pump::Pump;
 use services::Services;
+use track::Track;
 
 use crate::error::{Error, escape};
 use crate::event::{Briefing, Event, Stop, Summary};
@@ -101,7 +105,9 @@ impl Run {
     ) -> Summary {
         let limit = self.limit();
         let briefing = self.briefing(limit);
-        let (outbox, inbox) = messages::channel();
+        let start = Instant::now();
+        let (outbox, inbox) = messages::channel(start);
+        let tracks = (0..limit).map(|_| Track::new(limit, briefing.planned.len()));
         let services = Arc::new(Services {
             catalog: self.catalog,
             links: RwLock::new(self.links),
@@ -109,11 +115,12 @@ impl Run {
             results: self.results,
             limits: self.limits,
             outbox,
+            tracks: tracks.collect(),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             hook_runs: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
-            start: Instant::now(),
+            start,
             hooks: AtomicUsize::new(0),
             calls: Mutex::default(),
             prepared: Mutex::default(),
@@ -121,7 +128,7 @@ impl Run {
         });
         let crew = Arc::new(Crew {
             services: Arc::clone(&services),
-            ledger: Mutex::new(Ledger::new(briefing.planned.len())),
+            ledger: Mutex::default(),
         });
         let plan = Plan::new(&services.catalog, &self.graph, self.rules);
         let mut pool = Pool::new(plan, crew);
@@ -132,6 +139,7 @@ impl Run {
         });
 
         let _ = reporters.begin(&briefing);
+        let services = (services, self.graph);
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         let prepared = hooks::set_up(&mut pump);
         run_tasks(&mut pump, &mut pool, limit);
@@ -139,7 +147,7 @@ impl Run {
         pump.drain();
         warn_of_unread_keys(&mut pump);
         for warning in (self.last_words)() {
-            pump.report(&Event::Warning(warning));
+            pump.report(Event::Warning(warning));
         }
         let summary = pump.summary();
         if summary.abandoned == 0 {
@@ -178,7 +186,7 @@ fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, limit: usize) {
         match pool.start(workers, limit) {
             Ok(started) if started < workers => {
                 let message = format!("the system gave {started} threads instead of {workers}");
-                pump.report(&Event::Warning(message));
+                pump.report(Event::Warning(message));
             }
             Ok(_) => {}
             Err(error) => {
@@ -201,7 +209,7 @@ fn warn_of_unread_keys(pump: &mut Pump<'_>) {
         if let Some(meant) = meant {
             let _ = write!(message, "; did you mean `--{}=…`?", escape(&meant));
         }
-        pump.report(&Event::Warning(message));
+        pump.report(Event::Warning(message));
     }
 }
 

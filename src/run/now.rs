@@ -13,9 +13,6 @@ use crate::task::{LibraryId, Progress, TaskId};
 /// The run at one moment. Times are measured from its start.
 #[derive(Default)]
 pub(super) struct Now {
-    done: usize,
-    /// How many tasks came to those planned at the start.
-    added: usize,
     /// Those that have begun and not ended.
     tasks: BTreeMap<TaskId, Doing>,
     hook: Option<(Hook, LibraryId, Duration)>,
@@ -45,7 +42,6 @@ impl Now {
         match event {
             Event::HookStarted(hook, library) => self.hook = Some((*hook, *library, now())),
             Event::HookFinished(..) => self.hook = None,
-            Event::Planned(tasks) => self.added += tasks.len(),
             Event::Started {
                 task,
                 worker,
@@ -79,7 +75,6 @@ impl Now {
                 self.set(*task, |doing| doing.progress = Some(progress.clone()));
             }
             Event::Finished(finished) => {
-                self.done += 1;
                 self.tasks.remove(&finished.task);
             }
             _ => {}
@@ -93,9 +88,13 @@ impl Now {
     }
 
     /// Whole lines, escaped.
-    pub(super) fn text(&self, briefing: &Briefing, now: Duration) -> String {
+    pub(super) fn text(
+        &self,
+        briefing: &Briefing,
+        (done, planned): (usize, usize),
+        now: Duration,
+    ) -> String {
         let seconds = |since: Duration| now.saturating_sub(since).as_secs_f64();
-        let (done, planned) = (self.done, briefing.planned.len() + self.added);
         let all = now.as_secs_f64();
         let mut text = format!("tdrun: {done} of {planned} tasks done after {all:.1}s, running:\n");
         if let Some((hook, library, since)) = self.hook {
@@ -196,7 +195,6 @@ mod tests {
                 worker: 0,
                 at,
             },
-            Event::Planned(vec![d]),
             started(d, 0, 3),
             Event::Progress {
                 task: d,
@@ -222,14 +220,14 @@ tdrun: 0 of 4 tasks done after 5.0s, running:
     a for 4.0s, waits for other tasks
     b waits for 3.0s to be tried again, attempt 2
 ";
-        assert_eq!(now.text(&briefing, 5 * at), expected);
+        assert_eq!(now.text(&briefing, (0, 4), 5 * at), expected);
         let resumed = Event::Resumed {
             task: a,
             worker: 7,
             at,
         };
         now.note(&resumed, || at);
-        let text = now.text(&briefing, 5 * at);
+        let text = now.text(&briefing, (0, 4), 5 * at);
         assert!(text.contains("    [thread_7] a for 4.0s\n"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! The reporting thread: hands events to the reporters as they come, minds signals, and knows when to go on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,26 +9,39 @@ use crossbeam::channel::{self, select};
 
 use super::clock::{Clock, Due};
 use super::crew::{Crew, Report};
+use super::merge::{Item, Merge};
 use super::messages::{Inbox, Message};
 use super::now::Now;
-use super::services::Services;
+use super::services::{Services, nanos};
+use super::track::{Passed, Track};
 use crate::error::Error;
-use crate::event::{Briefing, Cause, Event, Stop, Summary};
+use crate::event::{Briefing, Cause, Event, Finished, Stop, Summary};
+use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
-use crate::report::Reporter;
+use crate::report::{Interest, Reporter};
 use crate::task::{Failure, Outcome, TaskId};
 
 /// Where events, signals and reporters meet.
 pub(super) struct Pump<'a> {
     pub(super) briefing: &'a Briefing,
     reporters: &'a mut dyn Reporter,
+    wants: Interest,
     inbox: Inbox,
+    merge: Merge,
     requests: &'a Requests,
     now: Now,
     clock: Clock,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
+    /// Tasks whose start has been told, and whose end has not.
+    begun: BTreeSet<TaskId>,
+    /// Tasks that ran on the lane when it was last looked at: their workers, and since when.
+    on_lane: Vec<(usize, TaskId, u64)>,
+    /// How many tasks have ended,
+    done: usize,
+    /// of how many.
+    planned: usize,
     /// What stopped the run early.
     pub(super) stopped: Option<Stop>,
     /// Every task has its outcome.
@@ -42,6 +56,10 @@ pub(super) struct Pump<'a> {
     flaky: usize,
 }
 
+/// So long the reporting thread leaves those alone who have something for it, once it has heard that a lot happens. Too short
+/// for people to notice.
+const DOZE: Duration = Duration::from_millis(1);
+
 impl<'a> Pump<'a> {
     pub(super) fn new(
         briefing: &'a Briefing,
@@ -49,17 +67,25 @@ impl<'a> Pump<'a> {
         inbox: Inbox,
         requests: &'a Requests,
         control: Control<Crew>,
-        services: Arc<Services>,
+        (services, graph): (Arc<Services>, Arc<Graph>),
     ) -> Self {
+        let wants = reporters.wants();
+        let graph = (wants == Interest::All).then_some(graph);
         Self {
             briefing,
             reporters,
+            wants,
             inbox,
+            merge: Merge::new(services.tracks.len(), graph),
             requests,
             now: Now::default(),
             clock: Clock::new(services.limits),
             control,
             services,
+            begun: BTreeSet::new(),
+            on_lane: Vec::new(),
+            done: 0,
+            planned: briefing.planned.len(),
             stopped: None,
             over: false,
             left: false,
@@ -103,17 +129,65 @@ impl<'a> Pump<'a> {
     }
 
     /// Tells the reporters.
-    pub(super) fn report(&mut self, event: &Event) {
-        if let Event::Stopping(why) = event {
-            self.stopped.get_or_insert(*why);
+    pub(super) fn report(&mut self, event: Event) {
+        let mut event = event;
+        match &mut event {
+            Event::Started { task, attempt, .. } => {
+                if !self.begun.insert(*task) && *attempt == 1 {
+                    return; // told when it was seen on the lane
+                }
+            }
+            Event::Retrying { task, .. } => drop(self.begun.remove(task)),
+            Event::Finished(finished) => {
+                self.begun.remove(&finished.task);
+                self.done += 1;
+                (finished.done, finished.planned) = (self.done, self.planned);
+                self.flaky += usize::from(finished.is_flaky());
+            }
+            Event::Planned(tasks) => self.planned += tasks.len(),
+            Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
+            _ => {}
         }
-        if let Event::Finished(finished) = event {
-            self.flaky += usize::from(finished.is_flaky());
-        }
-        self.now.note(event, || self.services.now());
-        self.clock.note(event, &self.services.catalog);
+        self.now.note(&event, || self.services.now());
+        self.clock.note(&event, &self.services.catalog);
         // What cannot be written is the reporter's to remember, and never changes an outcome.
-        let _ = self.reporters.event(self.briefing, event);
+        let _ = self.reporters.event(self.briefing, &event);
+    }
+
+    /// Tells that those on the lane have begun that run for so long; of the others there will be more to tell soon.
+    fn tell_running(&mut self, least: Duration) {
+        let now = self.services.nanos();
+        for (worker, task, since) in std::mem::take(&mut self.on_lane) {
+            let runs_long = now.saturating_sub(since) >= nanos(least);
+            if runs_long && self.services.tracks[worker].running() == Some((task, since)) {
+                self.on_lane_start(worker, task, since);
+            }
+        }
+    }
+
+    /// The run was stopped at that time: what ran then is told before. All of it has left something by now, or still runs.
+    fn before_stop(&mut self, at: u64) {
+        self.look_at_lane();
+        self.fetch();
+        let mut running = std::mem::take(&mut self.on_lane);
+        running.extend(self.merge.running_at(at));
+        running.sort_unstable_by_key(|(_, task, since)| (*since, *task));
+        for (worker, task, since) in running {
+            self.on_lane_start(worker, task, since);
+        }
+    }
+
+    /// Whether something urgent has come.
+    fn fetch(&mut self) -> bool {
+        let mut is_urgent = false;
+        for (at, message) in self.inbox.take() {
+            is_urgent |= message.is_urgent();
+            self.merge.send(nanos(at), message);
+        }
+        for (worker, track) in self.services.tracks.iter().enumerate() {
+            self.merge.fetch(worker, track);
+        }
+        is_urgent
     }
 
     /// Nothing of the libraries may be called any more.
@@ -123,12 +197,7 @@ impl<'a> Pump<'a> {
 
     /// Reports what has come and was not waited for. Not more than that: a task that was given up may go on logging.
     pub(super) fn drain(&mut self) {
-        for _ in 0..self.inbox.receiver.len() {
-            let Ok(message) = self.inbox.receiver.try_recv() else {
-                break;
-            };
-            self.handle(&message);
-        }
+        self.take(&mut |_| None::<()>);
     }
 
     /// Takes messages, signals and ticks as they come until `done` finds what it waits for. None where a second signal
@@ -145,76 +214,161 @@ impl<'a> Pump<'a> {
             mut tell,
         } = self.requests.clone();
         let (mut armed, mut timer) = (None, channel::never());
+        let mut is_busy = true;
         loop {
+            match self.take(&mut done) {
+                Taken::Found(found) => return Some(found),
+                Taken::Some => is_busy = true,
+                Taken::Nothing => {}
+            }
+            let patience = if is_busy {
+                self.tell_running(DOZE);
+                self.inbox.doze().then_some(DOZE)
+            } else {
+                self.go_to_sleep().then_some(Duration::MAX)
+            };
+            let Some(patience) = patience else {
+                continue;
+            };
+            is_busy = false;
             if self.clock.next() != armed {
                 armed = self.clock.next();
                 let at = armed.and_then(|at| self.services.start.checked_add(at));
                 timer = at.map_or_else(channel::never, channel::at);
             }
-            if self.inbox.receiver.is_empty() {
-                let _ = self.reporters.flush();
-            }
-            let mut message = select! {
-                recv(self.inbox.receiver) -> message => message.ok()?,
+            let _ = self.reporters.flush();
+            select! {
+                recv(self.inbox.bell) -> _ => {}
                 recv(tick) -> _ => {
                     let _ = self.reporters.tick();
-                    continue;
                 }
                 recv(timer) -> _ => {
                     armed = None;
                     self.on_time();
-                    if self.left {
-                        return None;
-                    }
-                    continue;
                 }
                 recv(tell) -> request => {
                     if request.is_err() {
                         tell = channel::never();
                         continue;
                     }
-                    let text = self.now.text(self.briefing, self.services.now());
+                    self.look_at_lane();
+                    self.tell_running(Duration::ZERO);
+                    let text = self.now.text(self.briefing, (self.done, self.planned), self.services.now());
                     self.reporters.notice(&text);
-                    continue;
                 }
-                recv(stop) -> signal => {
-                    let Ok(signal) = signal else {
-                        stop = channel::never();
-                        continue;
-                    };
-                    self.on_stop(Stop::Signal(signal));
-                    if self.left {
-                        return None;
-                    }
-                    continue;
-                }
-                recv(abort) -> asked => {
-                    if asked.is_err() {
-                        abort = channel::never();
-                        continue;
-                    }
-                    self.on_stop(Stop::Aborted);
-                    if self.left {
-                        return None;
-                    }
-                    continue;
-                }
-            };
-            if let Some(found) = done(&mut message) {
-                return Some(found);
+                recv(stop) -> signal => match signal {
+                    Ok(signal) => self.on_stop(Stop::Signal(signal)),
+                    Err(_) => stop = channel::never(),
+                },
+                recv(abort) -> asked => match asked {
+                    Ok(()) => self.on_stop(Stop::Aborted),
+                    Err(_) => abort = channel::never(),
+                },
+                default(patience) => {}
             }
-            self.handle(&message);
+            if self.left {
+                return None;
+            }
         }
     }
 
-    fn handle(&mut self, message: &Message) {
+    /// Tells what has happened by now.
+    fn take<T>(&mut self, done: &mut impl FnMut(&mut Message) -> Option<T>) -> Taken<T> {
+        self.inbox.wake();
+        self.look_at_lane();
+        let mut came = false;
+        // First the clock, then all else: see `merge`.
+        let now = self.services.nanos();
+        if self.wants == Interest::Failures && self.merge.is_empty() && self.begun.is_empty() {
+            let tracks = self.services.tracks.iter();
+            let passed: usize = tracks.map(Track::count_off).sum();
+            self.done += passed;
+            came = passed > 0;
+        }
+        // What led to something urgent is all there.
+        let upto = if self.fetch() { u64::MAX } else { now };
+        while let Some(item) = self.merge.next(upto) {
+            came = true;
+            match item {
+                Item::Started(worker, Passed { task, start, .. }) => {
+                    self.on_lane_start(worker, task, start);
+                }
+                Item::Passed(worker, passed) => self.on_lane_end(worker, passed),
+                Item::Message(at, mut message) => {
+                    if matches!(message, Message::Event(Event::Stopping(_))) {
+                        self.before_stop(at);
+                    }
+                    if let Some(found) = done(&mut message) {
+                        return Taken::Found(found);
+                    }
+                    self.handle(message);
+                }
+            }
+        }
+        if came { Taken::Some } else { Taken::Nothing }
+    }
+
+    fn look_at_lane(&mut self) {
+        self.on_lane.clear();
+        let running = self.services.tracks.iter().enumerate();
+        let running = running.filter_map(|(worker, track)| {
+            let (task, since) = track.running()?;
+            Some((worker, task, since))
+        });
+        self.on_lane.extend(running);
+    }
+
+    fn on_lane_start(&mut self, worker: usize, task: TaskId, since: u64) {
+        if !self.begun.contains(&task) {
+            self.report(Event::Started {
+                task,
+                worker,
+                attempt: 1,
+                at: Duration::from_nanos(since),
+            });
+        }
+    }
+
+    fn on_lane_end(&mut self, worker: usize, Passed { task, start, end }: Passed) {
+        if self.wants == Interest::Failures && self.begun.is_empty() {
+            self.done += 1;
+            return;
+        }
+        self.report(Event::Finished(Finished {
+            task,
+            outcome: Outcome::Passed,
+            worker: Some(worker),
+            at: Duration::from_nanos(end),
+            took: Duration::from_nanos(end.saturating_sub(start)),
+            done: 0,
+            planned: 0,
+            cause: None,
+            result: None,
+            attempts: Vec::new(),
+        }));
+    }
+
+    /// From here on who has something to tell has to wake this thread; false where there is something.
+    fn go_to_sleep(&mut self) -> bool {
+        let (inbox, tracks) = (&self.inbox, &self.services.tracks);
+        let can_sleep = self
+            .control
+            .look(|_| self.merge.is_empty() && tracks.iter().all(Track::is_empty) && inbox.sleep());
+        if can_sleep {
+            self.look_at_lane();
+            self.tell_running(Duration::ZERO);
+        }
+        can_sleep
+    }
+
+    fn handle(&mut self, message: Message) {
         match message {
             Message::Event(event) => self.report(event),
             Message::Log(event) => {
                 self.report(event);
                 self.inbox.log_done();
             }
-            Message::Retry(task, at) => self.clock.retry(*task, *at),
+            Message::Retry(task, at) => self.clock.retry(task, at),
             Message::Over => self.over = true,
             Message::HookDone(_) => {}
         }
@@ -249,7 +403,7 @@ impl<'a> Pump<'a> {
                 }
                 Due::GiveUp(task, attempt, limit) => self.give_up(task, attempt, limit),
                 Due::Again(task) => self.control.again(task),
-                Due::Slow(task, worker, running) => self.report(&Event::Slow {
+                Due::Slow(task, worker, running) => self.report(Event::Slow {
                     task,
                     worker,
                     running,
@@ -286,4 +440,14 @@ impl<'a> Pump<'a> {
         self.control.stop(why);
         self.services.cancel_all();
     }
+}
+
+/// What looking for something to tell came to.
+enum Taken<T> {
+    /// What was waited for.
+    Found(T),
+    /// Something else.
+    Some,
+    /// Nothing.
+    Nothing,
 }

@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -12,6 +11,8 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use super::crew::Crew;
 use super::messages::Outbox;
+use super::seat::{Callee, Window};
+use super::track::Track;
 use crate::error::Error;
 use crate::event::{Event, Hook, Source};
 use crate::graph::{Known, Links};
@@ -19,7 +20,7 @@ use crate::plan::{Owner, Phase};
 use crate::pool::Control;
 use crate::state::{Results, State};
 use crate::task::{
-    Arguments, Cancel, Catalog, Condition, Declined, Ending, Host, Json, LibraryId, Lock, Outcome,
+    Arguments, Cancel, Catalog, Condition, Declined, Host, Json, LibraryId, Lock, Outcome,
     Progress, Record, Refused, TaskId,
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Services {
     pub(super) results: Arc<Results>,
     pub(super) limits: Limits,
     pub(super) outbox: Outbox,
+    /// One for each worker there may be.
+    pub(super) tracks: Box<[Track]>,
     /// What runs is asked to stop. Tasks that clean up, and hooks, are not where they begin later.
     pub(super) cancelled: AtomicBool,
     /// What runs is not waited for any more. Hooks that begin later are.
@@ -52,67 +55,15 @@ pub(super) struct Services {
     pub(super) moved: Mutex<HashMap<TaskId, usize>>,
 }
 
-/// Who is called, and on whose behalf.
-pub(super) struct Caller<'a> {
-    pub(super) control: &'a Control<Crew>,
-    pub(super) source: Source,
-    pub(super) library: LibraryId,
-    pub(super) attempt: u32,
-    /// When its own time is over, measured from the start of the run.
-    pub(super) deadline: Option<Duration>,
-}
-
-/// What a call came to.
-pub(super) struct Called {
-    pub(super) ending: Ending,
-    /// It was asked to stop, as the run was.
-    pub(super) stopped: bool,
-}
-
 impl Services {
     /// How long ago the run began.
     pub(super) fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Calls an action to its end.
-    pub(super) fn call(
-        self: &Arc<Self>,
-        action: &dyn Fn(&Arc<dyn Host>) -> Ending,
-        caller: &Caller<'_>,
-    ) -> Called {
-        let owner = match caller.source {
-            Source::Task(task, _) => Owner::Task(task),
-            _ => Owner::Hook(self.hooks.fetch_add(1, Ordering::Relaxed)),
-        };
-        let call = Arc::new_cyclic(|me| Call {
-            me: Weak::clone(me),
-            services: Arc::clone(self),
-            control: caller.control.clone(),
-            source: caller.source,
-            library: caller.library,
-            attempt: caller.attempt,
-            deadline: caller.deadline,
-            owner,
-            heeds_stop: self.heeds_stop(caller.source),
-            is_last: matches!(owner, Owner::Hook(_)) && self.given_up.load(Ordering::SeqCst),
-            over: AtomicBool::new(false),
-            has_waited: AtomicBool::new(false),
-            acts: Mutex::default(),
-            last_progress: Mutex::default(),
-        });
-        if caller.deadline.is_some() {
-            call.enlist();
-            call.end_if_given_up();
-        }
-        let host: Arc<dyn Host> = Arc::clone(&call) as _;
-        let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&host)));
-        call.end();
-        let ending = ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)));
-        Called {
-            ending,
-            stopped: call.is_stopped(),
-        }
+    /// The same in nanoseconds, which last for centuries.
+    pub(super) fn nanos(&self) -> u64 {
+        nanos(self.now())
     }
 
     /// A task begins again, wherever it was before.
@@ -121,16 +72,16 @@ impl Services {
     }
 
     /// What is about to be called is to be asked to stop when the run is: all but what begins after that, and cleans up.
-    fn heeds_stop(&self, source: Source) -> bool {
-        let cleans = match source {
-            // It may have been taken before the stop, and come here only now; so may a setup.
-            Source::Task(task, _) => {
-                self.catalog.task(task).options().condition == Condition::Always
+    pub(super) fn heeds_stop(&self, source: Source) -> bool {
+        !self.cancelled.load(Ordering::Acquire)
+            || match source {
+                // It may have been taken before the stop, and come here only now; so may a setup.
+                Source::Task(task, _) => {
+                    self.catalog.task(task).options().condition != Condition::Always
+                }
+                Source::Hook(hook, _) => hook != Hook::Teardown,
+                Source::Library => true,
             }
-            Source::Hook(hook, _) => hook == Hook::Teardown,
-            Source::Library => false,
-        };
-        !cleans || !self.cancelled.load(Ordering::Acquire)
     }
 
     /// A task goes on elsewhere.
@@ -193,7 +144,12 @@ impl Services {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+/// A time as the tracks have it.
+pub(super) fn nanos(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
+}
+
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.map_or_else(|| "panicked".into(), |text| format!("panicked: {text}"))
@@ -224,12 +180,49 @@ pub(super) struct Call {
     is_last: bool,
     /// It has ended, or was given up.
     over: AtomicBool,
+    /// Where it is called, and as which call there.
+    window: (Arc<Window>, u64),
     has_waited: AtomicBool,
     acts: Mutex<Vec<Act>>,
     last_progress: Mutex<Option<Instant>>,
 }
 
 impl Call {
+    pub(super) fn new(
+        services: Arc<Services>,
+        control: Control<Crew>,
+        callee: &Callee,
+        window: (Arc<Window>, u64),
+    ) -> Arc<Self> {
+        let owner = match callee.source {
+            Source::Task(task, _) => Owner::Task(task),
+            _ => Owner::Hook(services.hooks.fetch_add(1, Ordering::Relaxed)),
+        };
+        let is_hook = matches!(owner, Owner::Hook(_));
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            is_last: is_hook && services.given_up.load(Ordering::SeqCst),
+            services,
+            control,
+            source: callee.source,
+            library: callee.library,
+            attempt: callee.attempt,
+            deadline: callee.deadline,
+            owner,
+            heeds_stop: callee.heeds_stop,
+            over: AtomicBool::new(false),
+            window,
+            has_waited: AtomicBool::new(false),
+            acts: Mutex::default(),
+            last_progress: Mutex::default(),
+        })
+    }
+
+    /// Its number where it is called.
+    pub(super) fn number(&self) -> u64 {
+        self.window.1
+    }
+
     /// It was asked to stop, as the whole run was.
     fn is_stopped(&self) -> bool {
         self.heeds_stop && self.services.cancelled.load(Ordering::Acquire)
@@ -242,7 +235,7 @@ impl Call {
     }
 
     /// From here on it can be found, until it is over: then there may be another one in its place.
-    fn enlist(&self) {
+    pub(super) fn enlist(&self) {
         if let Some(me) = self.me.upgrade() {
             let mut calls = locked(&self.services.calls);
             if !self.over.load(Ordering::SeqCst) {
@@ -252,7 +245,7 @@ impl Call {
     }
 
     /// The task may have been given up before this could be found.
-    fn end_if_given_up(&self) {
+    pub(super) fn end_if_given_up(&self) {
         if let Owner::Task(task) = self.owner
             && !self.control.look(|plan| plan.is_under_way(task))
         {
@@ -260,7 +253,7 @@ impl Call {
         }
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
         let mut calls = locked(&self.services.calls);
         if calls
@@ -441,7 +434,9 @@ fn declined(error: &Error) -> Declined {
 
 impl Host for Call {
     fn is_over(&self) -> bool {
+        let (window, number) = &self.window;
         self.over.load(Ordering::SeqCst)
+            || !window.is_at(*number)
             || !self.is_last && self.services.given_up.load(Ordering::SeqCst)
     }
 

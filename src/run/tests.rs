@@ -14,7 +14,7 @@ use crate::event::{Cause, Finished};
 use crate::exit::Exit;
 use crate::graph::sketch;
 use crate::report::Reporter;
-use crate::task::{Action, Ending, Host, Level, Library, Outcome, Record, Task, TaskId};
+use crate::task::{Action, Caller, Ending, Host, Level, Library, Outcome, Record, Task, TaskId};
 
 /// A library as it is made up for a test.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ fn run(case: &Case) -> Told {
         let after: Vec<_> = after.iter().map(String::as_str).collect();
         let (watch, case, ending) = (Arc::clone(&watch), case.clone(), *ending);
         let interrupt = interrupt.clone();
-        let action = move |host: &Arc<dyn Host>| {
+        let action = move |host: &Caller<'_>| {
             watch.body(&case, index, &**host);
             if case.interrupt == Some(index) {
                 interrupt.send(2).unwrap();
@@ -404,7 +404,7 @@ fn a_panic_of_a_closure_is_a_failure() {
 fn hooked(setup: Ending, calls: &Arc<Mutex<Vec<&'static str>>>) -> Catalog {
     let note = |name: &'static str, ending: Ending| {
         let calls = Arc::clone(calls);
-        move |_: &Arc<dyn Host>| {
+        move |_: &Caller<'_>| {
             calls.lock().unwrap().push(name);
             ending.clone()
         }
@@ -451,7 +451,7 @@ fn hooks_run_before_the_first_and_after_the_last_task() {
 #[test]
 fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
     let (interrupt, signals) = channel::unbounded();
-    let action = move |_: &Arc<dyn Host>| {
+    let action = move |_: &Caller<'_>| {
         interrupt.send(15).unwrap();
         interrupt.send(15).unwrap();
         loop {
@@ -499,7 +499,7 @@ fn ten_thousand_tasks_in_a_chain_run_in_order() {
 fn acting(
     name: &str,
     after: &[&str],
-    action: impl Fn(&Arc<dyn Host>) -> Ending + Send + Sync + 'static,
+    action: impl Fn(&Caller<'_>) -> Ending + Send + Sync + 'static,
 ) -> Task {
     Task {
         action: Arc::new(action),
@@ -545,7 +545,7 @@ fn a_setup_that_fails_is_the_last_one_called() {
 
 #[test]
 fn a_task_may_log_more_than_can_be_under_way() {
-    let chatter = |host: &Arc<dyn Host>| {
+    let chatter = |host: &Caller<'_>| {
         (0..30_000).for_each(|_| host.log(record()));
         Ending::Passed(None)
     };
@@ -558,7 +558,7 @@ fn a_task_may_log_more_than_can_be_under_way() {
 #[test]
 fn a_task_that_never_stops_logging_does_not_keep_a_run_that_is_left() {
     let (interrupt, signals) = channel::unbounded();
-    let chatter = move |host: &Arc<dyn Host>| {
+    let chatter = move |host: &Caller<'_>| {
         interrupt.send(2).unwrap();
         interrupt.send(2).unwrap();
         loop {
@@ -577,7 +577,7 @@ fn a_task_that_never_stops_logging_does_not_keep_a_run_that_is_left() {
 #[test]
 fn who_obeys_a_signal_is_cancelled_and_nothing_follows_from_it() {
     let (interrupt, signals) = channel::unbounded();
-    let obeys = move |host: &Arc<dyn Host>| {
+    let obeys = move |host: &Caller<'_>| {
         interrupt.send(2).unwrap();
         while !host.cancelled() {
             std::thread::yield_now();
@@ -645,23 +645,23 @@ fn a_lock_that_comes_after_the_end_of_its_task_is_not_kept() {
     let (late, holds) = (Mutex::new(waits), mpsc::channel());
     let (held, holder_has_it) = (Mutex::new(holds.0), Mutex::new(holds.1));
     let holder_may_go = Mutex::new(holder_may_go);
-    let holder = move |host: &Arc<dyn Host>| {
+    let holder = move |host: &Caller<'_>| {
         host.lock("x").unwrap();
         held.lock().unwrap().send(()).unwrap();
         holder_may_go.lock().unwrap().recv().unwrap();
         Ending::Passed(None)
     };
     // Its thread asks for the lock when the task has ended, or waits for it beyond that end.
-    let leaver = move |host: &Arc<dyn Host>| {
+    let leaver = move |host: &Caller<'_>| {
         holder_has_it.lock().unwrap().recv().unwrap();
-        let (host, late) = (Arc::clone(host), late.lock().unwrap().clone());
+        let (host, late) = (Arc::clone(host.host()), late.lock().unwrap().clone());
         std::thread::spawn(move || {
             late.send(()).unwrap();
             let _ = host.lock("x");
         });
         Ending::Passed(None)
     };
-    let next = |host: &Arc<dyn Host>| match host.lock("x") {
+    let next = |host: &Caller<'_>| match host.lock("x") {
         Ok(()) => Ending::Passed(None),
         Err(why) => Ending::failed(format!("{why:?}")),
     };

@@ -204,8 +204,8 @@ pub fn skip(reason: impl fmt::Display) -> ! {
 pub(super) fn action<R: TaskReturn>(
     body: impl Fn(&TaskContext) -> R + Send + Sync + 'static,
 ) -> Action {
-    Arc::new(move |host| {
-        let context = TaskContext::new(Arc::clone(host));
+    Arc::new(move |caller| {
+        let context = TaskContext::new(Arc::clone(caller.host()));
         let ended = panic::catch_unwind(AssertUnwindSafe(|| body(&context).into_ending()));
         ended.unwrap_or_else(|payload| match payload.downcast::<Skip>() {
             Ok(skip) => Ending::Skipped(skip.reason),

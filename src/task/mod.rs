@@ -9,7 +9,9 @@ mod tasks;
 mod template;
 mod texts;
 
+use std::cell::OnceCell;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,7 +200,56 @@ impl fmt::Display for Place {
 
 /// How a task runs: a function of a library, a closure. Called on a worker; must not unwind except by a panic of its own,
 /// which counts as a failure.
-pub type Action = Arc<dyn Fn(&Arc<dyn Host>) -> Ending + Send + Sync>;
+pub type Action = Arc<dyn Fn(&Caller<'_>) -> Ending + Send + Sync>;
+
+/// Makes the hosts for the calls of actions, each when it is first asked for: most calls never need one.
+pub trait Hosts: Send + Sync {
+    /// The host of the call of this number, from any thread; none where that call is over.
+    fn host(&self, call: u64) -> Option<Arc<dyn Host>>;
+}
+
+/// What an action is called with: the way to its host.
+pub struct Caller<'a> {
+    hosts: &'a Arc<dyn Hosts>,
+    call: u64,
+    host: OnceCell<Arc<dyn Host>>,
+}
+
+impl<'a> Caller<'a> {
+    /// For the call of this number.
+    pub fn new(hosts: &'a Arc<dyn Hosts>, call: u64) -> Self {
+        let host = OnceCell::new();
+        Self { hosts, call, host }
+    }
+
+    /// Who makes its host,
+    pub fn hosts(&self) -> &'a Arc<dyn Hosts> {
+        self.hosts
+    }
+
+    /// and for which call.
+    pub fn call(&self) -> u64 {
+        self.call
+    }
+
+    /// Its host.
+    ///
+    /// # Panics
+    /// Where the call is over.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        let make = || self.hosts.host(self.call);
+        self.host
+            .get_or_init(|| make().expect("the call lasts as long as its caller"))
+    }
+}
+
+impl Deref for Caller<'_> {
+    type Target = dyn Host;
+
+    fn deref(&self) -> &Self::Target {
+        &**self.host()
+    }
+}
 
 /// A value as JSON text: valid, compact, members sorted; so equal values are equal texts.
 pub type Json = Arc<str>;

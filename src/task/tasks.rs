@@ -10,13 +10,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::texts::Texts;
-use super::{Arguments, Declared, Ending, Host, LibraryId, Options, Place, Task, Template};
+use super::{Arguments, Caller, Declared, Ending, LibraryId, Options, Place, Task, Template};
 
 /// Where tasks stay that have no [`Options`] and are made of no template: the table of their library. All but their names
 /// is read there when somebody asks.
 pub trait Source: Send + Sync {
     /// Runs the task at `index`.
-    fn call(&self, index: u32, host: &Arc<dyn Host>) -> Ending;
+    fn call(&self, index: u32, caller: &Caller<'_>) -> Ending;
     /// Visits the names of its dependencies as declared.
     fn after<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
     /// Visits its labels.
@@ -277,10 +277,10 @@ impl<'a> TaskRef<'a> {
     }
 
     /// Runs it, as an [`Action`](super::Action) does.
-    pub fn call(self, host: &Arc<dyn Host>) -> Ending {
+    pub fn call(self, caller: &Caller<'_>) -> Ending {
         match self.0 {
-            Kind::Own(task) => (task.action)(host),
-            Kind::Read { source, index, .. } => source.call(index, host),
+            Kind::Own(task) => (task.action)(caller),
+            Kind::Read { source, index, .. } => source.call(index, caller),
         }
     }
 

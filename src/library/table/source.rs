@@ -4,13 +4,12 @@
 #![allow(unsafe_code)]
 
 use std::mem::{MaybeUninit, offset_of};
-use std::sync::Arc;
 
 use task_abi::raw;
 
 use super::super::call;
 use super::reader::Array;
-use crate::task::{Ending, Host, Place, Source};
+use crate::task::{Caller, Ending, Place, Source};
 
 /// The rows of a table.
 pub(super) struct Rows(Array);
@@ -75,7 +74,7 @@ impl Rows {
 }
 
 impl Source for Rows {
-    fn call(&self, index: u32, host: &Arc<dyn Host>) -> Ending {
+    fn call(&self, index: u32, caller: &Caller<'_>) -> Ending {
         // SAFETY: those are the types of the fields.
         let (run, user) = unsafe {
             let run: Option<raw::RunFn> = self.field(index, offset_of!(raw::Task, run));
@@ -83,7 +82,7 @@ impl Source for Rows {
         };
         match run {
             // SAFETY: the function has been checked.
-            Some(run) => unsafe { call::call(run, user, host) },
+            Some(run) => unsafe { call::call(run, user, caller) },
             None => Ending::failed("its library has taken its function away"),
         }
     }

@@ -1,0 +1,229 @@
+//! Puts what stands on the tracks and what was sent in one order, by time.
+//!
+//! The protocol: a message, and a pass on a track, carries a time that its sender read after it had seen all that led there,
+//! and before others could see it. The clock is one for all threads and never goes back. So whoever first reads the clock,
+//! and then looks, finds all that led to anything with a time not later than that: up to there the order by time is the
+//! order of cause and effect. What carries a later time stays until the next time.
+//!
+//! When a task began is not read from the clock if its worker came from another one: then it is the end of that one, which
+//! may be a little before the end of something that it comes after. It is put right here.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use super::messages::Message;
+use super::services::nanos;
+use super::track::{Passed, Track};
+use crate::event::Event;
+use crate::graph::Graph;
+use crate::task::TaskId;
+
+/// What comes next.
+pub(super) enum Item {
+    /// A task on the lane begins, on this worker.
+    Started(usize, Passed),
+    /// It has passed.
+    Passed(usize, Passed),
+    /// Something was sent, at this time.
+    Message(u64, Message),
+}
+
+pub(super) struct Merge {
+    /// Where starts are wanted: who comes after whom, and when those have ended.
+    ends: Option<(Arc<Graph>, Vec<u64>)>,
+    tracks: Vec<VecDeque<Passed>>,
+    messages: VecDeque<(u64, Message)>,
+    /// What is next of each.
+    heads: BinaryHeap<Reverse<(u64, Kind, usize)>>,
+}
+
+/// What goes first at the same time: who says something has not ended, and who ends is not waited for any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Message,
+    End,
+    Start,
+}
+
+impl Merge {
+    /// Tells of starts too, where a graph is given.
+    pub(super) fn new(tracks: usize, graph: Option<Arc<Graph>>) -> Self {
+        Self {
+            ends: graph.map(|graph| (Arc::clone(&graph), vec![0; graph.ids()])),
+            tracks: (0..tracks).map(|_| VecDeque::new()).collect(),
+            messages: VecDeque::new(),
+            heads: BinaryHeap::new(),
+        }
+    }
+
+    /// Nothing is here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Adds what was sent, in the order of the times.
+    pub(super) fn send(&mut self, at: u64, message: Message) {
+        if let Message::Event(Event::Finished(finished)) = &message {
+            self.ended(finished.task, at);
+        }
+        self.messages.push_back((at, message));
+        if self.messages.len() == 1 {
+            self.heads.push(Reverse((at, Kind::Message, 0)));
+        }
+    }
+
+    /// Adds what has passed on a track.
+    pub(super) fn fetch(&mut self, worker: usize, track: &Track) {
+        let before = self.tracks[worker].len();
+        track.drain(|passed| self.tracks[worker].push_back(passed));
+        if self.ends.is_some() {
+            for at in before..self.tracks[worker].len() {
+                let Passed { task, end, .. } = self.tracks[worker][at];
+                self.ended(task, end);
+            }
+        }
+        if before == 0 {
+            self.push_head(worker);
+        }
+    }
+
+    /// The next item that is not later than this.
+    pub(super) fn next(&mut self, upto: u64) -> Option<Item> {
+        let &Reverse((at, kind, worker)) = self.heads.peek()?;
+        if at > upto {
+            return None;
+        }
+        self.heads.pop();
+        match kind {
+            Kind::Message => {
+                let (at, message) = self.messages.pop_front()?;
+                if let Some((at, _)) = self.messages.front() {
+                    self.heads.push(Reverse((*at, Kind::Message, 0)));
+                }
+                Some(Item::Message(at, message))
+            }
+            Kind::Start => {
+                let passed = self.tracks[worker].front_mut()?;
+                passed.start = at;
+                self.heads.push(Reverse((passed.end, Kind::End, worker)));
+                Some(Item::Started(worker, *passed))
+            }
+            Kind::End => {
+                let passed = self.tracks[worker].pop_front()?;
+                self.push_head(worker);
+                Some(Item::Passed(worker, passed))
+            }
+        }
+    }
+
+    /// Tasks that had begun by that time and not ended, among those that are here: worker, task, and since when.
+    pub(super) fn running_at(&self, at: u64) -> Vec<(usize, TaskId, u64)> {
+        let tracks = self.tracks.iter().enumerate();
+        let passed = tracks.flat_map(|(worker, track)| track.iter().map(move |p| (worker, p)));
+        let running = passed.filter(|(_, passed)| passed.start <= at && at < passed.end);
+        let running = running.map(|(worker, passed)| (worker, passed.task, passed.start));
+        let told = self
+            .messages
+            .iter()
+            .filter_map(|(_, message)| match message {
+                Message::Event(Event::Started {
+                    task,
+                    worker,
+                    attempt: 1,
+                    at: since,
+                }) => Some((*worker, *task, nanos(*since))),
+                _ => None,
+            });
+        running
+            .chain(told.filter(|(.., since)| *since <= at))
+            .collect()
+    }
+
+    fn ended(&mut self, task: TaskId, at: u64) {
+        if let Some((_, ends)) = &mut self.ends
+            && let Some(end) = ends.get_mut(task.index())
+        {
+            *end = at;
+        }
+    }
+
+    fn push_head(&mut self, worker: usize) {
+        let Some(&Passed { task, start, end }) = self.tracks[worker].front() else {
+            return;
+        };
+        self.heads.push(Reverse(match &self.ends {
+            None => (end, Kind::End, worker),
+            Some((graph, ends)) => {
+                let before = graph.dependencies(task).iter();
+                let before = before.map(|dependency| ends[dependency.index()]).max();
+                (start.max(before.unwrap_or(0)).min(end), Kind::Start, worker)
+            }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Stop;
+    use crate::graph::sketch;
+
+    fn shown(merge: &mut Merge, upto: u64) -> Vec<String> {
+        let items = std::iter::from_fn(|| merge.next(upto));
+        let show = |item| match item {
+            Item::Started(worker, passed) => {
+                format!(
+                    "{worker} starts {} at {}",
+                    passed.task.index(),
+                    passed.start
+                )
+            }
+            Item::Passed(worker, passed) => format!("{worker} ends {}", passed.task.index()),
+            Item::Message(..) => "message".into(),
+        };
+        items.map(show).collect()
+    }
+
+    fn merge(starts: bool, passed: &[(usize, usize, u64, u64)], messages: &[u64]) -> Merge {
+        let graph = Arc::new(sketch::graph(&sketch::catalog("a b<a c")).unwrap());
+        let mut merge = Merge::new(2, starts.then_some(graph));
+        let tracks = [Track::new(1, 9), Track::new(1, 9)];
+        for &(worker, task, start, end) in passed {
+            tracks[worker].begin(TaskId::new(task), start);
+            tracks[worker].pass(TaskId::new(task), end);
+        }
+        for (worker, track) in tracks.iter().enumerate() {
+            merge.fetch(worker, track);
+        }
+        for &at in messages {
+            let stop = Message::Event(Event::Stopping(Stop::Threads));
+            merge.send(at, stop);
+        }
+        merge
+    }
+
+    #[test]
+    fn all_comes_in_the_order_of_time_and_what_is_too_late_waits() {
+        let mut merge = merge(true, &[(0, 0, 1, 5), (1, 2, 2, 4), (1, 1, 4, 9)], &[4, 7]);
+        // The task 1 comes after 0, which ends at 5.
+        let first = [
+            "0 starts 0 at 1",
+            "1 starts 2 at 2",
+            "message",
+            "1 ends 2",
+            "0 ends 0",
+            "1 starts 1 at 5",
+        ];
+        assert_eq!(shown(&mut merge, 6), first);
+        assert!(!merge.is_empty());
+        assert_eq!(shown(&mut merge, 9), ["message", "1 ends 1"]);
+        assert!(merge.is_empty());
+    }
+
+    #[test]
+    fn starts_are_left_out_where_nobody_wants_them() {
+        let mut merge = merge(false, &[(0, 0, 1, 5), (1, 2, 2, 4)], &[5]);
+        assert_eq!(shown(&mut merge, 9), ["1 ends 2", "message", "0 ends 0"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Where a thread calls actions, one after the other, and where their hosts are found.
+//!
+//! Most calls never ask for anything. So a host is made only when somebody asks for it, which may be any thread that the
+//! task has made; nothing is prepared for that but a few fields, which the calling thread writes without a lock.
+//!
+//! The protocol: the calling thread writes the fields, then an odd number, calls, and then writes the next, even number.
+//! Who asks by a number reads the fields only while that is the number, and looks at it again afterwards: if it is still
+//! the same, they belong together. A host knows its number too, and does nothing more when that is over.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::crew::Crew;
+use super::messages::Message;
+use super::services::{Call, Services, panic_message};
+use super::track::Track;
+use crate::event::{Event, Source};
+use crate::pool::Control;
+use crate::task::{Caller, Ending, Host, Hosts, LibraryId, TaskId};
+
+/// Who is called.
+#[derive(Clone, Copy)]
+pub(super) struct Callee {
+    pub(super) source: Source,
+    pub(super) library: LibraryId,
+    pub(super) attempt: u32,
+    /// When its own time is over, measured from the start of the run.
+    pub(super) deadline: Option<Duration>,
+    /// It stops when the run is stopped.
+    pub(super) heeds_stop: bool,
+}
+
+/// What a call came to.
+pub(super) struct Called {
+    pub(super) ending: Ending,
+    /// It was asked to stop, as the run was.
+    pub(super) stopped: bool,
+}
+
+/// A thread's own end.
+pub(super) struct Seat {
+    window: Arc<Window>,
+    /// The same.
+    hosts: Arc<dyn Hosts>,
+}
+
+/// What other threads see of it.
+pub(super) struct Window {
+    me: Weak<Self>,
+    services: Arc<Services>,
+    control: Control<Crew>,
+    number: AtomicU64,
+    task: AtomicUsize,
+    worker: AtomicUsize,
+    attempt: AtomicU32,
+    heeds_stop: AtomicBool,
+    has_host: AtomicBool,
+    host: Mutex<Option<Arc<Call>>>,
+}
+
+impl Seat {
+    pub(super) fn new(services: &Arc<Services>, control: &Control<Crew>) -> Self {
+        let window = Arc::new_cyclic(|me| Window {
+            me: Weak::clone(me),
+            services: Arc::clone(services),
+            control: control.clone(),
+            number: AtomicU64::new(0),
+            task: AtomicUsize::new(0),
+            worker: AtomicUsize::new(0),
+            attempt: AtomicU32::new(0),
+            heeds_stop: AtomicBool::new(false),
+            has_host: AtomicBool::new(false),
+            host: Mutex::default(),
+        });
+        let hosts = Arc::clone(&window) as _;
+        Self { window, hosts }
+    }
+
+    /// Calls an action to its end.
+    pub(super) fn call(
+        &mut self,
+        callee: &Callee,
+        action: impl FnOnce(&Caller<'_>) -> Ending,
+    ) -> Called {
+        let window = &*self.window;
+        let number = window.number.load(Ordering::Relaxed) + 1;
+        if let Source::Task(task, worker) = callee.source {
+            // Each behind the number before: who sees one of these sees that number gone.
+            window.task.store(task.index(), Ordering::Release);
+            window.worker.store(worker, Ordering::Release);
+            window.attempt.store(callee.attempt, Ordering::Release);
+            let heeds_stop = callee.heeds_stop;
+            window.heeds_stop.store(heeds_stop, Ordering::Release);
+        }
+        window.number.store(number, Ordering::Release);
+        if callee.deadline.is_some() || !matches!(callee.source, Source::Task(..)) {
+            let mut host = window.host();
+            let call = host.insert(self.window.make(callee, number));
+            window.has_host.store(true, Ordering::Relaxed);
+            if callee.deadline.is_some() {
+                call.enlist();
+                call.end_if_given_up();
+            }
+        }
+        let caller = Caller::new(&self.hosts, number);
+        let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
+        window.number.store(number + 1, Ordering::Release);
+        let stopped = callee.heeds_stop && window.services.cancelled.load(Ordering::Acquire);
+        if window.has_host.load(Ordering::Relaxed) {
+            window.close();
+        }
+        let ending = ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)));
+        Called { ending, stopped }
+    }
+}
+
+impl Window {
+    /// The call of this number goes on.
+    pub(super) fn is_at(&self, number: u64) -> bool {
+        self.number.load(Ordering::Acquire) == number
+    }
+
+    fn host(&self) -> MutexGuard<'_, Option<Arc<Call>>> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(self: &Arc<Self>, callee: &Callee, number: u64) -> Arc<Call> {
+        Call::new(
+            Arc::clone(&self.services),
+            self.control.clone(),
+            callee,
+            (Arc::clone(self), number),
+        )
+    }
+
+    fn close(&self) {
+        let mut host = self.host();
+        self.has_host.store(false, Ordering::Relaxed);
+        let call = host.take();
+        drop(host);
+        if let Some(call) = call {
+            call.end();
+        }
+    }
+
+    /// A task on the lane begins without a word. What it says comes after its start.
+    fn tell_start(&self, callee: &Callee) {
+        let Source::Task(task, worker) = callee.source else {
+            return;
+        };
+        let running = self.services.tracks.get(worker).and_then(Track::running);
+        if let Some((_, since)) = running.filter(|(running, _)| *running == task) {
+            self.services.outbox.send(Message::Event(Event::Started {
+                task,
+                worker,
+                attempt: callee.attempt,
+                at: Duration::from_nanos(since),
+            }));
+        }
+    }
+
+    /// Who is called; none where the call of this number is over.
+    fn callee(&self, number: u64) -> Option<Callee> {
+        if !self.is_at(number) {
+            return None;
+        }
+        let task = TaskId::new(self.task.load(Ordering::Acquire));
+        let worker = self.worker.load(Ordering::Acquire);
+        let callee = Callee {
+            source: Source::Task(task, worker),
+            library: self.services.catalog.task(task).library(),
+            attempt: self.attempt.load(Ordering::Acquire),
+            deadline: None,
+            heeds_stop: self.heeds_stop.load(Ordering::Acquire),
+        };
+        self.is_at(number).then_some(callee)
+    }
+}
+
+impl Hosts for Window {
+    fn host(&self, call: u64) -> Option<Arc<dyn Host>> {
+        let mut host = self.host();
+        if let Some(host) = &*host
+            && host.number() == call
+        {
+            return Some(Arc::clone(host) as _);
+        }
+        let callee = self.callee(call)?;
+        let me = self.me.upgrade()?;
+        let made = me.make(&callee, call);
+        *host = Some(Arc::clone(&made));
+        self.has_host.store(true, Ordering::Relaxed);
+        drop(host);
+        self.tell_start(&callee);
+        Some(made as _)
+    }
+}
