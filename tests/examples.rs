@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::tool::{Outcome, done, tdrun};
+use common::tool::{Outcome, Tdrun, done, tdrun};
 
 /// An example library; `cargo test` has built it.
 fn example(name: &str) -> PathBuf {
@@ -180,17 +180,21 @@ fn in_parallel_every_dependency_ends_before_its_dependent_starts() {
     }
 }
 
-#[test]
-fn the_example_in_c_is_built_by_one_line() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tdrun = tdrun("libgreet.so -j1 --name=Ada");
+/// Builds an example in C beside this call of tdrun.
+fn build_in_c(tdrun: &Tdrun, name: &str) {
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-Itask-abi/include", "-o"])
-        .arg(tdrun.dir.join("libgreet.so"))
-        .arg("examples/c/greet.c")
-        .current_dir(root)
+        .arg(tdrun.dir.join(format!("lib{name}.so")))
+        .arg(format!("examples/c/{name}.c"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(built.unwrap().success());
+}
+
+#[test]
+fn the_example_in_c_is_built_by_one_line() {
+    let tdrun = tdrun("libgreet.so -j1 --name=Ada");
+    build_in_c(&tdrun, "greet");
     let expected = [
         "[thread_0] greet: INFO hello, Ada\n",
         &done("[thread_0] greet", "PASSED", 25),
@@ -204,6 +208,37 @@ fn the_example_in_c_is_built_by_one_line() {
         "==== 3 passed, 0 failed, 1 skipped in N.NNs ====\n",
         &expected.concat(),
     );
+}
+
+#[test]
+fn shapes_makes_its_table_of_the_environment() {
+    let plain = tdrun("libshapes.so -q");
+    build_in_c(&plain, "shapes");
+    plain.expect(0, &summary_of(16), "");
+    let library = plain.dir.join("libshapes.so");
+    for (shape, edges, levels) in [
+        ("chain", 99, 100),
+        ("wide", 197, 3),
+        ("layered", 270, 10),
+        ("tree", 99, 7),
+    ] {
+        let tdrun = |args: &str| {
+            let tdrun = tdrun(args).arg(&library).env("SHAPE", shape);
+            tdrun.env("SIZE", "100")
+        };
+        tdrun("-q").expect(0, &summary_of(100), "");
+        let graph = tdrun("--graph").run().stdout;
+        for line in [
+            format!("Graph: 100 nodes, {edges} edges\n"),
+            format!("\nLevels: {levels}\n"),
+        ] {
+            assert!(graph.contains(&line), "{graph}");
+        }
+    }
+}
+
+fn summary_of(passed: usize) -> String {
+    format!("==== {passed} passed, 0 failed, 0 skipped in N.NNs ====\n")
 }
 
 /// The done lines of tasks that pass one after the other on one worker; lines of more than a word stand as they are.
@@ -554,16 +589,9 @@ announce       (no_failures)
 /// As its head says, in the directory of the example.
 #[test]
 fn the_deployment_in_c_is_built_by_one_line() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let build = |args: &str| {
         let tdrun = tdrun(args);
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-Itask-abi/include", "-o"])
-            .arg(tdrun.dir.join("libdeploy.so"))
-            .arg("examples/c/deploy.c")
-            .current_dir(root)
-            .status();
-        assert!(built.unwrap().success());
+        build_in_c(&tdrun, "deploy");
         tdrun
     };
     let one = [
