@@ -1,10 +1,11 @@
 # run: builds tdrun and its examples, and runs one. test: all that CI runs. check: formatter, lints and docs, before a commit.
+# bench: what tdrun takes beside others, with options as in ARGS=--help.
 # docker: the image. Nothing but cargo and a C compiler is needed, except for docker.
 
 CARGO ?= cargo
 EXAMPLES := target/debug/examples
 
-.PHONY: run test check docker
+.PHONY: run test check bench docker
 
 # The lesson fails on purpose, so its status is 1; any other is passed on.
 run:
@@ -19,6 +20,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps
+
+bench:
+	$(CARGO) bench --bench speed -- $(ARGS)
 
 docker:
 	docker build --tag tdrun .
