@@ -1,11 +1,11 @@
 # run: builds tdrun and its examples, and runs one. test: all that CI runs. check: formatter, lints and docs, before a commit.
-# bench: what tdrun takes beside others, with options as in ARGS=--help.
-# docker: the image. Nothing but cargo and a C compiler is needed, except for docker.
+# bench: what tdrun takes beside others; bench-instructions: small cases under valgrind; both with options, as in ARGS=--help.
+# docker: the image. Nothing but cargo and a C compiler is needed, except for bench-instructions and docker.
 
 CARGO ?= cargo
 EXAMPLES := target/debug/examples
 
-.PHONY: run test check bench docker
+.PHONY: run test check bench bench-instructions docker
 
 # The lesson fails on purpose, so its status is 1; any other is passed on.
 run:
@@ -23,6 +23,9 @@ check:
 
 bench:
 	$(CARGO) bench --bench speed -- $(ARGS)
+
+bench-instructions:
+	$(CARGO) bench --bench instructions -- $(ARGS)
 
 docker:
 	docker build --tag tdrun .
