@@ -30,16 +30,19 @@
 //! (`limit_ms`, `still_running`, \[`message`, `file`, `line`: what it said at its end\]), `locked` (`lock`, and its `holder`,
 //! which timed out and is still running), or `stopped` (as the event `stopping`).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Reporter;
+use crate::error::is_plain;
 use crate::event::{Attempt, Briefing, Cause, Event, Finished, Source, Stop, Summary};
 use crate::report::log::timestamp;
-use crate::stream::Stream;
+use crate::stream::{Batch, Stream};
 use crate::task::{Failure, LibraryId, Outcome, Place, Record, TaskId};
 
 /// The version of the format.
@@ -47,66 +50,72 @@ const VERSION: u32 = 1;
 
 /// The reporter.
 pub(super) struct Events {
-    stream: Stream,
+    lines: Batch,
     started: Instant,
 }
 
 impl Events {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
-            stream,
+            lines: Batch::new(stream),
             started: Instant::now(),
         }
-    }
-
-    fn write(&self, line: Line) -> io::Result<()> {
-        self.stream.print_now(&line.end())
     }
 }
 
 impl Reporter for Events {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
         self.started = Instant::now();
-        let libraries = briefing.catalog.libraries.iter();
-        let libraries: Value = libraries
-            .map(|library| json!({"name": library.name, "path": library.path}))
-            .collect();
-        let tasks: Value = briefing
-            .planned
-            .iter()
-            .map(|&task| name(briefing, task))
-            .collect();
-        let line = Line::new("run_started", Duration::ZERO)
-            .with("started", timestamp(briefing.started))
-            .with("workers", briefing.workers)
-            .with("planned", briefing.planned.len())
-            .with("libraries", libraries)
-            .with("tasks", tasks);
-        self.write(line)
+        self.lines.add(|text| first_line(text, briefing))
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        self.write(line(briefing, event, self.started.elapsed()))
+        let started = self.started;
+        self.lines
+            .add(|text| line(text, briefing, event, || started.elapsed()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lines.flush()
     }
 
     fn finish(&mut self, _: &Briefing, summary: &Summary) -> io::Result<()> {
-        self.write(last_line(summary))
+        self.lines.add(|text| last_line(text, summary))?;
+        self.lines.flush()
     }
 }
 
+fn first_line(text: &mut String, briefing: &Briefing) {
+    let libraries = briefing.catalog.libraries.iter();
+    let libraries: Value = libraries
+        .map(|library| json!({"name": library.name, "path": library.path}))
+        .collect();
+    Line::new(text, "run_started", Duration::ZERO)
+        .with("started", timestamp(briefing.started))
+        .with("workers", briefing.workers)
+        .with("planned", briefing.planned.len())
+        .with("libraries", libraries)
+        .with("tasks", names(briefing, &briefing.planned))
+        .end();
+}
+
 /// The line for an event; `now` is for those that do not say when.
-fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
-    match event {
+fn line(text: &mut String, briefing: &Briefing, event: &Event, now: impl FnOnce() -> Duration) {
+    let on_worker = |text, event, at, task: &TaskId, worker: &usize| {
+        Line::new(text, event, at)
+            .with("task", briefing.catalog.name(*task))
+            .with("worker", worker)
+    };
+    let line = match event {
         Event::Planned(tasks) => {
-            let tasks: Value = tasks.iter().map(|&task| name(briefing, task)).collect();
-            Line::new("planned", now).with("tasks", tasks)
+            Line::new(text, "planned", now()).with("tasks", names(briefing, tasks))
         }
         Event::Started {
             task,
             worker,
             attempt,
             at,
-        } => on_worker("task_started", *at, briefing, *task, *worker).with("attempt", *attempt),
+        } => on_worker(text, "task_started", *at, task, worker).with("attempt", *attempt),
         Event::Retrying {
             task,
             worker,
@@ -119,23 +128,19 @@ fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
                 cause,
                 took,
             } = attempt;
-            on_worker("task_retrying", *at, briefing, *task, *worker)
+            on_worker(text, "task_retrying", *at, task, worker)
                 .with("attempt", *number)
                 .with("outcome", key(*outcome))
                 .with("took_ms", millis(*took))
-                .raw("cause", &cause_object(briefing, cause))
+                .cause(briefing, cause)
         }
-        Event::Paused { task, worker, at } => {
-            on_worker("task_paused", *at, briefing, *task, *worker)
-        }
-        Event::Resumed { task, worker, at } => {
-            on_worker("task_resumed", *at, briefing, *task, *worker)
-        }
+        Event::Paused { task, worker, at } => on_worker(text, "task_paused", *at, task, worker),
+        Event::Resumed { task, worker, at } => on_worker(text, "task_resumed", *at, task, worker),
         Event::Progress {
             task,
             worker,
             progress,
-        } => on_worker("task_progress", now, briefing, *task, *worker)
+        } => on_worker(text, "task_progress", now(), task, worker)
             .with("done", progress.done)
             .with("total", progress.total)
             .with("what", &*progress.what),
@@ -143,17 +148,16 @@ fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
             task,
             worker,
             running,
-        } => on_worker("task_slow", now, briefing, *task, *worker)
-            .with("running_ms", millis(*running)),
-        Event::Finished(finished) => finished_line(briefing, finished),
+        } => on_worker(text, "task_slow", now(), task, worker).with("running_ms", millis(*running)),
+        Event::Finished(finished) => finished_line(text, briefing, finished),
         Event::Logged { source, record } => {
-            log_line(Line::new("log", now), briefing, *source, record)
+            log_line(Line::new(text, "log", now()), briefing, *source, record)
         }
-        Event::HookStarted(hook, id) => Line::new("hook_started", now)
+        Event::HookStarted(hook, id) => Line::new(text, "hook_started", now())
             .with("hook", hook.as_str())
             .with("library", library(briefing, *id)),
         Event::HookFinished(hook, id, ending) => {
-            let line = Line::new("hook_finished", now)
+            let line = Line::new(text, "hook_finished", now())
                 .with("hook", hook.as_str())
                 .with("library", library(briefing, *id));
             match ending {
@@ -161,22 +165,17 @@ fn line(briefing: &Briefing, event: &Event, now: Duration) -> Line {
                 Err(failure) => line.with("outcome", "failed").failure(failure),
             }
         }
-        Event::Stopping(stop) => Line::new("stopping", now).stop(*stop),
-        Event::Warning(message) => Line::new("warning", now).with("message", &**message),
-    }
+        Event::Stopping(stop) => Line::new(text, "stopping", now()).stop(*stop),
+        Event::Warning(message) => Line::new(text, "warning", now()).with("message", message),
+    };
+    line.end();
 }
 
-fn on_worker(event: &str, at: Duration, briefing: &Briefing, task: TaskId, worker: usize) -> Line {
-    Line::new(event, at)
-        .with("task", name(briefing, task))
-        .with("worker", worker)
-}
-
-fn finished_line(briefing: &Briefing, finished: &Finished) -> Line {
+fn finished_line<'a>(text: &'a mut String, briefing: &Briefing, finished: &Finished) -> Line<'a> {
     let task = finished.task;
     let attempts = finished.attempts.len() + usize::from(finished.worker.is_some());
-    let mut line = Line::new("task_finished", finished.at)
-        .with("task", name(briefing, task))
+    let mut line = Line::new(text, "task_finished", finished.at)
+        .with("task", briefing.catalog.name(task))
         .with("library", &*briefing.catalog.library(task).name)
         .with("outcome", key(finished.outcome))
         .with("worker", finished.worker)
@@ -186,7 +185,7 @@ fn finished_line(briefing: &Briefing, finished: &Finished) -> Line {
         .with("attempts", attempts)
         .with("flaky", finished.is_flaky());
     if let Some(cause) = &finished.cause {
-        line = line.raw("cause", &cause_object(briefing, cause));
+        line = line.cause(briefing, cause);
     }
     if let Some(result) = &finished.result {
         line = line.raw("result", result);
@@ -194,24 +193,23 @@ fn finished_line(briefing: &Briefing, finished: &Finished) -> Line {
     line
 }
 
-fn cause_object(briefing: &Briefing, cause: &Cause) -> String {
-    let kind = |kind| Line::object("kind", kind);
+fn push_cause(text: &mut String, briefing: &Briefing, cause: &Cause) {
     let object = match cause {
-        Cause::Failure(failure) => kind("failure").failure(failure),
-        Cause::Skip(reason) => kind("skip").with("reason", &**reason),
+        Cause::Failure(failure) => kind(text, "failure").failure(failure),
+        Cause::Skip(reason) => kind(text, "skip").with("reason", &**reason),
         Cause::Blocked(chain) => {
-            let name = |task: Option<&TaskId>| task.map(|&task| name(briefing, task));
-            kind("blocked")
+            let name = |task: Option<&TaskId>| task.map(|&task| briefing.catalog.name(task));
+            kind(text, "blocked")
                 .with("by", name(chain.first()))
                 .with("root", name(chain.last()))
         }
-        Cause::Failures(task) => kind("failures").with("task", name(briefing, *task)),
+        Cause::Failures(task) => kind(text, "failures").with("task", briefing.catalog.name(*task)),
         Cause::TimedOut {
             limit,
             still_running,
             failure,
         } => {
-            let line = kind("timed_out")
+            let line = kind(text, "timed_out")
                 .with("limit_ms", millis(*limit))
                 .with("still_running", *still_running);
             match failure {
@@ -219,18 +217,22 @@ fn cause_object(briefing: &Briefing, cause: &Cause) -> String {
                 None => line,
             }
         }
-        Cause::Locked { lock, holder } => kind("locked")
+        Cause::Locked { lock, holder } => kind(text, "locked")
             .with("lock", &**lock)
-            .with("holder", name(briefing, *holder)),
-        Cause::Stopped(stop) => kind("stopped").stop(*stop),
+            .with("holder", briefing.catalog.name(*holder)),
+        Cause::Stopped(stop) => kind(text, "stopped").stop(*stop),
     };
-    object.0 + "}"
+    object.close();
 }
 
-fn log_line(line: Line, briefing: &Briefing, source: Source, record: &Record) -> Line {
+fn kind<'a>(text: &'a mut String, kind: &str) -> Line<'a> {
+    Line::object(text, "kind", kind)
+}
+
+fn log_line<'a>(line: Line<'a>, briefing: &Briefing, source: Source, record: &Record) -> Line<'a> {
     let line = match source {
         Source::Task(task, worker) => line
-            .with("task", name(briefing, task))
+            .with("task", briefing.catalog.name(task))
             .with("worker", worker),
         Source::Hook(hook, id) => line
             .with("hook", hook.as_str())
@@ -243,8 +245,8 @@ fn log_line(line: Line, briefing: &Briefing, source: Source, record: &Record) ->
         .place(record.place.as_ref())
 }
 
-fn last_line(summary: &Summary) -> Line {
-    let mut line = Line::new("run_finished", summary.took).with("planned", summary.planned);
+fn last_line(text: &mut String, summary: &Summary) {
+    let mut line = Line::new(text, "run_finished", summary.took).with("planned", summary.planned);
     for outcome in Outcome::ALL {
         line = line.with(key(outcome), summary.counts.get(outcome));
     }
@@ -257,10 +259,12 @@ fn last_line(summary: &Summary) -> Line {
         .with("took_ms", millis(summary.took))
         .with("exit", summary.exit().code())
         .with("errors", errors)
+        .end();
 }
 
-fn name(briefing: &Briefing, task: TaskId) -> String {
-    briefing.catalog.name(task).into_owned()
+fn names<'a>(briefing: &'a Briefing, tasks: &[TaskId]) -> Vec<Cow<'a, str>> {
+    let names = tasks.iter().map(|&task| briefing.catalog.name(task));
+    names.collect()
 }
 
 fn library(briefing: &Briefing, id: LibraryId) -> Option<&str> {
@@ -280,31 +284,55 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A JSON object on one line, its members in the order in which they were added.
-struct Line(String);
+/// A JSON object at the end of a text, its members in the order in which they were added.
+struct Line<'a> {
+    text: &'a mut String,
+    /// Where it begins.
+    from: usize,
+}
 
-impl Line {
-    fn new(event: &str, at: Duration) -> Self {
-        Self::object("v", VERSION)
+impl<'a> Line<'a> {
+    fn new(text: &'a mut String, event: &str, at: Duration) -> Self {
+        Self::object(text, "v", VERSION)
             .with("event", event)
             .with("at_ms", millis(at))
     }
 
-    fn object(key: &str, value: impl Into<Value>) -> Self {
-        Self(format!("{{\"{key}\":{}", value.into()))
+    fn object(text: &'a mut String, key: &str, value: impl Serialize) -> Self {
+        let from = text.len();
+        let line = Self { text, from };
+        line.member('{', key).value(value)
     }
 
-    fn with(self, key: &str, value: impl Into<Value>) -> Self {
-        self.raw(key, &value.into().to_string())
+    fn with(self, key: &str, value: impl Serialize) -> Self {
+        self.member(',', key).value(value)
     }
 
     /// A member whose value is JSON already.
-    fn raw(mut self, key: &str, json: &str) -> Self {
-        self.0 += ",\"";
-        self.0 += key;
-        self.0 += "\":";
-        self.0 += json;
+    fn raw(self, key: &str, json: &str) -> Self {
+        let line = self.member(',', key);
+        line.text.push_str(json);
+        line
+    }
+
+    fn member(self, before: char, key: &str) -> Self {
+        self.text.push(before);
+        self.text.push('"');
+        self.text.push_str(key);
+        self.text.push_str("\":");
         self
+    }
+
+    fn value(self, value: impl Serialize) -> Self {
+        // Nothing here has a key that is no text or writes to anything but memory.
+        let _ = serde_json::to_writer(Text(self.text), &value);
+        self
+    }
+
+    fn cause(self, briefing: &Briefing, cause: &Cause) -> Self {
+        let line = self.member(',', "cause");
+        push_cause(line.text, briefing, cause);
+        line
     }
 
     fn failure(self, failure: &Failure) -> Self {
@@ -333,24 +361,42 @@ impl Line {
         }
     }
 
-    /// The whole line. What JSON allows and a terminal should not see is escaped as well.
-    fn end(self) -> String {
+    fn close(self) {
+        self.text.push('}');
+    }
+
+    /// Completes the line. What JSON allows and a terminal should not see is escaped as well.
+    fn end(self) {
+        let Self { text, from } = self;
         let hostile = |c: char| {
             c.is_control()
                 || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         };
-        if !self.0.contains(hostile) {
-            return self.0 + "}\n";
-        }
-        let mut line = String::with_capacity(self.0.len() + 16);
-        for c in self.0.chars() {
-            if hostile(c) {
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
-            } else {
-                line.push(c);
+        if !is_plain(&text[from..]) && text[from..].contains(hostile) {
+            for c in text.split_off(from).chars() {
+                if hostile(c) {
+                    let _ = write!(text, "\\u{:04x}", u32::from(c));
+                } else {
+                    text.push(c);
+                }
             }
         }
-        line + "}\n"
+        text.push_str("}\n");
+    }
+}
+
+/// Text that bytes are added to.
+struct Text<'a>(&'a mut String);
+
+impl io::Write for Text<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        self.0.push_str(text);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -396,8 +442,9 @@ mod tests {
             r#"{"v":1,"event":"warning","at_ms":5,"message":"slow"}"#,
         ];
         for (event, expected) in events.iter().zip(expected) {
-            let line = line(&briefing, event, Duration::from_millis(5)).end();
-            assert_eq!(line, format!("{expected}\n"));
+            let mut text = String::new();
+            line(&mut text, &briefing, event, || Duration::from_millis(5));
+            assert_eq!(text, format!("{expected}\n"));
         }
 
         let captured = Captured::new();
@@ -475,10 +522,12 @@ mod tests {
             r#"{"v":1,"event":"stopping","at_ms":5,"reason":"timeout","limit_ms":30000}"#,
         ];
         for (event, expected) in events.iter().zip(expected) {
-            let line = line(&briefing, event, Duration::from_millis(5)).end();
-            assert_eq!(line, format!("{expected}\n"));
+            let mut text = String::new();
+            line(&mut text, &briefing, event, || Duration::from_millis(5));
+            assert_eq!(text, format!("{expected}\n"));
         }
-        let last = last_line(&Finish::after(&events).summary()).end();
+        let mut last = String::new();
+        last_line(&mut last, &Finish::after(&events).summary());
         assert!(last.contains(r#""flaky":1,"#), "{last}");
     }
 
@@ -487,10 +536,11 @@ mod tests {
         let all: String = (0..0x3000).filter_map(char::from_u32).collect();
         let briefing = briefing(&[&all]);
         let event = End::failed(0, 1, failure(&all, Some((&all, 1))));
-        let line = line(&briefing, &event, Duration::ZERO).end();
-        assert_eq!(line.find(char::is_control), Some(line.len() - 1));
-        assert!(!line.contains('\u{202e}'));
-        let parsed: Value = serde_json::from_str(&line).unwrap();
+        let mut text = String::new();
+        line(&mut text, &briefing, &event, || Duration::ZERO);
+        assert_eq!(text.find(char::is_control), Some(text.len() - 1));
+        assert!(!text.contains('\u{202e}'));
+        let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed["task"], all);
         assert_eq!(parsed["cause"]["message"], all);
     }

@@ -364,11 +364,13 @@ pub(super) fn heard(wants: Interest, events: &[Event]) -> Vec<Event> {
     heard
 }
 
-/// Feeds a whole run to a reporter.
+/// Feeds a whole run to a reporter, as slowly as it takes to see each event.
 pub(super) fn play(reporter: &mut dyn Reporter, briefing: &Briefing, events: &[Event]) {
     reporter.begin(briefing).unwrap();
+    reporter.flush().unwrap();
     for event in events {
         reporter.event(briefing, event).unwrap();
+        reporter.flush().unwrap();
     }
     let summary = Finish::after(events).summary();
     reporter.finish(briefing, &summary).unwrap();

@@ -16,14 +16,14 @@ use crate::report::cause::{attempt_line, cause_line, failure_line, stopping_line
 use crate::report::output::cannot_open;
 use crate::report::recap::Group;
 use crate::report::text::{elapsed, hook_name, plural, push_base, said, speaker, summary_line};
-use crate::stream::Stream;
+use crate::stream::{Batch, Stream};
 use crate::task::{Failure, Level, LibraryId, Outcome, TaskId};
 
 /// The reporter.
 pub(super) struct Log {
     directory: PathBuf,
-    main: Stream,
-    threads: Vec<Stream>,
+    main: Batch,
+    threads: Vec<Batch>,
     clock: Instant,
     running: BTreeSet<TaskId>,
 }
@@ -80,7 +80,7 @@ impl Log {
         let main = File::create(&path).map_err(|error| cannot_open(&path, &error))?;
         Ok(Self {
             directory,
-            main: Stream::to(main),
+            main: Batch::new(Stream::to(main)),
             threads: Vec::new(),
             clock: Instant::now(),
             running: BTreeSet::new(),
@@ -176,17 +176,20 @@ impl Log {
     fn open_threads(&mut self, workers: usize) -> io::Result<()> {
         for worker in self.threads.len()..workers {
             let path = self.directory.join(format!("tdrun_thread_{worker}.log"));
-            self.threads.push(Stream::to(File::create(path)?));
+            let file = Stream::to(File::create(path)?);
+            self.threads.push(Batch::new(file));
         }
         Ok(())
     }
 
-    fn write(&self, briefing: &Briefing, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, briefing: &Briefing, entry: &Entry) -> io::Result<()> {
         let at = entry.at.unwrap_or_else(|| self.clock.elapsed());
         let time = timestamp(briefing.started.checked_add(at).unwrap_or(UNIX_EPOCH));
-        let line = format!("{time} {} {}\n", entry.level.as_str(), entry.text);
-        let thread = entry.worker.and_then(|worker| self.threads.get(worker));
-        thread.unwrap_or(&self.main).print_now(&line)
+        let thread = entry.worker.and_then(|worker| self.threads.get_mut(worker));
+        let file = thread.unwrap_or(&mut self.main);
+        file.add(|text| {
+            let _ = writeln!(text, "{time} {} {}", entry.level.as_str(), entry.text);
+        })
     }
 }
 
@@ -258,12 +261,18 @@ impl Reporter for Log {
         self.write(briefing, &entry)
     }
 
+    fn flush(&mut self) -> io::Result<()> {
+        let files = self.threads.iter_mut().chain([&mut self.main]);
+        files.map(Batch::flush).fold(Ok(()), Result::and)
+    }
+
     fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
         for error in &summary.errors {
             let error = error.to_string().replace('\n', "\n    ");
             self.write(briefing, &Entry::main(Level::Error, error))?;
         }
-        self.write(briefing, &Entry::main(Level::Info, summary_line(summary)))
+        self.write(briefing, &Entry::main(Level::Info, summary_line(summary)))?;
+        self.flush()
     }
 }
 

@@ -63,8 +63,8 @@ pub trait Reporter {
     /// Something happened.
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()>;
 
-    /// Nothing more has happened for now: what people or programs are to read has to be written. Until then many lines may be
-    /// gathered and written together.
+    /// What people or programs are to read has to be written now. Called when nothing more has happened, and every so often while
+    /// much does; in between, lines may be gathered and written together.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
