@@ -4,16 +4,20 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::escape;
 use crate::event::{Briefing, Counts, Event};
 use crate::report::text;
-use crate::task::{Progress, TaskId};
+use crate::task::{Catalog, Progress, TaskId};
 
 /// The run at one moment. Times are measured from the start of the run.
+///
+/// There are far more events than drawings: what an event leaves here is put into words when it is drawn.
 #[derive(Default)]
 pub(super) struct Board {
+    catalog: Arc<Catalog>,
     pub(super) planned: usize,
     pub(super) counts: Counts,
     /// What each worker runs, and since when.
@@ -25,30 +29,15 @@ pub(super) struct Board {
 /// A task on a worker.
 pub(super) struct Running {
     task: TaskId,
-    /// To show: escaped.
-    name: String,
     attempt: u32,
     pub(super) since: Duration,
     progress: Option<Progress>,
 }
 
-impl Running {
-    /// `name`, `name (attempt 2) 40% copying`.
-    pub(super) fn label(&self) -> String {
-        let mut label = self.name.clone();
-        if self.attempt > 1 {
-            let _ = write!(label, " (attempt {})", self.attempt);
-        }
-        if let Some(progress) = &self.progress {
-            let _ = write!(label, " {}", escape(&progress.to_string()));
-        }
-        label
-    }
-}
-
 impl Board {
     pub(super) fn new(briefing: &Briefing) -> Self {
         let mut board = Self {
+            catalog: Arc::clone(&briefing.catalog),
             planned: briefing.planned.len(),
             ..Self::default()
         };
@@ -56,7 +45,7 @@ impl Board {
         board
     }
 
-    pub(super) fn note(&mut self, briefing: &Briefing, event: &Event) {
+    pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Planned(tasks) => self.planned += tasks.len(),
             Event::Started {
@@ -67,7 +56,6 @@ impl Board {
             } => {
                 let running = Running {
                     task: *task,
-                    name: text::name(briefing, *task),
                     attempt: *attempt,
                     since: *at,
                     progress: None,
@@ -120,6 +108,18 @@ impl Board {
         place.take_if(|running| running.task == task)
     }
 
+    /// `name`, `name (attempt 2) 40% copying`.
+    pub(super) fn label(&self, running: &Running) -> String {
+        let mut label = escape(&self.catalog.name(running.task)).into_owned();
+        if running.attempt > 1 {
+            let _ = write!(label, " (attempt {})", running.attempt);
+        }
+        if let Some(progress) = &running.progress {
+            let _ = write!(label, " {}", escape(&progress.to_string()));
+        }
+        label
+    }
+
     /// How much longer it may take, judged by what is done; not at the start, and not at the end.
     pub(super) fn remaining(&self, now: Duration) -> Option<Duration> {
         let done = u32::try_from(self.counts.total())
@@ -160,13 +160,13 @@ mod tests {
         let mut board = Board::new(&briefing);
         let now = Duration::from_secs(4);
         assert_eq!(board.totals(now), "0 passed, 0 failed, 0 skipped, 4.0s");
-        board.note(&briefing, &End::passed(0, 1).event());
+        board.note(&End::passed(0, 1).event());
         assert_eq!(
             board.totals(now),
             "1 passed, 0 failed, 0 skipped, 4.0s, about 12.0s left"
         );
         for task in 1..4 {
-            board.note(&briefing, &End::passed(task, 1).event());
+            board.note(&End::passed(task, 1).event());
         }
         assert_eq!(board.remaining(now), None);
     }
@@ -175,22 +175,22 @@ mod tests {
     fn a_worker_shows_its_task_until_that_ends() {
         let briefing = briefing(&["a", "b"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &started(1, 0));
+        board.note(&started(1, 0));
         assert_eq!(shown(&board), ["b", "-"]);
-        board.note(&briefing, &End::passed(0, 1).event());
+        board.note(&End::passed(0, 1).event());
         assert_eq!(
             shown(&board),
             ["b", "-"],
             "another task than that of the worker"
         );
-        board.note(&briefing, &End::passed(1, 1).event());
-        board.note(&briefing, &started(0, 2));
+        board.note(&End::passed(1, 1).event());
+        board.note(&started(0, 2));
         assert_eq!(shown(&board), ["-", "-", "a"], "one that came later");
     }
 
     fn shown(board: &Board) -> Vec<String> {
         let label = |running: &Option<Running>| match running {
-            Some(running) => running.label(),
+            Some(running) => board.label(running),
             None => "-".to_owned(),
         };
         board.workers.iter().map(label).collect()
@@ -208,7 +208,7 @@ mod tests {
             (tried(0, 0, 2), "a (attempt 2)"),
             (progress(0, 7, 0, ""), "a (attempt 2) 7"),
         ] {
-            board.note(&briefing, &event);
+            board.note(&event);
             assert_eq!(shown(&board)[0], expected);
         }
     }
@@ -217,20 +217,20 @@ mod tests {
     fn a_task_that_waits_leaves_its_worker_and_comes_back_as_it_was() {
         let briefing = briefing(&["a", "b"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &started(0, 0));
-        board.note(&briefing, &progress(0, 1, 2, ""));
-        board.note(&briefing, &paused(0, 0));
+        board.note(&started(0, 0));
+        board.note(&progress(0, 1, 2, ""));
+        board.note(&paused(0, 0));
         assert_eq!(shown(&board), ["-", "-"]);
         let now = Duration::from_secs(4);
         assert_eq!(
             board.totals(now),
             "0 passed, 0 failed, 0 skipped, 1 waiting, 4.0s"
         );
-        board.note(&briefing, &started(1, 0));
-        board.note(&briefing, &resumed(0, 1));
+        board.note(&started(1, 0));
+        board.note(&resumed(0, 1));
         assert_eq!(shown(&board), ["b", "a 50%"]);
-        board.note(&briefing, &paused(1, 0));
-        board.note(&briefing, &End::passed(1, 1).event());
+        board.note(&paused(1, 0));
+        board.note(&End::passed(1, 1).event());
         assert!(!board.totals(now).contains("waiting"));
     }
 
@@ -238,7 +238,7 @@ mod tests {
     fn added_tasks_are_planned_too() {
         let briefing = briefing(&["a"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &added(&briefing, "z"));
+        board.note(&added(&briefing, "z"));
         assert_eq!(board.planned, 2);
     }
 }

@@ -115,9 +115,8 @@ impl<P: Picture> Reporter for Live<P> {
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        self.board.note(briefing, event);
+        self.board.note(event);
         self.teller.tell(&mut self.pending, briefing, event);
-        self.draw_if_due();
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::report::board::{Board, Running};
+use crate::report::board::Board;
 use crate::report::live::Picture;
 use crate::report::text::fit;
 
@@ -28,7 +28,7 @@ impl Picture for Progress {
 /// `running: a 40% copying, b`, or with `… and 3 more`: as many as fit.
 fn running(board: &Board, columns: usize) -> String {
     let running = board.workers.iter().flatten();
-    let names: Vec<String> = running.map(Running::label).collect();
+    let names: Vec<String> = running.map(|running| board.label(running)).collect();
     let line = |shown: usize| {
         let list = names[..shown].join(", ");
         let space = if shown == 0 { "" } else { " " };
@@ -63,7 +63,7 @@ mod tests {
         let mut board = Board::new(&briefing);
         assert_eq!(running(&board, 80), "");
         for task in 0..3 {
-            board.note(&briefing, &started(task, task));
+            board.note(&started(task, task));
         }
         for (columns, expected) in [
             (80, "running: alpha, beta, gamma"),
@@ -82,8 +82,8 @@ mod tests {
     fn a_picture_is_never_wider_than_the_terminal() {
         let briefing = briefing(&["a\u{1b}[31m", "日本語"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &started(0, 0));
-        board.note(&briefing, &started(1, 1));
+        board.note(&started(0, 0));
+        board.note(&started(1, 1));
         for columns in 0..100 {
             let picture = Progress.draw(&board, Duration::from_secs(1), columns, 24);
             assert!(!picture.contains('\u{1b}'));

@@ -21,7 +21,7 @@ impl Picture for Viewer {
         let digits = board.workers.len().saturating_sub(1).max(1).ilog10() as usize + 1;
         let workers = board.workers.iter().take(shown).enumerate();
         let mut lines: Vec<_> = workers
-            .map(|(worker, running)| worker_line(worker, digits, running.as_ref(), now))
+            .map(|(worker, running)| worker_line(board, worker, digits, running.as_ref(), now))
             .collect();
         if shown < board.workers.len() {
             lines.push(format!("… and {} more", board.workers.len() - shown));
@@ -44,11 +44,17 @@ fn shown(workers: usize, rows: usize) -> usize {
 }
 
 /// `thread_0    1.2s name 40% copying`, or `thread_0 ░`.
-fn worker_line(worker: usize, digits: usize, running: Option<&Running>, now: Duration) -> String {
+fn worker_line(
+    board: &Board,
+    worker: usize,
+    digits: usize,
+    running: Option<&Running>,
+    now: Duration,
+) -> String {
     match running {
         Some(running) => {
             let elapsed = clock(now.saturating_sub(running.since));
-            let label = running.label();
+            let label = board.label(running);
             format!("thread_{worker:<digits$} {elapsed:>6} {label}")
         }
         None => format!("thread_{worker:<digits$} ░"),
@@ -64,9 +70,9 @@ mod tests {
     fn each_worker_has_a_line() {
         let briefing = briefing(&["a", "b", "c"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &started(0, 0));
-        board.note(&briefing, &End::passed(0, 1).event());
-        board.note(&briefing, &started(1, 1));
+        board.note(&started(0, 0));
+        board.note(&End::passed(0, 1).event());
+        board.note(&started(1, 1));
         let now = Duration::from_millis(1_510);
         assert_eq!(
             Viewer.draw(&board, now, 80, 24),
@@ -78,8 +84,8 @@ mod tests {
     fn progress_is_cut_where_the_terminal_ends() {
         let briefing = briefing(&["a"]);
         let mut board = Board::new(&briefing);
-        board.note(&briefing, &started(0, 0));
-        board.note(&briefing, &progress(0, 2, 5, "copying"));
+        board.note(&started(0, 0));
+        board.note(&progress(0, 2, 5, "copying"));
         let picture = Viewer.draw(&board, Duration::ZERO, 26, 24);
         assert_eq!(picture.lines().next(), Some("thread_0   0.0s a 40% cop…"));
     }
