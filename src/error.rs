@@ -151,10 +151,13 @@ fn escape_except(text: &str, keep: impl Fn(char) -> bool) -> std::borrow::Cow<'_
 
 /// Nothing but printable ASCII, as most text is: looked at eight bytes at a time, which costs far less than characters do.
 pub fn is_plain(text: &str) -> bool {
-    let (words, rest) = text.as_bytes().as_chunks();
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().chain([&last]).all(|word| {
+    let text = text.as_bytes();
+    let Some(last) = text.last_chunk() else {
+        return text.iter().all(|byte| (b' '..=b'~').contains(byte));
+    };
+    let (words, _) = text.as_chunks();
+    // The last word begins within the one before, where the length is no multiple of its own.
+    words.iter().chain([last]).all(|word| {
         let word = u64::from_ne_bytes(*word);
         let every = |byte| u64::from_ne_bytes([byte; 8]);
         // The high bit of a byte shows what is below the space, above the tilde, or no ASCII. A carry into the next byte
