@@ -1,13 +1,16 @@
 //! *floor-rec*: work-stealing deques, and for each task its start, its end and its outcome.
 
+use std::hint;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use crossbeam::deque::{Stealer, Worker};
-use crossbeam::utils::Backoff;
 
 use super::{Edges, call};
+
+/// Looks for work before a worker gives its processor away, for some 100 µs: on a busy machine it comes back late.
+const SPINS: u32 = 2_000;
 
 /// What became of a task.
 #[derive(Default)]
@@ -30,19 +33,25 @@ pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<Record> {
     #[expect(clippy::cast_possible_truncation, reason = "500 years")]
     let now = || begin.elapsed().as_nanos() as u64;
     let work = |own: Worker<u32>| {
-        let (mut done, backoff) = (0, Backoff::new());
+        let (mut done, mut idle) = (0, 0);
         loop {
             let mut task = own.pop().or_else(|| steal(&own, &stealers));
             if task.is_none() {
-                let before = left.fetch_sub(done, Ordering::AcqRel);
-                if before == done {
+                if done > 0 {
+                    left.fetch_sub(done, Ordering::AcqRel);
+                    done = 0;
+                }
+                if left.load(Ordering::Acquire) == 0 {
                     return;
                 }
-                done = 0;
-                backoff.snooze();
+                idle += 1;
+                match idle {
+                    ..SPINS => hint::spin_loop(),
+                    _ => thread::yield_now(),
+                }
                 continue;
             }
-            backoff.reset();
+            idle = 0;
             while let Some(current) = task {
                 let record = &records[current as usize];
                 record.start.store(now(), Ordering::Relaxed);
