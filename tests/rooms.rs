@@ -77,7 +77,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ctrlc", &["interrupt"]),
     ("foldhash", &["graph", "task"]),
     ("globset", &["glob"]),
-    ("hashbrown", &["task"]),
     ("humantime", &["cli", "report"]),
     ("indicatif", &["report"]),
     ("itoa", &["report"]),

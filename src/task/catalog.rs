@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Library, LibraryId, Task, TaskId, TaskRef, Tasks, Template};
+use super::{Library, LibraryId, Task, TaskId, TaskRef, Tasks, TasksBuilder, Template};
 
 /// What a table declares, in its order.
 pub enum Declared {
@@ -49,7 +49,7 @@ impl Catalog {
     /// Adds a library with what it declares.
     ///
     /// # Panics
-    /// As [`Tasks::add`] does.
+    /// As [`TasksBuilder::add`] does.
     pub fn add<D: Into<Declared>>(
         &mut self,
         library: Library,
@@ -57,9 +57,9 @@ impl Catalog {
     ) {
         let declared = declared.into_iter();
         let id = LibraryId::new(self.libraries.len());
-        let mut tasks = Tasks::new(id, None, declared.size_hint().0);
+        let mut tasks = TasksBuilder::new(id, None, declared.size_hint().0);
         declared.for_each(|declared| tasks.add(declared.into()));
-        self.add_tasks(library, tasks);
+        self.add_tasks(library, tasks.build());
     }
 
     /// Adds a library with its tasks and templates.
@@ -154,6 +154,15 @@ impl Catalog {
     pub fn find(&self, library: LibraryId, name: &str) -> Option<TaskId> {
         let (first, tasks) = &self.loaded[library.index()];
         tasks.find(name).map(|place| TaskId::new(first + place))
+    }
+
+    /// The same of many names.
+    pub fn find_all(&self, library: LibraryId, names: &[&str], found: &mut Vec<Option<TaskId>>) {
+        let (first, tasks) = &self.loaded[library.index()];
+        let mut places = Vec::with_capacity(names.len());
+        tasks.find_all(names, &mut places);
+        let ids = places.into_iter();
+        found.extend(ids.map(|place| place.map(|place| TaskId::new(first + place))));
     }
 
     /// The first two tasks of one library that were loaded with one name.

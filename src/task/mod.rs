@@ -3,6 +3,7 @@
 //! Knows nothing of libraries, threads or graphs: a task carries its action as a boxed callable.
 
 mod catalog;
+mod index;
 pub mod name;
 mod pattern;
 mod tasks;
@@ -18,7 +19,7 @@ use std::time::Duration;
 pub use catalog::{Catalog, Declared};
 pub use name::NAME_MAX;
 pub use pattern::{Arguments, Malformed, Pattern};
-pub use tasks::{Source, TaskRef, Tasks};
+pub use tasks::{Source, TaskRef, Tasks, TasksBuilder};
 pub use template::{Check, Misfit, Parameter, Template};
 
 /// A task among all those that were loaded, in declaration order; libraries follow each other as they were named.

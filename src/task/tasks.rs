@@ -2,13 +2,9 @@
 //!
 //! Knows nothing of other libraries, nor of what names in `after` stand for.
 
-use std::hash::BuildHasher;
 use std::sync::{Arc, LazyLock};
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
+use super::index::Index;
 use super::texts::Texts;
 use super::{Arguments, Caller, Declared, Ending, LibraryId, Options, Place, Task, Template};
 
@@ -31,8 +27,7 @@ pub trait Source: Send + Sync {
 pub struct Tasks {
     library: LibraryId,
     names: Texts,
-    /// Places, by name.
-    index: HashTable<u32>,
+    index: Index,
     /// The first two places of one name.
     duplicate: Option<(usize, usize)>,
     source: Option<Arc<dyn Source>>,
@@ -51,19 +46,22 @@ impl Home {
     const OWN: u32 = 1 << 31;
 }
 
-impl Tasks {
+/// Tasks in the making: not to be found before all are there.
+pub struct TasksBuilder(Tasks);
+
+impl TasksBuilder {
     /// None yet; there will be about `capacity`.
     pub fn new(library: LibraryId, source: Option<Arc<dyn Source>>, capacity: usize) -> Self {
-        Self {
+        Self(Tasks {
             library,
             names: Texts::with_capacity(capacity),
-            index: HashTable::with_capacity(capacity),
+            index: Index::default(),
             duplicate: None,
             source,
             homes: Vec::new(),
             own: Vec::new(),
             templates: Vec::new(),
-        }
+        })
     }
 
     /// Adds a task, or a template. One that has choices for all parameters is there as all the tasks that they make.
@@ -78,52 +76,53 @@ impl Tasks {
                     let task = template.instance(arguments);
                     self.keep(task.unwrap_or_else(|misfit| panic!("a choice: {misfit:?}")));
                 }
-                self.templates.push(template);
+                self.0.templates.push(template);
             }
         }
     }
 
     /// Adds the task that stays in the source at `index`.
     pub fn add_at(&mut self, index: u32, name: &str) {
-        if !self.homes.is_empty() || index as usize != self.len() {
+        if !self.0.homes.is_empty() || index as usize != self.len() {
             self.push_home(Home(index));
         }
-        self.enter(name);
+        self.0.names.push(name);
     }
 
     fn keep(&mut self, task: Task) {
-        let place = u32::try_from(self.own.len()).expect("fewer than 2^31 tasks");
+        let place = u32::try_from(self.0.own.len()).expect("fewer than 2^31 tasks");
         self.push_home(Home(place | Home::OWN));
-        self.enter(&task.name);
-        self.own.push(task);
+        self.0.names.push(&task.name);
+        self.0.own.push(task);
     }
 
     fn push_home(&mut self, home: Home) {
-        let first = u32::try_from(self.homes.len()).expect("fewer than 2^31 tasks");
-        let behind = u32::try_from(self.len()).expect("fewer than 2^31 tasks");
-        self.homes.extend((first..behind).map(Home));
-        self.homes.push(home);
-    }
-
-    fn enter(&mut self, name: &str) {
-        let (names, place) = (&self.names, self.len());
-        let name_of = |place: &u32| names.get(*place as usize);
-        let is_same = |place: &u32| name_of(place) == name;
-        match self
-            .index
-            .entry(hash(name), is_same, |place| hash(name_of(place)))
-        {
-            Entry::Occupied(first) => {
-                let first = *first.get() as usize;
-                self.duplicate = self.duplicate.or(Some((first, place)));
-            }
-            Entry::Vacant(free) => {
-                free.insert(u32::try_from(place).expect("fewer than 2^31 tasks"));
-            }
+        let homes = &mut self.0.homes;
+        let count = u32::try_from(self.0.names.len()).expect("fewer than 2^31 tasks");
+        if homes.is_empty() {
+            homes.extend((0..count).map(Home));
         }
-        self.names.push(name);
+        homes.push(home);
     }
 
+    /// How many tasks there are so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There is no task so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them.
+    pub fn build(mut self) -> Tasks {
+        (self.0.index, self.0.duplicate) = Index::new(&self.0.names);
+        self.0
+    }
+}
+
+impl Tasks {
     /// How many tasks there are.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -151,10 +150,13 @@ impl Tasks {
     }
 
     /// Where the task of that name is; the first of them.
-    pub fn find(&self, name: &str) -> Option<usize> {
-        let is_same = |place: &u32| self.names.get(*place as usize) == name;
-        let place = self.index.find(hash(name), is_same);
-        place.map(|place| *place as usize)
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.index.find(&self.names, name)
+    }
+
+    /// The same of many names.
+    pub(super) fn find_all(&self, names: &[&str], found: &mut Vec<Option<usize>>) {
+        self.index.find_all(&self.names, names, found);
     }
 
     pub(super) fn library(&self) -> LibraryId {
@@ -188,11 +190,6 @@ impl Tasks {
             .filter(|home| home.0 & Home::OWN != 0)?;
         Some(&mut self.own[(own & !Home::OWN) as usize])
     }
-}
-
-/// The same in every process; a library attacks only itself.
-fn hash(name: &str) -> u64 {
-    FixedState::default().hash_one(name)
 }
 
 /// A task, wherever it is kept.

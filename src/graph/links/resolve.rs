@@ -340,23 +340,44 @@ impl Links {
 
 /// What the tasks that were loaded come after by names of others that were too; and those tasks that declare more than that.
 pub(super) fn named(catalog: &Catalog) -> (Adjacency, Vec<TaskId>) {
+    /// Tasks whose words are looked up together.
+    const BLOCK: usize = 64;
     let (mut named, mut wordy) = (Adjacency::with_capacity(catalog.len()), Vec::new());
-    for (id, task) in catalog.ids().zip(catalog.tasks()) {
-        let options = task.declared();
-        let mut is_wordy = options.is_some_and(|options| {
-            let leads = !(options.before.is_empty() && options.then.is_empty());
-            leads || options.condition == Condition::NoFailures
-        });
-        task.each_after(&mut |word| match catalog.find(task.library(), word) {
-            Some(target) if target != id => named.push(target),
-            _ => is_wordy = true,
-        });
-        named.end_sorted_row();
-        if is_wordy {
-            wordy.push(id);
+    let (mut ends, mut words, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    for library in (0..catalog.libraries.len()).map(LibraryId::new) {
+        let mut ids = catalog.ids_of(library);
+        while ids.len() > 0 {
+            for id in ids.by_ref().take(BLOCK) {
+                let task = catalog.task(id);
+                task.each_after(&mut |word| words.push(word));
+                ends.push((id, is_leading(task), words.len()));
+            }
+            catalog.find_all(library, &words, &mut found);
+            let mut found = found.drain(..);
+            let mut start = 0;
+            for (id, mut is_wordy, end) in ends.drain(..) {
+                for target in found.by_ref().take(end - start) {
+                    match target {
+                        Some(target) if target != id => named.push(target),
+                        _ => is_wordy = true,
+                    }
+                }
+                named.end_sorted_row();
+                wordy.extend(is_wordy.then_some(id));
+                start = end;
+            }
+            words.clear();
         }
     }
     (named, wordy)
+}
+
+/// It declares more than what it comes after, that others have to know.
+fn is_leading(task: TaskRef<'_>) -> bool {
+    task.declared().is_some_and(|options| {
+        let leads = !(options.before.is_empty() && options.then.is_empty());
+        leads || options.condition == Condition::NoFailures
+    })
 }
 
 /// A word that an owner declares.

@@ -13,7 +13,9 @@ use super::call;
 use super::fault::{Checked, Fault};
 use super::memory::Memory;
 use crate::error::{Error, Result};
-use crate::task::{Action, Declared, LibraryId, Names, Place, TaskRef, Tasks, Template, name};
+use crate::task::{
+    Action, Declared, LibraryId, Names, Place, TaskRef, Tasks, TasksBuilder, Template, name,
+};
 
 mod command;
 mod params;
@@ -181,10 +183,11 @@ impl Source<'_> {
         let count = table.task_count;
         // SAFETY: `check_table` has checked the array, and all that its elements point to is checked below.
         let rows = unsafe { Rows::new(array(table)) };
-        let mut tasks = Tasks::new(self.library, Some(Arc::new(rows)), count);
+        let mut tasks = TasksBuilder::new(self.library, Some(Arc::new(rows)), count);
         let mut files = Files::default();
+        let mut raw = raw::Task::EMPTY;
         for index in 0..count {
-            let raw = self.raw_task(table, index)?;
+            self.read_task(table, index, &mut raw)?;
             let fault = |fault: Fault| fault.of(&self.subject(&raw, index));
             let read = task::read(self.reader, &raw, self.library, &mut files).map_err(fault)?;
             check_total(
@@ -196,17 +199,18 @@ impl Source<'_> {
             match read {
                 #[expect(clippy::cast_possible_truncation, reason = "at most `TASKS_MAX`")]
                 Read::Plain(name) => tasks.add_at(index as u32, name),
-                Read::Declared(declared) => tasks.add(declared),
+                Read::Declared(declared) => tasks.add(*declared),
             }
         }
+        let tasks = tasks.build();
         check_unique(&tasks, self.shown)?;
         Ok(tasks)
     }
 
-    fn raw_task(&self, table: &raw::Table, index: usize) -> Result<raw::Task> {
+    fn read_task(&self, table: &raw::Table, index: usize, to: &mut raw::Task) -> Result<()> {
         // SAFETY: `check_table` has checked the array, whose elements are such structs.
-        let task = unsafe { array(table).element(index, raw::TASK_SIZE_MIN, "`size`") };
-        task.map_err(|fault| fault.hint("in C, TD_TASK sets it: `.size = sizeof(td_task)`"))
+        let read = unsafe { array(table).read(index, raw::TASK_SIZE_MIN, "`size`", to) };
+        read.map_err(|fault| fault.hint("in C, TD_TASK sets it: `.size = sizeof(td_task)`"))
             .map_err(|fault| fault.of(&format!("task {index} of `{}`", self.shown)))
     }
 
@@ -277,8 +281,11 @@ fn check_version(table: &raw::Table) -> Checked<()> {
 /// How many tasks it is from the start.
 fn count_tasks(read: &Read<'_>) -> Checked<usize> {
     match read {
-        Read::Plain(_) | Read::Declared(Declared::Task(_)) => Ok(1),
-        Read::Declared(Declared::Template(template)) => params::count_instances(template),
+        Read::Plain(_) => Ok(1),
+        Read::Declared(declared) => match &**declared {
+            Declared::Task(_) => Ok(1),
+            Declared::Template(template) => params::count_instances(template),
+        },
     }
 }
 

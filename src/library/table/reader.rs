@@ -35,14 +35,33 @@ impl Array {
     /// One element, as far as it goes.
     ///
     /// # Safety
-    /// [`Reader::check_array`] has let the array pass, and `T` is a struct of the ABI that begins with its size.
+    /// As of [`Array::read`].
     pub(super) unsafe fn element<T>(self, index: usize, least: usize, what: &str) -> Checked<T> {
+        // SAFETY: zeros are a value of such a struct.
+        let mut to = unsafe { MaybeUninit::<T>::zeroed().assume_init() };
+        // SAFETY: the caller's promise.
+        unsafe { self.read(index, least, what, &mut to)? };
+        Ok(to)
+    }
+
+    /// The same in place, for many.
+    ///
+    /// # Safety
+    /// [`Reader::check_array`] has let the array pass, and `T` is a struct of the ABI that begins with its size.
+    pub(super) unsafe fn read<T>(
+        self,
+        index: usize,
+        least: usize,
+        what: &str,
+        to: &mut T,
+    ) -> Checked<()> {
         let address = self.first.wrapping_add(index * self.stride);
         // SAFETY: the whole array is readable, and an element has room for the size field.
         let size = unsafe { address.cast::<u32>().read_unaligned() } as usize;
         check_size(size, least, self.stride, what)?;
         // SAFETY: `size` is at most the stride, and the whole array is readable; `T` by the caller's promise.
-        Ok(unsafe { copy(address, size.min(size_of::<T>())) })
+        unsafe { copy_to(to, address, size.min(size_of::<T>())) };
+        Ok(())
     }
 }
 
@@ -190,12 +209,24 @@ impl<'a> Reader<'a> {
 /// # Safety
 /// So many bytes must be readable, and `T` must be a struct of the ABI: any bytes, and zeros, are a value of it.
 pub(super) unsafe fn copy<T>(from: *const u8, size: usize) -> T {
-    debug_assert!(size <= size_of::<T>());
-    let mut to = MaybeUninit::<T>::zeroed();
-    // SAFETY: the caller's promise; `to` is new, and not smaller.
-    unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr().cast(), size) };
+    // SAFETY: zeros are a value, by the caller's promise.
+    let mut to = unsafe { MaybeUninit::<T>::zeroed().assume_init() };
     // SAFETY: the caller's promise.
-    unsafe { to.assume_init() }
+    unsafe { copy_to(&mut to, from, size) };
+    to
+}
+
+/// The same in place.
+///
+/// # Safety
+/// As of [`copy`].
+unsafe fn copy_to<T>(to: &mut T, from: *const u8, size: usize) {
+    debug_assert!(size <= size_of::<T>());
+    let to = std::ptr::from_mut(to).cast::<u8>();
+    // SAFETY: the caller's promise; `to` is not smaller, and not part of the table.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, size) };
+    // SAFETY: that is the rest of `to`.
+    unsafe { to.wrapping_add(size).write_bytes(0, size_of::<T>() - size) };
 }
 
 pub(super) fn check_count(count: usize, field: &str) -> Checked<()> {

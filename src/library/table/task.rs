@@ -24,7 +24,7 @@ pub(super) enum Read<'a> {
     /// A function without options, of that name: all else can be asked for where it stands.
     Plain(&'a str),
     /// Anything else; a template where the name has parameters.
-    Declared(Declared),
+    Declared(Box<Declared>),
 }
 
 /// Checks all of it, and copies what does not stay in the table.
@@ -62,10 +62,10 @@ pub(super) fn read<'a>(
         options: options(reader, raw, pattern.as_ref())?.map(Arc::new),
         arguments: Arguments::default(),
     };
-    Ok(Read::Declared(match pattern {
+    Ok(Read::Declared(Box::new(match pattern {
         None => task.into(),
         Some(pattern) => Template::new(task, pattern, parameters).into(),
-    }))
+    })))
 }
 
 /// A function that has none of what stands in [`Options`].
