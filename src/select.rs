@@ -148,8 +148,7 @@ fn named(
     if let Some(selector) = selector {
         return links.select(catalog, library, selector);
     }
-    let is_own = |id: &TaskId| catalog.task(*id).library() == library;
-    Ok(catalog.ids().filter(is_own).collect())
+    Ok(catalog.all_of(library).collect())
 }
 
 fn no_match(catalog: &Catalog, library: LibraryId, selector: &str) -> Error {

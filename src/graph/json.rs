@@ -5,16 +5,16 @@ use std::io;
 
 use serde::Serialize;
 
-use super::list::{Entry, TemplateEntry, template_entries};
+use super::list::{Each, Entry, TemplateEntry, template_entries};
 use super::{Graph, Via};
-use crate::task::Catalog;
+use crate::task::{Catalog, TaskId};
 
 #[derive(Serialize)]
-struct Sheet<'a> {
+struct Sheet<'a, T: Serialize, E: Serialize> {
     v: u32,
-    tasks: Vec<Entry<'a>>,
+    tasks: T,
     /// Dependency, dependent.
-    edges: Vec<Edge<'a>>,
+    edges: E,
     /// Those of them that the dependency declares, which the dependent does not run without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     before: Vec<Edge<'a>>,
@@ -28,24 +28,26 @@ struct Sheet<'a> {
 type Edge<'a> = [Cow<'a, str>; 2];
 
 pub(super) fn write(out: &mut dyn io::Write, catalog: &Catalog, graph: &Graph) -> io::Result<()> {
-    let edges = |wanted: Option<Via>| -> Vec<Edge<'_>> {
-        let edges = graph.planned().iter().flat_map(|&task| {
+    let edges = || {
+        graph.planned().iter().flat_map(|&task| {
             let dependents = graph.dependents(task).iter();
-            dependents.map(move |&dependent| (task, dependent))
-        });
-        let wanted = edges.filter(|(task, dependent)| {
-            wanted.is_none_or(|via| graph.via(*task, *dependent) == via)
-        });
-        let named = wanted.map(|(task, dependent)| [task, dependent].map(|id| catalog.name(id)));
-        named.collect()
+            dependents.map(move |&dependent| [task, dependent])
+        })
     };
-    let tasks = graph.planned().iter();
+    let named = |edge: [TaskId; 2]| edge.map(|id| catalog.name(id));
+    let joined = |wanted: Via| -> Vec<Edge<'_>> {
+        let wanted = edges().filter(|[task, dependent]| graph.via(*task, *dependent) == wanted);
+        wanted.map(named).collect()
+    };
     let sheet = Sheet {
         v: 1,
-        tasks: tasks.map(|&task| Entry::new(catalog, task)).collect(),
-        edges: edges(None),
-        before: edges(Some(Via::Before)),
-        then: edges(Some(Via::Then)),
+        tasks: Each(|| {
+            let tasks = graph.planned().iter();
+            tasks.map(|&task| Entry::new(catalog, task))
+        }),
+        edges: Each(|| edges().map(named)),
+        before: joined(Via::Before),
+        then: joined(Via::Then),
         templates: template_entries(catalog, graph.planned()),
     };
     serde_json::to_writer_pretty(&mut *out, &sheet)?;

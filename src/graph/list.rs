@@ -2,7 +2,7 @@
 
 use std::io;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::traits::{condition, traits};
 use crate::error::escape;
@@ -112,20 +112,28 @@ fn values(parameter: &Parameter) -> String {
 
 fn json(out: &mut dyn io::Write, catalog: &Catalog, tasks: &[TaskId]) -> io::Result<()> {
     #[derive(Serialize)]
-    struct List<'a> {
+    struct List<'a, T: Serialize> {
         v: u32,
-        tasks: Vec<Entry<'a>>,
+        tasks: T,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         templates: Vec<TemplateEntry<'a>>,
     }
-    let tasks_of = |task: &TaskId| Entry::new(catalog, *task);
     let list = List {
         v: 1,
-        tasks: tasks.iter().map(tasks_of).collect(),
+        tasks: Each(|| tasks.iter().map(|task| Entry::new(catalog, *task))),
         templates: template_entries(catalog, tasks),
     };
     serde_json::to_writer_pretty(&mut *out, &list)?;
     writeln!(out)
+}
+
+/// A list of which each element is made when it is written: there may be millions.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<I: IntoIterator<Item: Serialize>, F: Fn() -> I> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 /// A task as programs read it. What it does not declare is not there.

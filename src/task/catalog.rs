@@ -144,6 +144,13 @@ impl Catalog {
         (0..self.len()).map(TaskId::new)
     }
 
+    /// All ids so far of the tasks of a library, in their order.
+    pub fn all_of(&self, library: LibraryId) -> impl Iterator<Item = TaskId> {
+        let made = (self.loaded_count..self.len()).map(TaskId::new);
+        let own = made.filter(move |id| self.task(*id).library() == library);
+        self.ids_of(library).chain(own)
+    }
+
     /// The ids of the tasks of a library that were loaded.
     pub fn ids_of(&self, library: LibraryId) -> impl ExactSizeIterator<Item = TaskId> + use<> {
         let (first, tasks) = &self.loaded[library.index()];

@@ -147,9 +147,9 @@ mod tests {
             assert_eq!(index.find(&names, "task"), None);
         }
         let mut names = Texts::default();
-        ["a", "b", "a", "b", "a"]
-            .iter()
-            .for_each(|name| names.push(name));
+        for name in ["a", "b", "a", "b", "a"] {
+            names.push(name);
+        }
         let (index, duplicate) = Index::new(&names);
         assert_eq!(
             (index.find(&names, "a"), duplicate),

@@ -105,7 +105,7 @@ impl Task {
 }
 
 /// What a task may declare; all of it may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Options {
     /// Names of tasks that it comes before; who selects such a task gets this one too.
     pub before: Names,

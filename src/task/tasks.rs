@@ -2,14 +2,15 @@
 //!
 //! Knows nothing of other libraries, nor of what names in `after` stand for.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::index::Index;
 use super::texts::Texts;
 use super::{Arguments, Caller, Declared, Ending, LibraryId, Options, Place, Task, Template};
 
-/// Where tasks stay that have no [`Options`] and are made of no template: the table of their library. All but their names
-/// is read there when somebody asks.
+/// Where tasks stay that are functions and made of no template: the table of their library. All but their names and
+/// [`Options`] is read there when somebody asks.
 pub trait Source: Send + Sync {
     /// Runs the task at `index`.
     fn call(&self, index: u32, caller: &Caller<'_>) -> Ending;
@@ -31,6 +32,10 @@ pub struct Tasks {
     /// The first two places of one name.
     duplicate: Option<(usize, usize)>,
     source: Option<Arc<dyn Source>>,
+    /// By task, as far as some declare any: the place of its options in `options`, and 1; or 0.
+    declared: Vec<u32>,
+    /// All that are declared; equal ones once.
+    options: Vec<Arc<Options>>,
     /// Where each task is. Nothing where all are in the source, in its order.
     homes: Vec<Home>,
     own: Vec<Task>,
@@ -47,21 +52,31 @@ impl Home {
 }
 
 /// Tasks in the making: not to be found before all are there.
-pub struct TasksBuilder(Tasks);
+pub struct TasksBuilder {
+    tasks: Tasks,
+    /// The places of options in those of the tasks.
+    known: HashMap<Arc<Options>, u32>,
+}
 
 impl TasksBuilder {
     /// None yet; there will be about `capacity`.
     pub fn new(library: LibraryId, source: Option<Arc<dyn Source>>, capacity: usize) -> Self {
-        Self(Tasks {
+        let tasks = Tasks {
             library,
             names: Texts::with_capacity(capacity),
             index: Index::default(),
             duplicate: None,
             source,
+            declared: Vec::new(),
+            options: Vec::new(),
             homes: Vec::new(),
             own: Vec::new(),
             templates: Vec::new(),
-        })
+        };
+        Self {
+            tasks,
+            known: HashMap::new(),
+        }
     }
 
     /// Adds a task, or a template. One that has choices for all parameters is there as all the tasks that they make.
@@ -76,29 +91,44 @@ impl TasksBuilder {
                     let task = template.instance(arguments);
                     self.keep(task.unwrap_or_else(|misfit| panic!("a choice: {misfit:?}")));
                 }
-                self.0.templates.push(template);
+                self.tasks.templates.push(template);
             }
         }
     }
 
     /// Adds the task that stays in the source at `index`.
-    pub fn add_at(&mut self, index: u32, name: &str) {
-        if !self.0.homes.is_empty() || index as usize != self.len() {
+    pub fn add_at(&mut self, index: u32, name: &str, options: Option<Options>) {
+        if let Some(options) = options {
+            let options = self.share(options.into());
+            self.tasks.declared.resize(self.len(), 0);
+            self.tasks.declared.push(options + 1);
+        }
+        if !self.tasks.homes.is_empty() || index as usize != self.len() {
             self.push_home(Home(index));
         }
-        self.0.names.push(name);
+        self.tasks.names.push(name);
+    }
+
+    /// The place of options among those that are kept.
+    fn share(&mut self, options: Arc<Options>) -> u32 {
+        let all = &mut self.tasks.options;
+        let shared = self.known.entry(options).or_insert_with_key(|options| {
+            all.push(Arc::clone(options));
+            u32::try_from(all.len() - 1).expect("no more than tasks")
+        });
+        *shared
     }
 
     fn keep(&mut self, task: Task) {
-        let place = u32::try_from(self.0.own.len()).expect("fewer than 2^31 tasks");
+        let place = u32::try_from(self.tasks.own.len()).expect("fewer than 2^31 tasks");
         self.push_home(Home(place | Home::OWN));
-        self.0.names.push(&task.name);
-        self.0.own.push(task);
+        self.tasks.names.push(&task.name);
+        self.tasks.own.push(task);
     }
 
     fn push_home(&mut self, home: Home) {
-        let homes = &mut self.0.homes;
-        let count = u32::try_from(self.0.names.len()).expect("fewer than 2^31 tasks");
+        let homes = &mut self.tasks.homes;
+        let count = u32::try_from(self.tasks.names.len()).expect("fewer than 2^31 tasks");
         if homes.is_empty() {
             homes.extend((0..count).map(Home));
         }
@@ -107,7 +137,7 @@ impl TasksBuilder {
 
     /// How many tasks there are so far.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tasks.len()
     }
 
     /// There is no task so far.
@@ -117,8 +147,8 @@ impl TasksBuilder {
 
     /// All of them.
     pub fn build(mut self) -> Tasks {
-        (self.0.index, self.0.duplicate) = Index::new(&self.0.names);
-        self.0
+        (self.tasks.index, self.tasks.duplicate) = Index::new(&self.tasks.names);
+        self.tasks
     }
 }
 
@@ -172,7 +202,12 @@ impl Tasks {
             #[expect(clippy::cast_possible_truncation, reason = "checked when it was added")]
             None => place as u32,
         };
+        let options = match self.declared.get(place) {
+            None | Some(0) => None,
+            Some(options) => Some(&self.options[*options as usize - 1]),
+        };
         TaskRef(Kind::Read {
+            options,
             name: self.names.get(place),
             library: self.library,
             source: &**self
@@ -202,6 +237,7 @@ enum Kind<'a> {
     Read {
         name: &'a str,
         library: LibraryId,
+        options: Option<&'a Arc<Options>>,
         source: &'a dyn Source,
         index: u32,
     },
@@ -285,7 +321,7 @@ impl<'a> TaskRef<'a> {
     pub fn declared(self) -> Option<&'a Arc<Options>> {
         match self.0 {
             Kind::Own(task) => task.options.as_ref(),
-            Kind::Read { .. } => None,
+            Kind::Read { options, .. } => options,
         }
     }
 

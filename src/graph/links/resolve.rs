@@ -343,19 +343,19 @@ pub(super) fn named(catalog: &Catalog) -> (Adjacency, Vec<TaskId>) {
     /// Tasks whose words are looked up together.
     const BLOCK: usize = 64;
     let (mut named, mut wordy) = (Adjacency::with_capacity(catalog.len()), Vec::new());
-    let (mut ends, mut words, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut block, mut wanted, mut found) = (Vec::new(), Vec::new(), Vec::new());
     for library in (0..catalog.libraries.len()).map(LibraryId::new) {
         let mut ids = catalog.ids_of(library);
         while ids.len() > 0 {
             for id in ids.by_ref().take(BLOCK) {
                 let task = catalog.task(id);
-                task.each_after(&mut |word| words.push(word));
-                ends.push((id, is_leading(task), words.len()));
+                task.each_after(&mut |name| wanted.push(name));
+                block.push((id, is_leading(task), wanted.len()));
             }
-            catalog.find_all(library, &words, &mut found);
+            catalog.find_all(library, &wanted, &mut found);
             let mut found = found.drain(..);
             let mut start = 0;
-            for (id, mut is_wordy, end) in ends.drain(..) {
+            for (id, mut is_wordy, end) in block.drain(..) {
                 for target in found.by_ref().take(end - start) {
                     match target {
                         Some(target) if target != id => named.push(target),
@@ -366,7 +366,7 @@ pub(super) fn named(catalog: &Catalog) -> (Adjacency, Vec<TaskId>) {
                 wordy.extend(is_wordy.then_some(id));
                 start = end;
             }
-            words.clear();
+            wanted.clear();
         }
     }
     (named, wordy)

@@ -198,7 +198,7 @@ impl Source<'_> {
             .map_err(fault)?;
             match read {
                 #[expect(clippy::cast_possible_truncation, reason = "at most `TASKS_MAX`")]
-                Read::Plain(name) => tasks.add_at(index as u32, name),
+                Read::Function(name, options) => tasks.add_at(index as u32, name, options),
                 Read::Declared(declared) => tasks.add(*declared),
             }
         }
@@ -281,7 +281,7 @@ fn check_version(table: &raw::Table) -> Checked<()> {
 /// How many tasks it is from the start.
 fn count_tasks(read: &Read<'_>) -> Checked<usize> {
     match read {
-        Read::Plain(_) => Ok(1),
+        Read::Function(..) => Ok(1),
         Read::Declared(declared) => match &**declared {
             Declared::Task(_) => Ok(1),
             Declared::Template(template) => params::count_instances(template),

@@ -21,8 +21,8 @@ const QUALIFIED_MAX: usize = 2 * name::NAME_MAX + 2;
 
 /// What a row of the table comes to.
 pub(super) enum Read<'a> {
-    /// A function without options, of that name: all else can be asked for where it stands.
-    Plain(&'a str),
+    /// A function of that name, with its options; all else can be asked for where it stands.
+    Function(&'a str, Option<Options>),
     /// Anything else; a template where the name has parameters.
     Declared(Box<Declared>),
 }
@@ -38,7 +38,7 @@ pub(super) fn read<'a>(
     reader::check_flags(raw.flags, raw::TASK_EXCLUSIVE)?;
     let parameters = params::read(reader, raw, pattern.as_ref())?;
     let file = reader.text(raw.file, format_args!("file"), FILE_MAX)?;
-    if pattern.is_none() && is_plain(raw) {
+    if pattern.is_none() && raw.kind == raw::KIND_FUNCTION {
         reader.check_list(raw.after, raw.after_count, "after", QUALIFIED_MAX, is_empty)?;
         reader.check_list(
             raw.tags,
@@ -49,7 +49,7 @@ pub(super) fn read<'a>(
         )?;
         reader.text(raw.doc, format_args!("doc"), DOC_MAX)?;
         check_function(reader, raw)?;
-        return Ok(Read::Plain(name));
+        return Ok(Read::Function(name, options(reader, raw, None)?));
     }
     let task = Task {
         name: name.into(),
@@ -66,16 +66,6 @@ pub(super) fn read<'a>(
         None => task.into(),
         Some(pattern) => Template::new(task, pattern, parameters).into(),
     })))
-}
-
-/// A function that has none of what stands in [`Options`].
-fn is_plain(raw: &raw::Task) -> bool {
-    raw.kind == raw::KIND_FUNCTION
-        && raw.flags & (raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT) == 0
-        && [raw.before_count, raw.then_count, raw.lock_count] == [0; 3]
-        && [raw.wave, raw.condition, raw.retries] == [0, raw::AFTER_PASSED, 0]
-        && raw.priority == 0
-        && [raw.retry_delay_ms, raw.timeout_ms] == [0; 2]
 }
 
 /// The name, and where it has parameters, its pattern.
@@ -134,12 +124,24 @@ fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: Option<&Pattern>) -> Check
     reader.list(raw.tags, raw.tag_count, "tags", name::NAME_MAX, rule)
 }
 
+/// It has none of what stands in [`Options`], as nearly all tasks.
+fn has_no_options(raw: &raw::Task) -> bool {
+    raw.flags & (raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT) == 0
+        && [raw.before_count, raw.then_count, raw.lock_count] == [0; 3]
+        && [raw.wave, raw.condition, raw.retries] == [0, raw::AFTER_PASSED, 0]
+        && raw.priority == 0
+        && [raw.retry_delay_ms, raw.timeout_ms] == [0; 2]
+}
+
 /// None where nothing is declared.
 fn options(
     reader: Reader<'_>,
     raw: &raw::Task,
     pattern: Option<&Pattern>,
 ) -> Checked<Option<Options>> {
+    if has_no_options(raw) {
+        return Ok(None);
+    }
     let timeout = Duration::from_millis(raw.timeout_ms);
     let options = Options {
         before: names(reader, raw.before, raw.before_count, "before")?,
