@@ -9,6 +9,8 @@ use object::{Endianness, U32};
 
 /// Symbols that are followed at most in one chain; a longer one is taken for damage.
 const CHAIN_MAX: u32 = 4096;
+/// Bytes of a string at most; a longer one is taken for damage.
+const STRING_MAX: u64 = 4096;
 
 /// The parts of an ELF file that the dynamic linker uses.
 pub(super) struct Dynamic<'a, R> {
@@ -72,8 +74,11 @@ impl<'a, R: ReadRef<'a>> Dynamic<'a, R> {
     fn string(&self, offset: u64) -> Option<&'a [u8]> {
         let table = self.offset(self.value(elf::DT_STRTAB)?)?;
         let start = table.checked_add(offset)?;
-        let end = self.data.len().ok()?;
-        self.data.read_bytes_at_until(start..end, 0).ok()
+        let left = self.data.len().ok()?.checked_sub(start)?;
+        // Not `read_bytes_at_until`, which asks the processor what it can do: in a virtual machine each question traps.
+        let bytes = self.data.read_bytes_at(start, left.min(STRING_MAX)).ok()?;
+        let length = bytes.iter().position(|byte| *byte == 0)?;
+        Some(&bytes[..length])
     }
 
     /// Where in the file an address of the loaded library comes from.
