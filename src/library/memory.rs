@@ -15,8 +15,7 @@ impl Memory {
     /// Looks at the process as it is now.
     pub(super) fn now() -> Self {
         match fs::read("/proc/self/maps") {
-            // Paths in it may be any bytes.
-            Ok(maps) => Self::parse(&String::from_utf8_lossy(&maps)),
+            Ok(maps) => Self::parse(&maps),
             Err(_) => Self {
                 readable: None,
                 executable: None,
@@ -24,11 +23,20 @@ impl Memory {
         }
     }
 
-    fn parse(maps: &str) -> Self {
-        let with = |index, mark| Some(Spans::collect(maps, index, mark));
+    /// Takes bytes, since paths may be any.
+    fn parse(maps: &[u8]) -> Self {
+        let (mut readable, mut executable) = (Spans::default(), Spans::default());
+        for (range, permissions) in maps.split(|byte| *byte == b'\n').filter_map(mapping) {
+            if permissions.starts_with(b"r") {
+                readable.push(range);
+            }
+            if permissions.get(2) == Some(&b'x') {
+                executable.push(range);
+            }
+        }
         Self {
-            readable: with(0, b'r'),
-            executable: with(2, b'x'),
+            readable: Some(readable),
+            executable: Some(executable),
         }
     }
 
@@ -45,30 +53,23 @@ impl Memory {
     }
 }
 
+/// First address, and the one behind the last.
+type Span = (usize, usize);
+
 /// Ranges of addresses, in order, neighbours joined.
+#[derive(Default)]
 struct Spans {
-    /// First address, and the one behind the last.
-    spans: Vec<(usize, usize)>,
+    spans: Vec<Span>,
     /// Where the last question was answered: the next is likely to be about the same range.
     last: Cell<usize>,
 }
 
 impl Spans {
-    /// Collects the lines of `/proc/self/maps` whose permissions have `mark` at `index`.
-    fn collect(maps: &str, index: usize, mark: u8) -> Self {
-        let mut spans: Vec<(usize, usize)> = Vec::new();
-        for line in maps.lines() {
-            let Some((start, end)) = range(line, index, mark) else {
-                continue;
-            };
-            match spans.last_mut() {
-                Some(last) if last.1 == start => last.1 = end,
-                _ => spans.push((start, end)),
-            }
-        }
-        Self {
-            spans,
-            last: Cell::new(0),
+    /// Adds one behind all others.
+    fn push(&mut self, (start, end): Span) {
+        match self.spans.last_mut() {
+            Some(last) if last.1 == start => last.1 = end,
+            _ => self.spans.push((start, end)),
         }
     }
 
@@ -76,7 +77,7 @@ impl Spans {
         let Some(end) = address.checked_add(size) else {
             return false;
         };
-        let inside = |&(first, behind): &(usize, usize)| first <= address && end <= behind;
+        let inside = |&(first, behind): &Span| first <= address && end <= behind;
         if self.spans.get(self.last.get()).is_some_and(inside) {
             return true;
         }
@@ -89,22 +90,19 @@ impl Spans {
     }
 }
 
-/// `7f0000001000-7f0000002000 r-xp …` as two addresses, where the permission is given.
-fn range(line: &str, index: usize, mark: u8) -> Option<(usize, usize)> {
-    let (addresses, rest) = line.split_once(' ')?;
-    if rest.as_bytes().get(index) != Some(&mark) {
-        return None;
-    }
-    let (start, end) = addresses.split_once('-')?;
+/// `7f0000001000-7f0000002000 r-xp …` as two addresses and the permissions.
+fn mapping(line: &[u8]) -> Option<(Span, &[u8])> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (start, end) = str::from_utf8(words.next()?).ok()?.split_once('-')?;
     let parse = |text| usize::from_str_radix(text, 16).ok();
-    Some((parse(start)?, parse(end)?))
+    Some(((parse(start)?, parse(end)?), words.next()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MAPS: &str = "\
+    const MAPS: &[u8] = b"\
 1000-2000 r--p 00000000 fe:00 1 /a
 2000-3000 r-xp 00001000 fe:00 1 /a
 3000-4000 ---p 00000000 00:00 0
