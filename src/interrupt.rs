@@ -3,7 +3,8 @@
 //! Knows nothing of runs. It hands on what is asked, and sees to it that a process that does not listen ends all the same:
 //! one second after the second signal to stop, and at once at the third.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -96,7 +97,7 @@ pub fn listen() -> Result<Requests> {
 
 /// Hands the signals on, from a thread of its own. Once a library has closed the pipe that wakes that thread, each of them
 /// ends the process at once.
-fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> std::io::Result<()> {
+fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io::Result<()> {
     let deaf = Arc::new(AtomicBool::new(false));
     for signal in signals.clone().filter(|signal| *signal != SIGUSR1) {
         flag::register_conditional_default(signal, Arc::clone(&deaf))?;
@@ -109,7 +110,7 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> st
         loop {
             match delivery.poll_pending(&mut wait) {
                 Ok(Some(pending)) => pending.for_each(|signal| on_signal(signal, &senders)),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(None) | Err(_) => break,
             }
         }
@@ -156,8 +157,11 @@ fn end(signal: i32) -> ! {
 
 /// The signals that were ignored when the process started, a bit each. Nothing was changed by then but SIGPIPE.
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+    let Ok(status) = File::open("/proc/self/status") else {
+        return 0;
+    };
+    let mut lines = BufReader::new(status).lines().map_while(io::Result::ok);
+    lines
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
         .unwrap_or(0)
 }
