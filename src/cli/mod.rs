@@ -82,7 +82,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
     let (rest, mut assignments) = words::sort(words, &option_names(&command))?;
     let args = match command
         .try_get_matches_from(rest)
-        .and_then(|m| Args::from_arg_matches(&m))
+        .and_then(|mut matches| Args::from_arg_matches_mut(&mut matches))
     {
         Ok(args) => args,
         Err(error) => return from_clap(&error),
