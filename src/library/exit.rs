@@ -88,7 +88,8 @@ pub fn disarm() {
 /// `abandoned` says that a thread of a task may still run: then no destructor does, since it would pull the ground from
 /// under that thread; only the buffers of C streams are written.
 pub fn leave(exit: Exit, abandoned: bool) -> ! {
-    disarm();
+    // Not dropped: to give back what it holds, such as all tasks, takes time, and the memory goes with the process.
+    std::mem::forget(callback().take());
     if !decide(exit) {
         yield_to_first(exit);
     }
