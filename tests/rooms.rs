@@ -82,6 +82,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("itoa", &["report"]),
     ("libc", &["library"]),
     ("libloading", &["library"]),
+    ("nix", &["run"]),
     ("object", &["library"]),
     ("petgraph", &["graph"]),
     ("quick_junit", &["report"]),

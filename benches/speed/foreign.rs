@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::Child;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use libloading::{Library, Symbol};
@@ -124,13 +125,15 @@ impl Flow {
     }
 
     /// Runs all tasks.
-    pub(crate) fn run(&mut self) {
+    pub(crate) fn run(&mut self) -> Duration {
+        let begin = Instant::now();
         // SAFETY: the graph is the library's own.
         unsafe {
             let run: Result<Symbol<unsafe extern "C" fn(*mut c_void)>, _> =
                 self.library.get("flow_run");
             run.expect("the library has it")(self.graph);
         }
+        begin.elapsed()
     }
 }
 

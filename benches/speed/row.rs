@@ -41,11 +41,11 @@ pub(crate) fn measure(library: &Path, options: &Options) -> anyhow::Result<()> {
             (RUNS[0], told.run),
             ("load", told.load),
             ("graph", told.graph),
-            (RUNS[1], timed(|| deques::run(&edges, workers))),
-            (RUNS[2], timed(|| queue::run(&edges, workers))),
-            (RUNS[3], timed(|| scope::run(&edges, workers))),
+            (RUNS[1], deques::run(&edges, workers)),
+            (RUNS[2], queue::run(&edges, workers)),
+            (RUNS[3], scope::run(&edges, workers)),
         ];
-        all.extend(flow.as_mut().map(|flow| (RUNS[4], timed(|| flow.run()))));
+        all.extend(flow.as_mut().map(|flow| (RUNS[4], flow.run())));
         Ok(all)
     };
     // Pages, caches, the linker's work and the clock speed settle.
@@ -71,13 +71,4 @@ pub(crate) fn measure(library: &Path, options: &Options) -> anyhow::Result<()> {
     serde_json::to_writer(&mut out, &measured)?;
     out.flush()?;
     Ok(())
-}
-
-/// From the call to the return; freeing what it returns is not counted.
-fn timed<T>(run: impl FnOnce() -> T) -> Duration {
-    let begin = Instant::now();
-    let made = run();
-    let took = begin.elapsed();
-    drop(made);
-    took
 }

@@ -53,7 +53,11 @@ pub(super) unsafe fn call(run: raw::RunFn, user: *mut c_void, caller: &Caller<'_
 }
 
 /// What a call comes to, by its status and by what it said on the way.
-fn ending(status: i32, said: Said) -> Ending {
+fn ending(status: i32, said: Option<Said>) -> Ending {
+    let said = match said {
+        None if status == raw::OK => return Ending::Passed(None),
+        said => said.unwrap_or_default(),
+    };
     if let Some(bug) = said.bug {
         return Ending::failed(bug);
     }
@@ -143,7 +147,7 @@ mod tests {
                 Ending::failed("returned -2147483648"),
             ),
         ] {
-            assert_eq!(ending(status, said), expected, "{status}");
+            assert_eq!(ending(status, Some(said)), expected, "{status}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A handle is a slot and its generation. Slots are never freed and every use takes a new generation, so a handle that
 //! outlives its call, or was never given out, is recognised from any thread. Knows nothing of the ABI's functions.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -92,18 +92,25 @@ struct Free {
 }
 
 thread_local! {
-    /// Slots that this thread has used before: a worker takes the same one for each of its tasks.
-    static KEPT: RefCell<Kept> = const { RefCell::new(Kept(Vec::new())) };
+    static KEPT: Kept = const { Kept { last: Cell::new(None), more: RefCell::new(Vec::new()) } };
 }
 
-struct Kept(Vec<u32>);
+/// Slots that a thread has used before: a worker takes the same one for each of its tasks.
+struct Kept {
+    last: Cell<Option<Numbered>>,
+    /// Where calls stand within calls.
+    more: RefCell<Vec<Numbered>>,
+}
+
+/// A slot and its index.
+type Numbered = (u32, &'static Slot);
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        for slot in self.0.iter().filter_map(|index| find(*index)) {
+        for (index, slot) in self.last.take().into_iter().chain(self.more.take()) {
             slot.clear();
+            free().returned.push(index);
         }
-        free().returned.append(&mut self.0);
     }
 }
 
@@ -121,8 +128,7 @@ pub(super) struct Call {
 impl Call {
     /// Opens a context; none where there are too many.
     pub(super) fn begin(caller: &Caller<'_>) -> Option<Self> {
-        let index = take_index();
-        let slot = find(index)?;
+        let (index, slot) = take_slot()?;
         slot.set_hosts(caller.hosts());
         slot.call.store(caller.call(), Ordering::Release);
         let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
@@ -140,20 +146,20 @@ impl Call {
     }
 
     /// Closes the context. From here on its handle is stale.
-    pub(super) fn end(self) -> Said {
+    pub(super) fn end(self) -> Option<Said> {
         let next = self.generation.wrapping_add(1);
         self.slot.generation.store(next, Ordering::Release);
-        let mut said = Said::default();
+        let mut said = None;
         // What another thread says at this very moment comes too late; it stays, marked as what this call has said.
         if self.slot.has_said.load(Ordering::Relaxed) {
             let mut inner = self.slot.lock();
             self.slot.has_said.store(false, Ordering::Relaxed);
             let all = std::mem::take(&mut inner.said);
             if inner.said_by == self.generation {
-                said = all;
+                said = Some(all);
             }
         }
-        give_back(self.index);
+        give_back((self.index, self.slot));
         said
     }
 }
@@ -226,29 +232,31 @@ fn find(index: u32) -> Option<&'static Slot> {
     chunk.get(index % CHUNK)
 }
 
-fn take_index() -> u32 {
-    let kept = KEPT.try_with(|kept| kept.borrow_mut().0.pop());
-    kept.ok().flatten().unwrap_or_else(take_shared)
+fn take_slot() -> Option<Numbered> {
+    let kept = |kept: &Kept| kept.last.take().or_else(|| kept.more.borrow_mut().pop());
+    KEPT.try_with(kept).ok().flatten().or_else(take_shared)
 }
 
-fn take_shared() -> u32 {
+/// None where there are too many.
+fn take_shared() -> Option<Numbered> {
     let mut free = free();
-    if let Some(index) = free.returned.pop() {
-        return index;
-    }
-    let index = free.unused;
-    free.unused = index.saturating_add(1);
-    if let Some(chunk) = SLOTS.get(index as usize / CHUNK) {
-        chunk.get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
-    }
-    index
+    let index = free.returned.pop().unwrap_or_else(|| {
+        let index = free.unused;
+        free.unused = index.saturating_add(1);
+        index
+    });
+    let chunk = SLOTS.get(index as usize / CHUNK)?;
+    let chunk = chunk.get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
+    Some((index, &chunk[index as usize % CHUNK]))
 }
 
-fn give_back(index: u32) {
-    if KEPT
-        .try_with(|kept| kept.borrow_mut().0.push(index))
-        .is_err()
-    {
-        free().returned.push(index);
+fn give_back(slot: Numbered) {
+    let keep = |kept: &Kept| {
+        if let Some(other) = kept.last.replace(Some(slot)) {
+            kept.more.borrow_mut().push(other);
+        }
+    };
+    if KEPT.try_with(keep).is_err() {
+        free().returned.push(slot.0);
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::messages::Message;
-use super::services::nanos;
+use super::time::nanos;
 use super::track::{Passed, Track};
 use crate::event::Event;
 use crate::graph::Graph;

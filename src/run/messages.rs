@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
 
+use super::time::Start;
 use crate::event::Event;
 use crate::task::{Failure, TaskId};
 
@@ -111,7 +112,7 @@ pub(super) struct Inbox {
 }
 
 struct Post {
-    start: Instant,
+    start: Start,
     /// Each with the time when it was sent; in the order of these.
     messages: Mutex<VecDeque<(Duration, Message)>>,
     gate: Gate,
@@ -119,7 +120,7 @@ struct Post {
 }
 
 /// The two ends; times are measured from `start`.
-pub(super) fn channel(start: Instant) -> (Outbox, Inbox) {
+pub(super) fn channel(start: Start) -> (Outbox, Inbox) {
     let (rope, bell) = channel::bounded(1);
     let post = Arc::new(Post {
         start,
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn who_logs_faster_than_reporters_write_has_to_wait() {
-        let (outbox, inbox) = channel(Instant::now());
+        let (outbox, inbox) = channel(Start::now());
         std::thread::scope(|scope| {
             scope.spawn(|| (0..=LOGS).for_each(|_| outbox.send_log(log())));
             let mut come = 0;
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_bell_is_rung_once_for_who_sleeps_and_by_what_is_urgent_for_who_dozes() {
-        let (outbox, inbox) = channel(Instant::now());
+        let (outbox, inbox) = channel(Start::now());
         let rang = || inbox.bell.try_recv().is_ok();
         outbox.send(Message::Event(log()));
         assert!(!rang(), "it was awake");

@@ -15,18 +15,20 @@ mod pump;
 mod reference;
 mod seat;
 mod services;
+mod time;
 mod track;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 pub use alarm::Alarm;
 use crew::Crew;
 use pump::Pump;
 use services::Services;
+use time::Start;
 use track::Track;
 
 use crate::error::{Error, escape};
@@ -105,7 +107,7 @@ impl Run {
     ) -> Summary {
         let limit = self.limit();
         let briefing = self.briefing(limit);
-        let start = Instant::now();
+        let start = Start::now();
         let (outbox, inbox) = messages::channel(start);
         let tracks = (0..limit).map(|_| Track::new(limit, briefing.planned.len()));
         let services = Arc::new(Services {

@@ -12,7 +12,8 @@ use super::crew::{Crew, Report};
 use super::merge::{Item, Merge};
 use super::messages::{Inbox, Message};
 use super::now::Now;
-use super::services::{Services, nanos};
+use super::services::Services;
+use super::time::nanos;
 use super::track::{Passed, Track};
 use crate::error::Error;
 use crate::event::{Briefing, Cause, Event, Finished, Stop, Summary};
@@ -233,7 +234,7 @@ impl<'a> Pump<'a> {
             is_busy = false;
             if self.clock.next() != armed {
                 armed = self.clock.next();
-                let at = armed.and_then(|at| self.services.start.checked_add(at));
+                let at = armed.and_then(|at| self.services.start.after(at));
                 timer = at.map_or_else(channel::never, channel::at);
             }
             let _ = self.reporters.flush();

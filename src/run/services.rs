@@ -12,6 +12,7 @@ use super::Limits;
 use super::crew::Crew;
 use super::messages::Outbox;
 use super::seat::{Callee, Window};
+use super::time::Start;
 use super::track::Track;
 use crate::error::Error;
 use crate::event::{Event, Hook, Source};
@@ -45,7 +46,7 @@ pub(super) struct Services {
     pub(super) hook_runs: AtomicBool,
     /// Something called `exit`; the process cannot go on for long.
     pub(super) exiting: AtomicBool,
-    pub(super) start: Instant,
+    pub(super) start: Start,
     pub(super) hooks: AtomicUsize,
     /// Calls that have a timeout, or that want to hear that they are cancelled.
     pub(super) calls: Mutex<HashMap<Owner, Arc<Call>>>,
@@ -63,7 +64,7 @@ impl Services {
 
     /// The same in nanoseconds, which last for centuries.
     pub(super) fn nanos(&self) -> u64 {
-        nanos(self.now())
+        self.start.nanos()
     }
 
     /// A task begins again, wherever it was before.
@@ -142,11 +143,6 @@ impl Services {
         let call = calls.get(&Owner::Task(task));
         call.filter(|call| call.attempt == attempt).cloned()
     }
-}
-
-/// A time as the tracks have it.
-pub(super) fn nanos(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }
 
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -208,7 +208,8 @@ impl Tasks {
         };
         TaskRef(Kind::Read {
             options,
-            name: self.names.get(place),
+            names: &self.names,
+            place,
             library: self.library,
             source: &**self
                 .source
@@ -235,7 +236,8 @@ pub struct TaskRef<'a>(Kind<'a>);
 enum Kind<'a> {
     Own(&'a Task),
     Read {
-        name: &'a str,
+        names: &'a Texts,
+        place: usize,
         library: LibraryId,
         options: Option<&'a Arc<Options>>,
         source: &'a dyn Source,
@@ -254,7 +256,7 @@ impl<'a> TaskRef<'a> {
     pub fn name(self) -> &'a str {
         match self.0 {
             Kind::Own(task) => &task.name,
-            Kind::Read { name, .. } => name,
+            Kind::Read { names, place, .. } => names.get(place),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Who runs the graphs. All but tdrun begin with the edges, and make their counters themselves, as tdrun does; all start their
-//! threads (oneTBB keeps its own). A worker goes on with the first dependent that it has made ready.
+//! Who runs the graphs. Each makes what it needs for that, then its clock starts, then it starts its threads (oneTBB keeps
+//! its own). A worker goes on with the first dependent that it has made ready.
 
 pub(crate) mod deques;
 pub(crate) mod queue;

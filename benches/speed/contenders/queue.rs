@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Condvar, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Edges, call};
 
@@ -13,8 +14,8 @@ struct Queue {
     left: usize,
 }
 
-/// Runs all tasks.
-pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<AtomicU32> {
+/// Runs all tasks; how long that took.
+pub(crate) fn run(edges: &Edges, workers: usize) -> Duration {
     let waiting = edges.waiting();
     let queue = Mutex::new(Queue {
         ready: edges.roots().collect(),
@@ -22,6 +23,7 @@ pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<AtomicU32> {
         left: edges.tasks(),
     });
     let bell = Condvar::new();
+    let begin = Instant::now();
     let work = || {
         let (mut done, mut ready) = (0, Vec::new());
         loop {
@@ -60,5 +62,5 @@ pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<AtomicU32> {
             scope.spawn(work);
         }
     });
-    waiting
+    begin.elapsed()
 }

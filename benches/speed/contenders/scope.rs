@@ -1,14 +1,16 @@
 //! A scope of rayon, with a job for each task. Records nothing.
 
 use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 use rayon::{Scope, ThreadPoolBuilder};
 
 use super::{Edges, call};
 
-/// Runs all tasks.
-pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<AtomicU32> {
+/// Runs all tasks; how long that took.
+pub(crate) fn run(edges: &Edges, workers: usize) -> Duration {
     let waiting = edges.waiting();
+    let begin = Instant::now();
     let pool = ThreadPoolBuilder::new().num_threads(workers).build();
     pool.expect("threads can be had").scope(|scope| {
         for root in edges.roots() {
@@ -16,7 +18,7 @@ pub(crate) fn run(edges: &Edges, workers: usize) -> Vec<AtomicU32> {
             scope.spawn(move |scope| follow(scope, edges, waiting, root));
         }
     });
-    waiting
+    begin.elapsed()
 }
 
 fn follow<'a>(scope: &Scope<'a>, edges: &'a Edges, waiting: &'a [AtomicU32], root: u32) {

@@ -2,16 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use tdrun::cli::{self, Command};
+use tdrun::event::{Briefing, Event, Summary};
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
 use tdrun::interrupt::Abort;
-use tdrun::report::Reporters;
+use tdrun::report::{Interest, Reporter, Reporters};
 use tdrun::run::Run;
 use tdrun::stream::Stream;
 use tdrun::{library, select, start};
@@ -20,7 +22,7 @@ use tdrun::{library, select, start};
 pub(crate) struct Steps {
     /// Opening the library, checking its table and copying it.
     pub(crate) load: Duration,
-    /// From that to a graph that can be planned.
+    /// From that to a plan of the run.
     pub(crate) graph: Duration,
     /// From that to the summary: threads, tasks, events and reporters.
     pub(crate) run: Duration,
@@ -39,7 +41,11 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     };
     let state = start::state(&options)?;
     let out = Stream::to(File::create("/dev/null")?);
-    let mut reporters = Reporters::open(&options.view, &out, &out)?;
+    let mut reporters = Timed {
+        reporters: Reporters::open(&options.view, &out, &out)?,
+        began: None,
+        took: Duration::ZERO,
+    };
 
     let begin = Instant::now();
     let shelf = library::load_all(&options.targets, options.view.level())?;
@@ -69,11 +75,45 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     };
     let begin = Instant::now();
     let summary = run.execute(&mut reporters, &requests, |_| {});
-    let run = begin.elapsed();
     ensure!(summary.exit() == Exit::Passed, "tdrun did not pass");
+    let planned = reporters
+        .began
+        .map_or(Duration::ZERO, |began| began - begin);
     Ok(Steps {
         load,
-        graph: graph_took,
-        run,
+        graph: graph_took + planned,
+        run: reporters.took,
     })
+}
+
+/// Takes the time from the first word to the last.
+struct Timed {
+    reporters: Reporters,
+    began: Option<Instant>,
+    took: Duration,
+}
+
+impl Reporter for Timed {
+    fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
+        self.began = Some(Instant::now());
+        self.reporters.begin(briefing)
+    }
+
+    fn wants(&self) -> Interest {
+        self.reporters.wants()
+    }
+
+    fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        self.reporters.event(briefing, event)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.reporters.flush()
+    }
+
+    fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
+        let finished = self.reporters.finish(briefing, summary);
+        self.took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        finished
+    }
 }
