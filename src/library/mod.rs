@@ -101,7 +101,7 @@ pub fn identity(path: &Path) -> Option<FileId> {
 }
 
 /// Opens the library at `path`, runs its constructors, its entry function and those that find choices, checks its table
-/// and copies it.
+/// and reads it.
 ///
 /// `shown` is the path as the user typed it, for messages. `level` is the most verbose level that anybody listens to; it
 /// holds for all libraries of the process. A file must not be loaded twice: see [`identity`].

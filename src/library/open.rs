@@ -21,7 +21,7 @@ use crate::task::LibraryId;
 pub(super) struct Entry(raw::EntryFn);
 
 impl Entry {
-    /// Calls the entry function, checks the table that it returns, and copies it.
+    /// Calls the entry function, and checks the table that it returns.
     pub(super) fn table(&self, shown: &str, id: LibraryId) -> Result<Table> {
         // SAFETY: the symbol is the library's entry function, whose type the header fixes, and the library is never
         // unloaded. The host table is static.

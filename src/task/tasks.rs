@@ -341,3 +341,78 @@ impl<'a> TaskRef<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Parameter, Pattern};
+
+    /// A table in which every task is declared on the line of its index.
+    struct Lines;
+
+    impl Source for Lines {
+        fn call(&self, _: u32, _: &Arc<dyn Host>) -> Ending {
+            Ending::Passed(None)
+        }
+        fn after<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
+        fn tags<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
+        fn doc(&self, _: u32) -> &'static str {
+            ""
+        }
+        fn place(&self, index: u32) -> Option<Place> {
+            let file = "table".into();
+            Some(Place { file, line: index })
+        }
+    }
+
+    #[test]
+    fn tasks_keep_their_order_wherever_they_are_kept() {
+        let pattern = Pattern::parse("p::[n]").unwrap();
+        let mut parameter = Parameter::text("n");
+        parameter.choices = Some(["1".into(), "2".into()].into());
+        let task = Task {
+            name: "p::[n]".into(),
+            library: LibraryId(0),
+            after: [].into(),
+            tags: [].into(),
+            doc: "".into(),
+            place: None,
+            action: Arc::new(|_| Ending::Passed(None)),
+            options: None,
+            arguments: Arguments::default(),
+        };
+        let exclusive = || {
+            Some(Options {
+                exclusive: true,
+                ..Options::default()
+            })
+        };
+        let mut tasks = TasksBuilder::new(LibraryId(0), Some(Arc::new(Lines)), 5);
+        tasks.add_at(0, "a", None);
+        tasks.add(Template::new(task, pattern, [parameter].into()).into());
+        tasks.add_at(2, "b", exclusive());
+        tasks.add_at(3, "c", None);
+        tasks.add_at(4, "d", exclusive());
+        let tasks = tasks.build();
+
+        let line = |task: TaskRef<'_>| task.place().map(|place| place.line);
+        let told: Vec<_> = tasks.iter().map(|task| (task.name(), line(task))).collect();
+        let expected = [
+            ("a", Some(0)),
+            ("p::1", None),
+            ("p::2", None),
+            ("b", Some(2)),
+            ("c", Some(3)),
+            ("d", Some(4)),
+        ];
+        assert_eq!(told, expected);
+        for (place, (name, _)) in expected.into_iter().enumerate() {
+            assert_eq!(tasks.find(name), Some(place));
+        }
+        let declared = [3, 4, 5].map(|place| tasks.get(place).declared());
+        let [Some(b), None, Some(d)] = declared else {
+            panic!("{declared:?}");
+        };
+        assert!(b.exclusive && Arc::ptr_eq(b, d));
+    }
+}

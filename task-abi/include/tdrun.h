@@ -1,7 +1,7 @@
 /* tdrun.h: the contract between tdrun and a task library.
  *
  * A task library is a shared object that exports one function, tdrun_entry_v1. It returns a table of tasks; tdrun checks
- * the table, copies it, and runs the tasks as a dependency graph on a pool of threads. Needs C99 or newer; C++ has
+ * the table, and runs the tasks as a dependency graph on a pool of threads. Needs C99 or newer; C++ has
  * tdrun.hpp. A whole library, beside a clone of tdrun:
  *
  *     #include "tdrun.h"

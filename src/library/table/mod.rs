@@ -1,4 +1,4 @@
-//! Checks the table of a library, every field of it, then copies it into tasks and templates.
+//! Checks the table of a library, every field of it, and makes tasks and templates of it.
 //!
 //! Reads no more than the library says it has, and follows no pointer that leads out of this process's memory. Knows
 //! nothing of other libraries, nor whether the names in `after` exist.
@@ -45,7 +45,7 @@ pub(super) struct Table {
     pub(super) warnings: Vec<String>,
 }
 
-/// Checks and copies. Functions of the library that find choices are called.
+/// Checks and reads. What stays in the table is read again when it is asked for. Functions of the library that find choices are called.
 ///
 /// # Safety
 /// What `memory` calls readable at `table`, and at the pointers in it, must stay so, unchanged, until the process ends;
