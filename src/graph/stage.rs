@@ -59,11 +59,11 @@ pub(super) fn of(
 
 /// The stage of a task that comes after nothing.
 pub(super) fn declared(catalog: &Catalog, task: TaskId) -> Stage {
-    let options = catalog.task(task).options();
-    Stage {
+    let declared = catalog.declared(task);
+    declared.map_or_else(Stage::default, |options| Stage {
         last: options.condition == Condition::NoFailures,
         wave: options.wave,
-    }
+    })
 }
 
 fn error(

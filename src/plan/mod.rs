@@ -290,7 +290,7 @@ impl Plan {
         for (added, remaining) in added.iter().zip(remaining) {
             let unfinished = added.dependencies.iter();
             let unfinished = unfinished.filter(|task| !self.is_finished(**task)).count();
-            let options = catalog.task(added.task).declared();
+            let options = catalog.declared(added.task);
             let priority = options.as_ref().map_or(0, |options| options.priority);
             let addition = Addition {
                 phase: Phase::Waiting,
@@ -779,7 +779,7 @@ fn is_special(options: &Options) -> bool {
 
 /// What tasks declare, of those that declare anything.
 fn declared(catalog: &Catalog, tasks: &[TaskId]) -> HashMap<TaskId, Arc<Options>> {
-    let options = |task: &TaskId| Some((*task, catalog.task(*task).declared().cloned()?));
+    let options = |task: &TaskId| Some((*task, catalog.declared(*task).cloned()?));
     tasks.iter().filter_map(options).collect()
 }
 

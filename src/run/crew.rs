@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
-use super::seat::{Called, Callee, Seat};
+use super::seat::{Callee, Seat};
 use super::services::Services;
 use super::track::Track;
 use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
@@ -199,18 +199,21 @@ impl pool::Crew for Crew {
             deadline: limit.map(|limit| self.began(worker, task).saturating_add(limit)),
             heeds_stop: services.heeds_stop(source),
         };
-        let called = seat.call(&callee, |caller| definition.call(caller));
+        let mut ending = None;
+        seat.call(&callee, |caller| definition.call(caller), &mut ending);
+        let stopped = callee.heeds_stop && services.cancelled.load(Ordering::Acquire);
         let end = services.nanos();
         let is_late = |deadline| Duration::from_nanos(end) >= deadline;
         let limit = limit.filter(|_| callee.deadline.is_some_and(is_late));
-        if let (None, Ending::Passed(None)) = (limit, &called.ending) {
+        if let (None, Some(Ending::Passed(None))) = (limit, &ending) {
             let report = Report {
                 end,
                 ..Report::default()
             };
             return (Outcome::Passed, report);
         }
-        judge(definition, called, limit)
+        let ending = ending.unwrap_or(Ending::Passed(None));
+        judge(definition, (ending, stopped), limit)
     }
 
     fn is_plain(&self, (outcome, report): &(Outcome, Report)) -> bool {
@@ -316,7 +319,7 @@ impl pool::Crew for Crew {
 /// The outcome of an attempt: by what it came to, whether it was asked to stop, and the time it had, where that was over.
 fn judge(
     task: TaskRef<'_>,
-    Called { ending, stopped }: Called,
+    (ending, stopped): (Ending, bool),
     too_late: Option<Duration>,
 ) -> (Outcome, Report) {
     let placed = |mut failure: Failure| {

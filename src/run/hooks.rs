@@ -90,14 +90,14 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
             deadline: None,
             heeds_stop: services.heeds_stop(source),
         };
-        let called = Seat::new(&services, &control).call(&callee, |caller| action(caller));
-        let ending = called.ending;
+        let mut end = None;
+        Seat::new(&services, &control).call(&callee, |caller| action(caller), &mut end);
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }
-        let end = match ending {
-            Ending::Failed(failure) | Ending::Exited { failure, .. } => Err(failure),
-            Ending::Passed(_) | Ending::Skipped(_) => Ok(()),
+        let end = match end {
+            Some(Ending::Failed(failure) | Ending::Exited { failure, .. }) => Err(failure),
+            _ => Ok(()),
         };
         services.outbox.send(Message::HookDone(end));
     };

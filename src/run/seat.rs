@@ -32,13 +32,6 @@ pub(super) struct Callee {
     pub(super) heeds_stop: bool,
 }
 
-/// What a call came to.
-pub(super) struct Called {
-    pub(super) ending: Ending,
-    /// It was asked to stop, as the run was.
-    pub(super) stopped: bool,
-}
-
 /// A thread's own end.
 pub(super) struct Seat {
     window: Arc<Window>,
@@ -78,12 +71,13 @@ impl Seat {
         Self { window, hosts }
     }
 
-    /// Calls an action to its end.
+    /// Calls an action to its end. An end is put in its place once, and not moved: that would take longer than all else here.
     pub(super) fn call(
         &mut self,
         callee: &Callee,
         action: impl FnOnce(&Caller<'_>) -> Ending,
-    ) -> Called {
+        end: &mut Option<Ending>,
+    ) {
         let window = &*self.window;
         let number = window.number.load(Ordering::Relaxed) + 1;
         if let Source::Task(task, worker) = callee.source {
@@ -105,14 +99,14 @@ impl Seat {
             }
         }
         let caller = Caller::new(&self.hosts, number);
-        let ending = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
+        let called = panic::catch_unwind(AssertUnwindSafe(|| *end = Some(action(&caller))));
         window.number.store(number + 1, Ordering::Release);
-        let stopped = callee.heeds_stop && window.services.cancelled.load(Ordering::Acquire);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();
         }
-        let ending = ending.unwrap_or_else(|panic| Ending::failed(panic_message(&*panic)));
-        Called { ending, stopped }
+        if let Err(panic) = called {
+            *end = Some(Ending::failed(panic_message(&*panic)));
+        }
     }
 }
 

@@ -202,12 +202,8 @@ impl Tasks {
             #[expect(clippy::cast_possible_truncation, reason = "checked when it was added")]
             None => place as u32,
         };
-        let options = match self.declared.get(place) {
-            None | Some(0) => None,
-            Some(options) => Some(&self.options[*options as usize - 1]),
-        };
         TaskRef(Kind::Read {
-            options,
+            options: self.shared(place),
             names: &self.names,
             place,
             library: self.library,
@@ -217,6 +213,22 @@ impl Tasks {
                 .expect("a source, as there are such tasks"),
             index,
         })
+    }
+
+    /// What a task declares, without a look at the rest of it.
+    pub(super) fn declared(&self, place: usize) -> Option<&Arc<Options>> {
+        match self.homes.get(place) {
+            Some(Home(own)) if own & Home::OWN != 0 => self.get(place).declared(),
+            _ => self.shared(place),
+        }
+    }
+
+    /// The options of a task that stays in the source.
+    fn shared(&self, place: usize) -> Option<&Arc<Options>> {
+        match self.declared.get(place) {
+            None | Some(0) => None,
+            Some(options) => Some(&self.options[*options as usize - 1]),
+        }
     }
 
     pub(super) fn own_mut(&mut self, place: usize) -> Option<&mut Task> {
