@@ -26,7 +26,8 @@ unsafe impl Sync for Function {}
 impl Function {
     fn call(&self, caller: &Caller<'_>) -> Ending {
         // SAFETY: whoever built this action promised that `run` is such a function.
-        unsafe { call(self.run, self.user, caller) }
+        let ending = unsafe { call(self.run, self.user, caller) };
+        ending.map_or(Ending::Passed(None), |ending| *ending)
     }
 }
 
@@ -39,25 +40,29 @@ pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
     Arc::new(move |caller| function.call(caller))
 }
 
-/// Calls a function of a library.
+/// Calls a function of a library; none where it passed and returned nothing.
 ///
 /// # Safety
 /// `run` must be a function as the header describes, in a library that is never unloaded.
-pub(super) unsafe fn call(run: raw::RunFn, user: *mut c_void, caller: &Caller<'_>) -> Ending {
+pub(super) unsafe fn call(
+    run: raw::RunFn,
+    user: *mut c_void,
+    caller: &Caller<'_>,
+) -> Option<Box<Ending>> {
     let Some(call) = Call::begin(caller) else {
-        return Ending::failed("too many tasks run at the same time");
+        let ending = Ending::failed("too many tasks run at the same time");
+        return Some(Box::new(ending));
     };
     // SAFETY: the caller's promise; the context is live until the call ends.
     let status = unsafe { run(host::table(), call.handle(), user) };
-    ending(status, call.end())
+    match call.end() {
+        None if status == raw::OK => None,
+        said => Some(Box::new(ending(status, said.unwrap_or_default()))),
+    }
 }
 
 /// What a call comes to, by its status and by what it said on the way.
-fn ending(status: i32, said: Option<Said>) -> Ending {
-    let said = match said {
-        None if status == raw::OK => return Ending::Passed(None),
-        said => said.unwrap_or_default(),
-    };
+fn ending(status: i32, said: Said) -> Ending {
     if let Some(bug) = said.bug {
         return Ending::failed(bug);
     }
@@ -147,7 +152,7 @@ mod tests {
                 Ending::failed("returned -2147483648"),
             ),
         ] {
-            assert_eq!(ending(status, Some(said)), expected, "{status}");
+            assert_eq!(ending(status, said), expected, "{status}");
         }
     }
 }

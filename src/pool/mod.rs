@@ -30,11 +30,11 @@ use crate::task::{Catalog, Lock, Outcome, Refused, TaskId};
 /// The address space a task may use for its stack: as much as a main thread has by default.
 pub const STACK: usize = 8 << 20;
 
-/// What the pool needs of a run. All but `perform`, `is_plain`, `passed` and `goes_on` are called with the desk held, so they
-/// come in one order; they and the last two must not block.
+/// What the pool needs of a run. All but `seat`, `perform`, `passed` and `goes_on` are called with the desk held, so they come
+/// in one order; they and the last two must not block.
 pub trait Crew: Sized + Send + Sync + 'static {
     /// What performing yields besides the outcome.
-    type Report;
+    type Report: Default;
     /// What a thread of the pool keeps from one task to the next.
     type Seat;
 
@@ -43,18 +43,16 @@ pub trait Crew: Sized + Send + Sync + 'static {
 
     /// A worker has taken a task; `on_lane` where more may follow by [`Crew::goes_on`].
     fn started(&self, worker: usize, task: TaskId, attempt: u32, on_lane: bool);
-    /// Runs an attempt to its end, on the calling thread.
+    /// Runs an attempt to its end, on the calling thread; none where it passed, and there is nothing to say about that.
     fn perform(
         &self,
         seat: &mut Self::Seat,
         worker: usize,
         task: TaskId,
         attempt: u32,
-    ) -> (Outcome, Self::Report);
-    /// The task has passed, and there is nothing to say about that.
-    fn is_plain(&self, end: &(Outcome, Self::Report)) -> bool;
+    ) -> Option<(Outcome, Self::Report)>;
     /// A task on the lane has come to such an end. Told by its worker, before anybody takes a task that comes after it.
-    fn passed(&self, worker: usize, task: TaskId, report: Self::Report);
+    fn passed(&self, worker: usize, task: TaskId);
     /// The worker has taken another task on the lane; `at_once` where it did not wait for that.
     fn goes_on(&self, worker: usize, task: TaskId, at_once: bool);
     /// An attempt has ended, and there will be another one: where it is `delayed`, when [`Control::again`] is called.

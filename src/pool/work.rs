@@ -183,10 +183,11 @@ impl<C: Crew> Worker<'_, C> {
             CURRENT.set(Some((shared.id(), task)));
             let end = crew.perform(&mut self.seat, place, task, attempt);
             CURRENT.set(None);
-            if !crew.is_plain(&end) || !here.enter(self.id) {
-                return Some((task, end));
+            if end.is_some() || !here.enter(self.id) {
+                let plain = || (Outcome::Passed, C::Report::default());
+                return Some((task, end.unwrap_or_else(plain)));
             }
-            crew.passed(place, task, end.1);
+            crew.passed(place, task);
             here.count();
             let next = shared.lane.passed(task, &mut self.arrived);
             (task, attempt) = (self.seek(here, place, next)?, 1);

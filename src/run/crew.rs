@@ -14,7 +14,7 @@ use super::track::Track;
 use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
 use crate::plan::Change;
 use crate::pool::{self, Control};
-use crate::task::{Ending, Failure, Json, Outcome, TaskId, TaskRef};
+use crate::task::{Ending, Failure, Json, Outcome, Place, TaskId};
 
 /// The link between pool and reporters.
 pub(super) struct Crew {
@@ -41,8 +41,6 @@ struct Running {
 pub(super) struct Report {
     cause: Option<Box<Cause>>,
     result: Option<Json>,
-    /// Of one that passed: when it came back, in nanoseconds since the start of the run.
-    end: u64,
 }
 
 impl Report {
@@ -186,42 +184,34 @@ impl pool::Crew for Crew {
         worker: usize,
         task: TaskId,
         attempt: u32,
-    ) -> (Outcome, Report) {
+    ) -> Option<(Outcome, Report)> {
         let services = &self.services;
-        let definition = services.catalog.task(task);
-        let limit = definition.options().timeout.or(services.limits.timeout);
+        let declared = services.catalog.declared(task);
+        let declared = declared.and_then(|options| options.timeout);
+        let limit = declared.or(services.limits.timeout);
         services.results.clear(task);
         let source = Source::Task(task, worker);
         let callee = Callee {
             source,
-            library: definition.library(),
             attempt,
             deadline: limit.map(|limit| self.began(worker, task).saturating_add(limit)),
             heeds_stop: services.heeds_stop(source),
         };
-        let mut ending = None;
-        seat.call(&callee, |caller| definition.call(caller), &mut ending);
-        let stopped = callee.heeds_stop && services.cancelled.load(Ordering::Acquire);
-        let end = services.nanos();
-        let is_late = |deadline| Duration::from_nanos(end) >= deadline;
+        let ending = seat.call(&callee, |caller| services.catalog.call(task, caller));
+        let is_late = |deadline| services.now() >= deadline;
         let limit = limit.filter(|_| callee.deadline.is_some_and(is_late));
-        if let (None, Some(Ending::Passed(None))) = (limit, &ending) {
-            let report = Report {
-                end,
-                ..Report::default()
-            };
-            return (Outcome::Passed, report);
+        if ending.is_none() && limit.is_none() {
+            return None;
         }
-        let ending = ending.unwrap_or(Ending::Passed(None));
-        judge(definition, (ending, stopped), limit)
+        let ending = ending.map_or(Ending::Passed(None), |ending| *ending);
+        let stopped = callee.heeds_stop && services.cancelled.load(Ordering::Acquire);
+        let place = || services.catalog.task(task).place();
+        let (outcome, report) = judge(place, ending, stopped, limit);
+        Some((outcome, report))
     }
 
-    fn is_plain(&self, (outcome, report): &(Outcome, Report)) -> bool {
-        *outcome == Outcome::Passed && report.result.is_none()
-    }
-
-    fn passed(&self, worker: usize, task: TaskId, report: Report) {
-        self.track(worker).pass(task, report.end);
+    fn passed(&self, worker: usize, task: TaskId) {
+        self.track(worker).pass(task, self.services.nanos());
         self.services.outbox.ring();
     }
 
@@ -318,12 +308,13 @@ impl pool::Crew for Crew {
 
 /// The outcome of an attempt: by what it came to, whether it was asked to stop, and the time it had, where that was over.
 fn judge(
-    task: TaskRef<'_>,
-    (ending, stopped): (Ending, bool),
+    place: impl Fn() -> Option<Place>,
+    ending: Ending,
+    stopped: bool,
     too_late: Option<Duration>,
 ) -> (Outcome, Report) {
     let placed = |mut failure: Failure| {
-        failure.place = failure.place.or_else(|| task.place());
+        failure.place = failure.place.or_else(&place);
         failure
     };
     let (outcome, failure, result) = match ending {
@@ -355,7 +346,6 @@ fn judge(
         let report = Report {
             cause: cause.map(Box::new),
             result: result.filter(|_| outcome != Outcome::Passed),
-            ..Report::default()
         };
         return (Outcome::TimedOut, report);
     }
@@ -367,7 +357,6 @@ fn judge(
     let report = Report {
         cause: failure.map(|failure| Box::new(Cause::Failure(failure))),
         result,
-        ..Report::default()
     };
     (outcome, report)
 }

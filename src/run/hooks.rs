@@ -85,17 +85,16 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
         let source = Source::Hook(hook, library);
         let callee = Callee {
             source,
-            library,
             attempt: 1,
             deadline: None,
             heeds_stop: services.heeds_stop(source),
         };
-        let mut end = None;
-        Seat::new(&services, &control).call(&callee, |caller| action(caller), &mut end);
+        let ending =
+            Seat::new(&services, &control).call(&callee, |caller| Some(Box::new(action(caller))));
         if !services.hook_runs.swap(false, Ordering::AcqRel) {
             return; // the alarm has told how it ended
         }
-        let end = match end {
+        let end = match ending.map(|ending| *ending) {
             Some(Ending::Failed(failure) | Ending::Exited { failure, .. }) => Err(failure),
             _ => Ok(()),
         };

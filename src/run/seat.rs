@@ -18,13 +18,12 @@ use super::services::{Call, Services, panic_message};
 use super::track::Track;
 use crate::event::{Event, Source};
 use crate::pool::Control;
-use crate::task::{Caller, Ending, Host, Hosts, LibraryId, TaskId};
+use crate::task::{Caller, Ending, Host, Hosts, TaskId};
 
 /// Who is called.
 #[derive(Clone, Copy)]
 pub(super) struct Callee {
     pub(super) source: Source,
-    pub(super) library: LibraryId,
     pub(super) attempt: u32,
     /// When its own time is over, measured from the start of the run.
     pub(super) deadline: Option<Duration>,
@@ -71,13 +70,12 @@ impl Seat {
         Self { window, hosts }
     }
 
-    /// Calls an action to its end. An end is put in its place once, and not moved: that would take longer than all else here.
+    /// Calls an action to its end; none where it passed and returned nothing.
     pub(super) fn call(
         &mut self,
         callee: &Callee,
-        action: impl FnOnce(&Caller<'_>) -> Ending,
-        end: &mut Option<Ending>,
-    ) {
+        action: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>,
+    ) -> Option<Box<Ending>> {
         let window = &*self.window;
         let number = window.number.load(Ordering::Relaxed) + 1;
         if let Source::Task(task, worker) = callee.source {
@@ -99,14 +97,15 @@ impl Seat {
             }
         }
         let caller = Caller::new(&self.hosts, number);
-        let called = panic::catch_unwind(AssertUnwindSafe(|| *end = Some(action(&caller))));
+        let called = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
         window.number.store(number + 1, Ordering::Release);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();
         }
-        if let Err(panic) = called {
-            *end = Some(Ending::failed(panic_message(&*panic)));
-        }
+        called.unwrap_or_else(|panic| {
+            let ending = Ending::failed(panic_message(&*panic));
+            Some(Box::new(ending))
+        })
     }
 }
 
@@ -164,7 +163,6 @@ impl Window {
         let worker = self.worker.load(Ordering::Acquire);
         let callee = Callee {
             source: Source::Task(task, worker),
-            library: self.services.catalog.task(task).library(),
             attempt: self.attempt.load(Ordering::Acquire),
             deadline: None,
             heeds_stop: self.heeds_stop.load(Ordering::Acquire),

@@ -195,13 +195,18 @@ impl Call {
             _ => Owner::Hook(services.hooks.fetch_add(1, Ordering::Relaxed)),
         };
         let is_hook = matches!(owner, Owner::Hook(_));
+        let library = match callee.source {
+            Source::Hook(_, library) => Some(library),
+            Source::Task(task, _) => Some(services.catalog.task(task).library()),
+            Source::Library => None,
+        };
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             is_last: is_hook && services.given_up.load(Ordering::SeqCst),
             services,
             control,
             source: callee.source,
-            library: callee.library,
+            library: library.unwrap_or(LibraryId::new(0)),
             attempt: callee.attempt,
             deadline: callee.deadline,
             owner,

@@ -12,8 +12,8 @@ use super::{Arguments, Caller, Declared, Ending, LibraryId, Options, Place, Task
 /// Where tasks stay that are functions and made of no template: the table of their library. All but their names and
 /// [`Options`] is read there when somebody asks.
 pub trait Source: Send + Sync {
-    /// Runs the task at `index`.
-    fn call(&self, index: u32, caller: &Caller<'_>) -> Ending;
+    /// Runs the task at `index`; none where it passed and returned nothing, as most tasks do.
+    fn call(&self, index: u32, caller: &Caller<'_>) -> Option<Box<Ending>>;
     /// Visits the names of its dependencies as declared.
     fn after<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
     /// Visits its labels.
@@ -215,6 +215,15 @@ impl Tasks {
         })
     }
 
+    /// Runs a task, as [`TaskRef::call`] does.
+    pub(super) fn call(&self, place: usize, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        match (&self.source, self.homes.is_empty()) {
+            #[expect(clippy::cast_possible_truncation, reason = "checked when it was added")]
+            (Some(source), true) => source.call(place as u32, caller),
+            _ => self.get(place).call(caller),
+        }
+    }
+
     /// What a task declares, without a look at the rest of it.
     pub(super) fn declared(&self, place: usize) -> Option<&Arc<Options>> {
         match self.homes.get(place) {
@@ -323,10 +332,13 @@ impl<'a> TaskRef<'a> {
         }
     }
 
-    /// Runs it, as an [`Action`](super::Action) does.
-    pub fn call(self, caller: &Caller<'_>) -> Ending {
+    /// Runs it; none where it passed and returned nothing, as most tasks do.
+    pub fn call(self, caller: &Caller<'_>) -> Option<Box<Ending>> {
         match self.0 {
-            Kind::Own(task) => (task.action)(caller),
+            Kind::Own(task) => match (task.action)(caller) {
+                Ending::Passed(None) => None,
+                ending => Some(Box::new(ending)),
+            },
             Kind::Read { source, index, .. } => source.call(index, caller),
         }
     }

@@ -11,7 +11,7 @@ use tdrun::task::{
 };
 
 use super::common::c_library;
-use super::mock::Mock;
+use super::mock::{Mock, act, run};
 use super::{load, plain};
 
 /// Calls the task of that name.
@@ -22,7 +22,7 @@ fn call(loaded: &Loaded, name: &str, host: &Arc<Mock>) -> Ending {
 
 fn call_with(loaded: &Loaded, name: &str, host: &Arc<dyn Host>) -> Ending {
     let task = plain(loaded).into_iter().find(|task| task.name() == name);
-    task.expect("a task of that name").call(host)
+    run(host, task.expect("a task of that name"))
 }
 
 /// A library of tasks, given as `name { body }` with `host`, `ctx` and `user` in scope.
@@ -142,11 +142,17 @@ TD_LIBRARY(tasks, .setup = number, .teardown = number, .user = &numbers[2])
     let setup = loaded.library.setup.as_ref().expect("there");
     let teardown = loaded.library.teardown.as_ref().expect("there");
     assert_eq!(
-        plain(&loaded)[0].call(&host),
+        run(&host, plain(&loaded)[0]),
         Ending::failed("returned 101")
     );
-    assert_eq!(setup(&host), Ending::failed("returned 103"));
-    assert_eq!(teardown(&host), Ending::failed("returned 103"));
+    assert_eq!(
+        act(&host, |caller| setup(caller)),
+        Ending::failed("returned 103")
+    );
+    assert_eq!(
+        act(&host, |caller| teardown(caller)),
+        Ending::failed("returned 103")
+    );
 }
 
 #[test]

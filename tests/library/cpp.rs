@@ -9,7 +9,7 @@ use tdrun::library::Loaded;
 use tdrun::task::{Arguments, Condition, Ending, Host, Lock, Options, Progress, Refused, TaskRef};
 
 use super::common::cpp_library;
-use super::mock::Mock;
+use super::mock::{Mock, act, run};
 use super::{compiler, load, plain, templates_of};
 
 const SOURCE: &str = r#"
@@ -150,7 +150,7 @@ fn a_task_in_cpp_gets_what_the_host_has() {
     let serve = |host: Arc<Mock>| {
         let template = templates_of(&loaded)[0];
         let host: Arc<dyn Host> = host;
-        (template.task.action)(&host)
+        act(&host, |caller| (template.task.action)(caller))
     };
     let passed = |text: &str| Ending::Passed(Some(format!("\"{text}\"").into()));
     let host = Arc::new(mock("80"));
@@ -173,7 +173,7 @@ fn a_task_in_cpp_gets_what_the_host_has() {
     let tasks = plain(&loaded);
     let call = |index: usize, host: &Arc<Mock>| {
         let host: Arc<dyn Host> = Arc::clone(host) as _;
-        tasks[index].call(&host)
+        run(&host, tasks[index])
     };
     let host = Arc::new(mock("1"));
     assert_eq!(call(0, &host), passed("one"));

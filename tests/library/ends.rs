@@ -134,7 +134,7 @@ fn run_first(library: &Path) {
     let loaded = load(library).unwrap_or_else(|error| panic!("{error}"));
     let host: std::sync::Arc<dyn tdrun::task::Host> =
         std::sync::Arc::new(super::mock::Mock::default());
-    let ending = super::plain(&loaded)[0].call(&host);
+    let ending = super::mock::run(&host, super::plain(&loaded)[0]);
     assert_eq!(ending, Ending::Passed(None));
 }
 

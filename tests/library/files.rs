@@ -481,7 +481,7 @@ TD_LIBRARY(tasks)
         let loaded = library(name, number);
         let host: std::sync::Arc<dyn tdrun::task::Host> =
             std::sync::Arc::new(super::mock::Mock::default());
-        let ending = super::plain(&loaded)[0].call(&host);
+        let ending = super::mock::run(&host, super::plain(&loaded)[0]);
         assert_eq!(
             ending,
             tdrun::task::Ending::failed(format!("returned {number}"))

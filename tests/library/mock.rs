@@ -3,11 +3,14 @@
 //! Knows nothing of the ABI.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tdrun::task::{Arguments, Cancel, Declined, Host, Json, Progress, Record, Refused};
+use tdrun::task::{
+    Arguments, Caller, Cancel, Declined, Ending, Host, Hosts, Json, Progress, Record, Refused,
+    TaskRef,
+};
 
 #[derive(Default)]
 pub(crate) struct Mock {
@@ -137,4 +140,40 @@ impl Host for Mock {
         locks.swap_remove(held.ok_or(Refused::NotFound)?);
         Ok(())
     }
+}
+
+/// Has one host, for as long as its call lasts.
+struct One {
+    host: Arc<dyn Host>,
+    over: AtomicBool,
+}
+
+impl Hosts for One {
+    fn host(&self, call: u32) -> Option<Arc<dyn Host>> {
+        let lasts = call == CALL && !self.over.load(Ordering::SeqCst);
+        lasts.then(|| Arc::clone(&self.host))
+    }
+}
+
+/// The number of each call.
+const CALL: u32 = 1;
+
+/// Calls an action with this host.
+pub(crate) fn act(host: &Arc<dyn Host>, action: impl FnOnce(&Caller<'_>) -> Ending) -> Ending {
+    let one = Arc::new(One {
+        host: Arc::clone(host),
+        over: AtomicBool::new(false),
+    });
+    let hosts: Arc<dyn Hosts> = Arc::clone(&one) as _;
+    let ending = action(&Caller::new(&hosts, CALL));
+    one.over.store(true, Ordering::SeqCst);
+    ending
+}
+
+/// Calls a task with this host.
+pub(crate) fn run(host: &Arc<dyn Host>, task: TaskRef<'_>) -> Ending {
+    act(host, |caller| {
+        let ending = task.call(caller);
+        ending.map_or(Ending::Passed(None), |ending| *ending)
+    })
 }

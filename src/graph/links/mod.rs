@@ -199,11 +199,15 @@ impl Links {
     fn link(&mut self, id: TaskId, via: Via, target: TaskId) {
         match via {
             Via::After => {
-                let row = self.after(id);
-                if row.binary_search(&target).is_err() {
-                    let row = row.to_vec();
-                    insert(self.after.entry(id).or_insert(row), target);
+                if self.after(id).binary_search(&target).is_ok() {
+                    return;
                 }
+                // A glob may link a task to all others, one after the other: the row is copied only once.
+                if !self.after.contains_key(&id) {
+                    let row = self.after(id).to_vec();
+                    self.after.insert(id, row);
+                }
+                insert(self.after.entry(id).or_default(), target);
             }
             Via::Before => insert(self.befores.entry(target).or_default(), id),
             Via::Then => {

@@ -74,7 +74,7 @@ impl Rows {
 }
 
 impl Source for Rows {
-    fn call(&self, index: u32, caller: &Caller<'_>) -> Ending {
+    fn call(&self, index: u32, caller: &Caller<'_>) -> Option<Box<Ending>> {
         // SAFETY: those are the types of the fields.
         let (run, user) = unsafe {
             let run: Option<raw::RunFn> = self.field(index, offset_of!(raw::Task, run));
@@ -83,7 +83,10 @@ impl Source for Rows {
         match run {
             // SAFETY: the function has been checked.
             Some(run) => unsafe { call::call(run, user, caller) },
-            None => Ending::failed("its library has taken its function away"),
+            None => {
+                let ending = Ending::failed("its library has taken its function away");
+                Some(Box::new(ending))
+            }
         }
     }
 
