@@ -114,7 +114,7 @@ fn shell(text: &str) -> Command {
 struct One(Arc<dyn Host>);
 
 impl Hosts for One {
-    fn host(&self, _: u64) -> Option<Arc<dyn Host>> {
+    fn host(&self, _: u32) -> Option<Arc<dyn Host>> {
         Some(Arc::clone(&self.0))
     }
 }

@@ -1,10 +1,12 @@
 //! The contexts behind the handles that tasks get, and what each call has said so far.
 //!
-//! A handle is a slot and its generation. Slots are never freed and every use takes a new generation, so a handle that
-//! outlives its call, or was never given out, is recognised from any thread. Knows nothing of the ABI's functions.
+//! A handle is a slot, how often that was given to somebody else, and the number of a call. Slots are never freed, and the
+//! hosts of the slot know which call goes on, so a handle that outlives its call, or was never given out, is recognised from
+//! any thread. A call that asks for nothing touches nothing here but what its own thread has. Knows nothing of the ABI's
+//! functions.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::task::{Caller, Failure, Host, Hosts, Json};
@@ -23,27 +25,22 @@ pub(super) struct Said {
 }
 
 /// A place for one context at a time. Aligned, so that two workers do not share a cache line.
-///
-/// The thread that calls changes generation and call without a lock; most calls end without anybody having asked for more.
-/// Whoever else comes, with a handle, takes the lock and looks at the generation: before, and where it matters after.
 #[derive(Default)]
 #[repr(align(128))]
 struct Slot {
-    /// Odd while a call goes on; no handle has it otherwise.
-    generation: AtomicU32,
-    /// The call, as its host knows it.
-    call: AtomicU64,
+    /// Which hosts are in `inner`, by their address: the thread that calls looks at that without the lock.
+    hosts: AtomicUsize,
+    /// How often they have changed.
+    epoch: AtomicU16,
     /// There may be something in `said`.
     has_said: AtomicBool,
-    /// Which hosts are in `inner`.
-    hosts: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
     hosts: Option<Arc<dyn Hosts>>,
-    /// By the call of this generation.
+    /// By this call of theirs.
     said_by: u32,
     said: Said,
 }
@@ -53,17 +50,15 @@ impl Slot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is(&self, generation: u32) -> bool {
-        generation % 2 == 1 && self.generation.load(Ordering::Acquire) == generation
-    }
-
     /// From here on its contexts belong to these hosts. On the thread that keeps the slot.
     fn set_hosts(&self, hosts: &Arc<dyn Hosts>) {
         // What is in there is alive, so nothing else has its address.
         let address = Arc::as_ptr(hosts).cast::<()>().addr();
         if self.hosts.load(Ordering::Relaxed) != address {
-            self.lock().hosts = Some(Arc::clone(hosts));
+            let mut inner = self.lock();
+            inner.hosts = Some(Arc::clone(hosts));
             self.hosts.store(address, Ordering::Relaxed);
+            self.epoch.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -120,9 +115,9 @@ fn free() -> MutexGuard<'static, Free> {
 
 /// The call of a task or a hook, from its begin to its end.
 pub(super) struct Call {
-    slot: &'static Slot,
-    index: u32,
-    generation: u32,
+    slot: Numbered,
+    epoch: u16,
+    call: u32,
 }
 
 impl Call {
@@ -130,36 +125,33 @@ impl Call {
     pub(super) fn begin(caller: &Caller<'_>) -> Option<Self> {
         let (index, slot) = take_slot()?;
         slot.set_hosts(caller.hosts());
-        slot.call.store(caller.call(), Ordering::Release);
-        let generation = slot.generation.load(Ordering::Relaxed).wrapping_add(1);
-        slot.generation.store(generation, Ordering::Release);
         Some(Self {
-            slot,
-            index,
-            generation,
+            slot: (index, slot),
+            epoch: slot.epoch.load(Ordering::Relaxed),
+            call: caller.call(),
         })
     }
 
     /// The handle for the library.
     pub(super) fn handle(&self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        let slot = u64::from(self.slot.0) << 48 | u64::from(self.epoch) << 32;
+        slot | u64::from(self.call)
     }
 
-    /// Closes the context. From here on its handle is stale.
+    /// Closes the context; what the call has said, if anything.
     pub(super) fn end(self) -> Option<Said> {
-        let next = self.generation.wrapping_add(1);
-        self.slot.generation.store(next, Ordering::Release);
+        let (_, slot) = self.slot;
         let mut said = None;
         // What another thread says at this very moment comes too late; it stays, marked as what this call has said.
-        if self.slot.has_said.load(Ordering::Relaxed) {
-            let mut inner = self.slot.lock();
-            self.slot.has_said.store(false, Ordering::Relaxed);
+        if slot.has_said.load(Ordering::Relaxed) {
+            let mut inner = slot.lock();
+            slot.has_said.store(false, Ordering::Relaxed);
             let all = std::mem::take(&mut inner.said);
-            if inner.said_by == self.generation {
+            if inner.said_by == self.call {
                 said = Some(all);
             }
         }
-        give_back((self.index, self.slot));
+        give_back(self.slot);
         said
     }
 }
@@ -169,12 +161,9 @@ pub(super) struct Stale;
 
 /// The host behind a handle. It is asked whether the call still counts, with nothing locked.
 pub(super) fn host(handle: u64) -> Result<Arc<dyn Host>, Stale> {
-    let (slot, generation) = slot(handle)?;
-    let hosts = slot.lock().hosts.clone().ok_or(Stale)?;
-    let call = slot.call.load(Ordering::Acquire);
-    if !slot.is(generation) {
-        return Err(Stale); // and that may have been another call
-    }
+    let (inner, call, _) = open(handle)?;
+    let hosts = inner.hosts.clone().ok_or(Stale)?;
+    drop(inner);
     let host = hosts.host(call).ok_or(Stale)?;
     if host.is_over() {
         return Err(Stale);
@@ -194,27 +183,30 @@ pub(super) fn note_bug(handle: u64, bug: Box<str>) {
 }
 
 fn note(handle: u64, change: impl FnOnce(&mut Said)) -> Result<(), Stale> {
-    let (slot, generation) = slot(handle)?;
-    let mut inner = slot.lock();
-    if !slot.is(generation) {
-        return Err(Stale);
-    }
-    if inner.said_by != generation {
-        (inner.said_by, inner.said) = (generation, Said::default());
+    let (mut inner, call, slot) = open(handle)?;
+    if inner.said_by != call {
+        (inner.said_by, inner.said) = (call, Said::default());
     }
     change(&mut inner.said);
     slot.has_said.store(true, Ordering::Relaxed);
     Ok(())
 }
 
-/// The slot of a handle and the generation that it has while the call goes on.
-fn slot(handle: u64) -> Result<(&'static Slot, u32), Stale> {
-    let [index, generation] = [handle, handle >> 32].map(low_half);
-    let slot = find(index).ok_or(Stale)?;
-    if !slot.is(generation) {
+type Open = (MutexGuard<'static, Inner>, u32, &'static Slot);
+
+/// The slot of a handle, while it has the hosts that the handle was made for; and the number of the call.
+fn open(handle: u64) -> Result<Open, Stale> {
+    let [call, epoch, index] = [
+        handle & 0xffff_ffff,
+        handle >> 32 & 0xffff,
+        handle >> 48 & 0xffff,
+    ];
+    let slot = find(low_half(index)).ok_or(Stale)?;
+    let inner = slot.lock();
+    if u64::from(slot.epoch.load(Ordering::Relaxed)) != epoch {
         return Err(Stale);
     }
-    Ok((slot, generation))
+    Ok((inner, low_half(call), slot))
 }
 
 #[expect(

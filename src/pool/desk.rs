@@ -1,6 +1,7 @@
 //! The desk: the plan and all that is known of places and threads, behind one lock.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +26,8 @@ pub(super) struct Desk {
     /// Workers that have been woken and not come yet.
     pub(super) woken: usize,
     pub(super) threads: Vec<JoinHandle<()>>,
+    /// How many have been made, or tried to.
+    pub(super) made: usize,
     /// Waits for locks.
     pub(super) tickets: HashMap<Ticket, Arc<Sleeper>>,
     /// Waits for tasks, by the task that is waited for.
@@ -48,11 +51,31 @@ impl Desk {
             asleep: 0,
             woken: 0,
             threads: Vec::new(),
+            made: 0,
             tickets: HashMap::new(),
             awaited: HashMap::new(),
             sleepers: HashMap::new(),
             resuming: VecDeque::new(),
         }
+    }
+
+    /// A thread is about to be made, and comes as soon as it is; its id.
+    pub(super) fn announce_thread(&mut self) -> usize {
+        self.spare += 1;
+        self.made += 1;
+        self.made - 1
+    }
+
+    /// It has been made, or could not be.
+    pub(super) fn keep_thread(&mut self, made: io::Result<JoinHandle<()>>) -> io::Result<()> {
+        match made {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                self.spare -= 1;
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Whether a call counts: a task may have been given up since, or be at its next attempt.

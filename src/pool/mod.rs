@@ -142,16 +142,23 @@ impl<C: Crew> Pool<C> {
         shared
             .places
             .get_or_init(|| (0..limit).map(|_| Place::new()).collect());
-        let mut desk = shared.held();
-        desk.limit = limit;
+        shared.held().limit = limit;
         for worker in 0..workers {
-            match shared.add_thread(&mut desk) {
-                Ok(()) => desk.places.push(None),
+            // Not with the desk held: the first ones begin while the others are made.
+            let id = shared.held().announce_thread();
+            let made = shared.make_thread(id);
+            let mut desk = shared.held();
+            match desk.keep_thread(made) {
+                Ok(()) => {
+                    desk.places.push(None);
+                    shared.wake(&mut desk);
+                }
                 Err(error) if worker == 0 => return Err(error),
                 Err(_) => break,
             }
         }
-        Ok(desk.places.len())
+        let places = shared.held().places.len();
+        Ok(places)
     }
 
     /// Waits for the threads, which end when the plan is over. Not where tasks have been given up.

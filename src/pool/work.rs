@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crossbeam::utils::Backoff;
 
@@ -31,8 +31,13 @@ type End<C> = (TaskId, (Outcome, <C as Crew>::Report));
 impl<C: Crew> Shared<C> {
     /// Makes one more thread.
     pub(super) fn add_thread(self: &Arc<Self>, desk: &mut Desk) -> io::Result<()> {
+        let id = desk.announce_thread();
+        desk.keep_thread(self.make_thread(id))
+    }
+
+    /// Between [`Desk::announce_thread`] and [`Desk::keep_thread`].
+    pub(super) fn make_thread(self: &Arc<Self>, id: usize) -> io::Result<JoinHandle<()>> {
         let shared = Arc::clone(self);
-        let id = desk.threads.len();
         let work = move || {
             let control = Control {
                 shared: Arc::clone(&shared),
@@ -45,13 +50,10 @@ impl<C: Crew> Shared<C> {
             };
             worker.live();
         };
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name(format!("thread_{id}"))
             .stack_size(STACK)
-            .spawn(work)?;
-        desk.threads.push(thread);
-        desk.spare += 1;
-        Ok(())
+            .spawn(work)
     }
 
     /// The next task and a place for it. Those who have run before and want to go on come first.
@@ -152,6 +154,7 @@ impl<C: Crew> Worker<'_, C> {
             shared.wake(&mut desk);
             drop(desk);
             let end = self.run(place, task, attempt);
+            CURRENT.set(None);
             desk = shared.held();
             if let Some((task, end)) = end {
                 shared.finish(&mut desk, task, end);
@@ -182,7 +185,6 @@ impl<C: Crew> Worker<'_, C> {
         loop {
             CURRENT.set(Some((shared.id(), task)));
             let end = crew.perform(&mut self.seat, place, task, attempt);
-            CURRENT.set(None);
             if end.is_some() || !here.enter(self.id) {
                 let plain = || (Outcome::Passed, C::Report::default());
                 return Some((task, end.unwrap_or_else(plain)));

@@ -139,6 +139,15 @@ impl Crew {
         ran.unwrap_or_else(|| self.services.now())
     }
 
+    /// How long a task may take.
+    fn limit(&self, task: TaskId) -> Option<Duration> {
+        let Services {
+            catalog, limits, ..
+        } = &*self.services;
+        let declared = catalog.declared(task).and_then(|options| options.timeout);
+        declared.or(limits.timeout)
+    }
+
     /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.
     fn delay(&self, task: TaskId, attempts: usize) -> Duration {
         let declared = self.services.catalog.task(task).options().retry_delay;
@@ -186,9 +195,7 @@ impl pool::Crew for Crew {
         attempt: u32,
     ) -> Option<(Outcome, Report)> {
         let services = &self.services;
-        let declared = services.catalog.declared(task);
-        let declared = declared.and_then(|options| options.timeout);
-        let limit = declared.or(services.limits.timeout);
+        let limit = self.limit(task);
         services.results.clear(task);
         let source = Source::Task(task, worker);
         let callee = Callee {
@@ -211,8 +218,10 @@ impl pool::Crew for Crew {
     }
 
     fn passed(&self, worker: usize, task: TaskId) {
-        self.track(worker).pass(task, self.services.nanos());
-        self.services.outbox.ring();
+        let services = &self.services;
+        let now = services.nanos();
+        self.track(worker).pass(task, now, &services.wants_passed);
+        services.outbox.ring();
     }
 
     fn goes_on(&self, worker: usize, task: TaskId, at_once: bool) {

@@ -8,7 +8,7 @@ use super::messages::Message;
 use super::pump::Pump;
 use super::seat::{Callee, Seat};
 use crate::error::Error;
-use crate::event::{Event, Hook, Source, Stop};
+use crate::event::{Briefing, Event, Hook, Source, Stop};
 use crate::pool::STACK;
 use crate::task::{Action, Ending, Failure, Library, LibraryId};
 
@@ -41,10 +41,14 @@ pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
 }
 
 fn libraries(pump: &Pump<'_>) -> Vec<LibraryId> {
-    let planned = pump.briefing.planned.iter();
-    let mut libraries: Vec<_> = planned
-        .map(|task| pump.briefing.catalog.task(*task).library())
-        .collect();
+    let Briefing {
+        catalog, planned, ..
+    } = pump.briefing;
+    if let ([_], Some(first)) = (&*catalog.libraries, planned.first()) {
+        return vec![catalog.task(*first).library()];
+    }
+    let planned = planned.iter();
+    let mut libraries: Vec<_> = planned.map(|task| catalog.task(*task).library()).collect();
     libraries.dedup();
     libraries
 }

@@ -165,6 +165,8 @@ impl Merge {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::event::Stop;
     use crate::graph::sketch;
@@ -191,7 +193,7 @@ mod tests {
         let tracks = [Track::new(1, 9), Track::new(1, 9)];
         for &(worker, task, start, end) in passed {
             tracks[worker].begin(TaskId::new(task), start);
-            tracks[worker].pass(TaskId::new(task), end);
+            tracks[worker].pass(TaskId::new(task), end, &AtomicBool::new(true));
         }
         for (worker, track) in tracks.iter().enumerate() {
             merge.fetch(worker, track);

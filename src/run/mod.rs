@@ -118,6 +118,7 @@ impl Run {
             limits: self.limits,
             outbox,
             tracks: tracks.collect(),
+            wants_passed: AtomicBool::new(true),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             hook_runs: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use crossbeam::channel::{self, select};
@@ -158,16 +158,29 @@ impl<'a> Pump<'a> {
     /// Tells that those on the lane have begun that run for so long; of the others there will be more to tell soon.
     fn tell_running(&mut self, least: Duration) {
         let now = self.services.nanos();
+        let runs_long = |since| now.saturating_sub(since) >= nanos(least);
+        self.on_lane.retain(|(.., since)| runs_long(*since));
+        if self.on_lane.is_empty() {
+            return;
+        }
+        // Before it is seen whether they still run: from there on their ends are wanted.
+        self.want_passed();
         for (worker, task, since) in std::mem::take(&mut self.on_lane) {
-            let runs_long = now.saturating_sub(since) >= nanos(least);
-            if runs_long && self.services.tracks[worker].running() == Some((task, since)) {
+            if self.services.tracks[worker].running() == Some((task, since)) {
                 self.on_lane_start(worker, task, since);
             }
         }
     }
 
+    /// From here on workers keep what has passed.
+    fn want_passed(&self) {
+        self.services.wants_passed.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
     /// The run was stopped at that time: what ran then is told before. All of it has left something by now, or still runs.
     fn before_stop(&mut self, at: u64) {
+        self.want_passed();
         self.look_at_lane();
         self.fetch();
         let mut running = std::mem::take(&mut self.on_lane);
@@ -277,15 +290,21 @@ impl<'a> Pump<'a> {
     fn take<T>(&mut self, done: &mut impl FnMut(&mut Message) -> Option<T>) -> Taken<T> {
         self.inbox.wake();
         self.look_at_lane();
-        let mut came = false;
         // First the clock, then all else: see `merge`.
         let now = self.services.nanos();
-        if self.wants == Interest::Failures && self.merge.is_empty() && self.begun.is_empty() {
-            let tracks = self.services.tracks.iter();
-            let passed: usize = tracks.map(Track::count_off).sum();
-            self.done += passed;
-            came = passed > 0;
-        }
+        let tracks = self.services.tracks.iter();
+        let only_counts = !self.wants_passed() && self.merge.is_empty();
+        let count = if only_counts {
+            Track::count_off
+        } else {
+            Track::take_counted
+        };
+        let passed: usize = tracks.map(count).sum();
+        self.done += passed;
+        let mut came = passed > 0;
+        self.services
+            .wants_passed
+            .store(self.wants_passed(), Ordering::Relaxed);
         // What led to something urgent is all there.
         let upto = if self.fetch() { u64::MAX } else { now };
         while let Some(item) = self.merge.next(upto) {
@@ -307,6 +326,11 @@ impl<'a> Pump<'a> {
             }
         }
         if came { Taken::Some } else { Taken::Nothing }
+    }
+
+    /// Starts and ends of tasks on the lane have to be told; all of them, or of those whose start has been told.
+    fn wants_passed(&self) -> bool {
+        self.wants > Interest::Failures || !self.begun.is_empty()
     }
 
     fn look_at_lane(&mut self) {
@@ -331,7 +355,7 @@ impl<'a> Pump<'a> {
     }
 
     fn on_lane_end(&mut self, worker: usize, Passed { task, start, end }: Passed) {
-        if self.wants == Interest::Failures && self.begun.is_empty() {
+        if !self.wants_passed() {
             self.done += 1;
             return;
         }

@@ -8,7 +8,7 @@
 //! the same, they belong together. A host knows its number too, and does nothing more when that is over.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(super) struct Window {
     me: Weak<Self>,
     services: Arc<Services>,
     control: Control<Crew>,
-    number: AtomicU64,
+    number: AtomicU32,
     task: AtomicUsize,
     worker: AtomicUsize,
     attempt: AtomicU32,
@@ -58,7 +58,7 @@ impl Seat {
             me: Weak::clone(me),
             services: Arc::clone(services),
             control: control.clone(),
-            number: AtomicU64::new(0),
+            number: AtomicU32::new(0),
             task: AtomicUsize::new(0),
             worker: AtomicUsize::new(0),
             attempt: AtomicU32::new(0),
@@ -77,7 +77,7 @@ impl Seat {
         action: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>,
     ) -> Option<Box<Ending>> {
         let window = &*self.window;
-        let number = window.number.load(Ordering::Relaxed) + 1;
+        let number = window.number.load(Ordering::Relaxed).wrapping_add(1);
         if let Source::Task(task, worker) = callee.source {
             // Each behind the number before: who sees one of these sees that number gone.
             window.task.store(task.index(), Ordering::Release);
@@ -98,7 +98,9 @@ impl Seat {
         }
         let caller = Caller::new(&self.hosts, number);
         let called = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
-        window.number.store(number + 1, Ordering::Release);
+        window
+            .number
+            .store(number.wrapping_add(1), Ordering::Release);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();
         }
@@ -111,7 +113,7 @@ impl Seat {
 
 impl Window {
     /// The call of this number goes on.
-    pub(super) fn is_at(&self, number: u64) -> bool {
+    pub(super) fn is_at(&self, number: u32) -> bool {
         self.number.load(Ordering::Acquire) == number
     }
 
@@ -119,7 +121,7 @@ impl Window {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make(self: &Arc<Self>, callee: &Callee, number: u64) -> Arc<Call> {
+    fn make(self: &Arc<Self>, callee: &Callee, number: u32) -> Arc<Call> {
         Call::new(
             Arc::clone(&self.services),
             self.control.clone(),
@@ -155,7 +157,7 @@ impl Window {
     }
 
     /// Who is called; none where the call of this number is over.
-    fn callee(&self, number: u64) -> Option<Callee> {
+    fn callee(&self, number: u32) -> Option<Callee> {
         if !self.is_at(number) {
             return None;
         }
@@ -172,7 +174,7 @@ impl Window {
 }
 
 impl Hosts for Window {
-    fn host(&self, call: u64) -> Option<Arc<dyn Host>> {
+    fn host(&self, call: u32) -> Option<Arc<dyn Host>> {
         let mut host = self.host();
         if let Some(host) = &*host
             && host.number() == call

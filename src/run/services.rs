@@ -38,6 +38,8 @@ pub(super) struct Services {
     pub(super) outbox: Outbox,
     /// One for each worker there may be.
     pub(super) tracks: Box<[Track]>,
+    /// More has to be known of tasks that passed than how many they are.
+    pub(super) wants_passed: AtomicBool,
     /// What runs is asked to stop. Tasks that clean up, and hooks, are not where they begin later.
     pub(super) cancelled: AtomicBool,
     /// What runs is not waited for any more. Hooks that begin later are.
@@ -177,7 +179,7 @@ pub(super) struct Call {
     /// It has ended, or was given up.
     over: AtomicBool,
     /// Where it is called, and as which call there.
-    window: (Arc<Window>, u64),
+    window: (Arc<Window>, u32),
     has_waited: AtomicBool,
     acts: Mutex<Vec<Act>>,
     last_progress: Mutex<Option<Instant>>,
@@ -188,7 +190,7 @@ impl Call {
         services: Arc<Services>,
         control: Control<Crew>,
         callee: &Callee,
-        window: (Arc<Window>, u64),
+        window: (Arc<Window>, u32),
     ) -> Arc<Self> {
         let owner = match callee.source {
             Source::Task(task, _) => Owner::Task(task),
@@ -220,7 +222,7 @@ impl Call {
     }
 
     /// Its number where it is called.
-    pub(super) fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u32 {
         self.window.1
     }
 

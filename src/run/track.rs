@@ -8,8 +8,8 @@
 //! there, then moves the beginning on. Only who has the lock moves the beginning. Which task runs is changed in three steps
 //! (none, since when, which), so that whoever finds the same task before and after the time has read a pair.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::task::TaskId;
 
@@ -35,7 +35,14 @@ pub(super) struct Track {
     beginning: AtomicUsize,
     slots: Box<[Slot]>,
     /// What there was no room for; stands before the slots.
-    aside: Mutex<Vec<Passed>>,
+    aside: Mutex<Aside>,
+}
+
+#[derive(Default)]
+struct Aside {
+    passed: Vec<Passed>,
+    /// Passed too, but nobody wants to know more than that.
+    counted: usize,
 }
 
 #[derive(Default)]
@@ -73,12 +80,13 @@ impl Track {
         self.task.store(task.index(), Ordering::Release);
     }
 
-    /// The worker has passed the task that it runs.
-    pub(super) fn pass(&self, task: TaskId, end: u64) {
+    /// The worker has passed the task that it runs. Where there is no room, and it is not wanted that more is known of those
+    /// that have passed, they are only counted.
+    pub(super) fn pass(&self, task: TaskId, end: u64, is_wanted: &AtomicBool) {
         let start = self.since.load(Ordering::Relaxed);
         let at = self.end.load(Ordering::Relaxed);
         if at - self.beginning.load(Ordering::Acquire) == self.slots.len() {
-            self.make_room();
+            self.make_room(is_wanted);
         }
         let slot = &self.slots[at & (self.slots.len() - 1)];
         slot.task.store(task.index(), Ordering::Relaxed);
@@ -109,31 +117,52 @@ impl Track {
 
     /// Takes away what has passed, in its order.
     pub(super) fn drain(&self, mut take: impl FnMut(Passed)) {
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        aside.drain(..).for_each(&mut take);
+        let mut aside = self.aside();
+        aside.passed.drain(..).for_each(&mut take);
         self.empty(take);
     }
 
     /// Takes away what has passed without looking at it; how many that were.
     pub(super) fn count_off(&self) -> usize {
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = aside.len();
-        aside.clear();
-        let (beginning, end) = (&self.beginning, self.end.load(Ordering::Acquire));
-        count + end - beginning.swap(end, Ordering::AcqRel)
+        let mut aside = self.aside();
+        let count = aside.passed.len();
+        aside.passed.clear();
+        count + std::mem::take(&mut aside.counted) + self.skip()
+    }
+
+    /// How many have passed that nobody wanted to know more of; each is told once.
+    pub(super) fn take_counted(&self) -> usize {
+        std::mem::take(&mut self.aside().counted)
+    }
+
+    fn aside(&self) -> MutexGuard<'_, Aside> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With the lock.
+    fn skip(&self) -> usize {
+        let end = self.end.load(Ordering::Acquire);
+        end - self.beginning.swap(end, Ordering::AcqRel)
     }
 
     /// Nothing is there to be taken away.
     pub(super) fn is_empty(&self) -> bool {
-        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        aside.is_empty()
+        let aside = self.aside();
+        aside.passed.is_empty()
+            && aside.counted == 0
             && self.beginning.load(Ordering::Acquire) == self.end.load(Ordering::Acquire)
     }
 
     #[cold]
-    fn make_room(&self) {
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        self.empty(|passed| aside.push(passed));
+    fn make_room(&self, is_wanted: &AtomicBool) {
+        let mut aside = self.aside();
+        // Together with that of who begins to want it: one of the two sees what the other has done.
+        fence(Ordering::SeqCst);
+        if is_wanted.load(Ordering::Relaxed) {
+            self.empty(|passed| aside.passed.push(passed));
+        } else {
+            aside.counted += self.skip();
+        }
     }
 
     /// With the lock.
@@ -165,7 +194,7 @@ mod tests {
             let worker = scope.spawn(|| {
                 for (time, task) in (0..).zip((0..TASKS).map(TaskId::new)) {
                     track.begin(task, time);
-                    track.pass(task, time + 1);
+                    track.pass(task, time + 1, &AtomicBool::new(true));
                 }
             });
             while !worker.is_finished() {
@@ -191,7 +220,7 @@ mod tests {
         let track = Track::new(1, 2);
         for task in (0..5).map(TaskId::new) {
             track.begin(task, 0);
-            track.pass(task, 1);
+            track.pass(task, 1, &AtomicBool::new(false));
         }
         assert_eq!((track.count_off(), track.count_off()), (5, 0));
         assert!(track.is_empty());

@@ -205,20 +205,20 @@ pub type Action = Arc<dyn Fn(&Caller<'_>) -> Ending + Send + Sync>;
 
 /// Makes the hosts for the calls of actions, each when it is first asked for: most calls never need one.
 pub trait Hosts: Send + Sync {
-    /// The host of the call of this number, from any thread; none where that call is over.
-    fn host(&self, call: u64) -> Option<Arc<dyn Host>>;
+    /// The host of the call of this number, which is odd, from any thread; none where that call is over.
+    fn host(&self, call: u32) -> Option<Arc<dyn Host>>;
 }
 
 /// What an action is called with: the way to its host.
 pub struct Caller<'a> {
     hosts: &'a Arc<dyn Hosts>,
-    call: u64,
+    call: u32,
     host: OnceCell<Arc<dyn Host>>,
 }
 
 impl<'a> Caller<'a> {
     /// For the call of this number.
-    pub fn new(hosts: &'a Arc<dyn Hosts>, call: u64) -> Self {
+    pub fn new(hosts: &'a Arc<dyn Hosts>, call: u32) -> Self {
         let host = OnceCell::new();
         Self { hosts, call, host }
     }
@@ -229,7 +229,7 @@ impl<'a> Caller<'a> {
     }
 
     /// and for which call.
-    pub fn call(&self) -> u64 {
+    pub fn call(&self) -> u32 {
         self.call
     }
 

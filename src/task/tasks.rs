@@ -375,8 +375,8 @@ mod tests {
     struct Lines;
 
     impl Source for Lines {
-        fn call(&self, _: u32, _: &Arc<dyn Host>) -> Ending {
-            Ending::Passed(None)
+        fn call(&self, _: u32, _: &Caller<'_>) -> Option<Box<Ending>> {
+            None
         }
         fn after<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
         fn tags<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
