@@ -181,6 +181,7 @@ impl<C: Crew> Shared<C> {
             }
             goes_on
         });
+        self.set_busy(on_lane.len());
         desk.on_lane = on_lane;
         let free = desk.places.iter().filter(|place| place.is_none()).count();
         self.set_helpers(desk.asleep.min(free));

@@ -96,6 +96,8 @@ struct Shared<C> {
     places: OnceLock<Box<[Place]>>,
     /// How many workers sleep and could be of use; not more than that many.
     helpers: AtomicUsize,
+    /// How many workers run tasks of the lane, and may make others ready; not fewer than that many.
+    busy: AtomicUsize,
     wake: Condvar,
 }
 
@@ -121,6 +123,7 @@ impl<C: Crew> Pool<C> {
             desk: Mutex::new(Desk::new(plan)),
             places: OnceLock::new(),
             helpers: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
             wake: Condvar::new(),
         };
         let control = Control {

@@ -113,6 +113,11 @@ impl<C: Crew> Shared<C> {
         self.helpers.store(helpers, Ordering::Relaxed);
     }
 
+    /// The same.
+    pub(super) fn set_busy(&self, busy: usize) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
     fn finish(self: &Arc<Self>, desk: &mut Desk, task: TaskId, end: (Outcome, C::Report)) {
         let changes = match desk.plan.finish(task, end.0) {
             After::Nothing => return,
@@ -223,6 +228,9 @@ impl<C: Crew> Worker<'_, C> {
                 Next::Nothing => {
                     here.set_task(None);
                     here.leave();
+                    if shared.busy.load(Ordering::Relaxed) == 1 {
+                        return None; // nobody else is there to make something ready
+                    }
                     at_once = false;
                     while !shared.lane.has_ready() {
                         if backoff.is_completed() {
