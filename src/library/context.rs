@@ -117,7 +117,7 @@ fn free() -> MutexGuard<'static, Free> {
 pub(super) struct Call {
     slot: Numbered,
     epoch: u16,
-    call: u32,
+    number: u32,
 }
 
 impl Call {
@@ -128,14 +128,14 @@ impl Call {
         Some(Self {
             slot: (index, slot),
             epoch: slot.epoch.load(Ordering::Relaxed),
-            call: caller.call(),
+            number: caller.call(),
         })
     }
 
     /// The handle for the library.
     pub(super) fn handle(&self) -> u64 {
         let slot = u64::from(self.slot.0) << 48 | u64::from(self.epoch) << 32;
-        slot | u64::from(self.call)
+        slot | u64::from(self.number)
     }
 
     /// Closes the context; what the call has said, if anything.
@@ -147,7 +147,7 @@ impl Call {
             let mut inner = slot.lock();
             slot.has_said.store(false, Ordering::Relaxed);
             let all = std::mem::take(&mut inner.said);
-            if inner.said_by == self.call {
+            if inner.said_by == self.number {
                 said = Some(all);
             }
         }

@@ -218,15 +218,8 @@ impl Lane {
 impl Node {
     /// Whether that was the last one.
     fn count_down(&self) -> bool {
-        // Where one is left, it is the caller's own, and nobody else comes near.
-        match self.left.load(Ordering::Acquire) {
-            0 => false, // it did not wait for this one any more
-            1 => {
-                self.left.store(0, Ordering::Relaxed);
-                true
-            }
-            _ => self.left.fetch_sub(1, Ordering::AcqRel) == 1,
-        }
+        // Without a look before: that would fetch the line twice from a worker that has just counted too.
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 

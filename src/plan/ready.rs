@@ -40,13 +40,9 @@ impl ReadySet {
 
     /// Puts in those places of a word of 64 whose bits are set.
     pub(super) fn insert_many(&self, word: usize, bits: u64) {
-        let (mut word, mut bits) = (word, bits);
-        for level in &self.levels {
-            let before = level[word].fetch_or(bits, Ordering::AcqRel);
-            if before != 0 {
-                return;
-            }
-            (word, bits) = (word / BITS, 1 << (word % BITS));
+        // None of them is set, so adding is setting, and one instruction on most processors.
+        if self.levels[0][word].fetch_add(bits, Ordering::AcqRel) == 0 {
+            self.open(0, word);
         }
     }
 
@@ -84,7 +80,17 @@ impl ReadySet {
     pub(super) fn take(&self) -> Option<usize> {
         loop {
             let first = self.first()?;
-            if self.remove(first) {
+            let (word, bit) = (first / BITS, 1 << (first % BITS));
+            let place = &self.levels[0][word];
+            let before = place.load(Ordering::Relaxed);
+            let is_lowest = before & bit != 0 && before & (bit - 1) == 0;
+            let after = before & !bit;
+            let swap =
+                || place.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed);
+            if is_lowest && swap().is_ok() {
+                if after == 0 {
+                    self.close(0, word);
+                }
                 return Some(first);
             }
         }

@@ -133,11 +133,11 @@ impl<'a> Pump<'a> {
     pub(super) fn report(&mut self, event: Event) {
         let mut event = event;
         match &mut event {
-            Event::Started { task, attempt, .. } => {
-                if !self.begun.insert(*task) && *attempt == 1 {
-                    return; // told when it was seen on the lane
-                }
-            }
+            // Told when it was seen on the lane.
+            Event::Started {
+                task, attempt: 1, ..
+            } if self.begun.contains(task) => return,
+            Event::Started { task, .. } => drop(self.begun.insert(*task)),
             Event::Retrying { task, .. } => drop(self.begun.remove(task)),
             Event::Finished(finished) => {
                 self.begun.remove(&finished.task);

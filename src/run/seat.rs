@@ -73,38 +73,38 @@ impl Seat {
     /// Calls an action to its end; none where it passed and returned nothing.
     pub(super) fn call(
         &mut self,
-        callee: &Callee,
+        who: &Callee,
         action: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>,
     ) -> Option<Box<Ending>> {
         let window = &*self.window;
         let number = window.number.load(Ordering::Relaxed).wrapping_add(1);
-        if let Source::Task(task, worker) = callee.source {
+        if let Source::Task(task, worker) = who.source {
             // Each behind the number before: who sees one of these sees that number gone.
             window.task.store(task.index(), Ordering::Release);
             window.worker.store(worker, Ordering::Release);
-            window.attempt.store(callee.attempt, Ordering::Release);
-            let heeds_stop = callee.heeds_stop;
+            window.attempt.store(who.attempt, Ordering::Release);
+            let heeds_stop = who.heeds_stop;
             window.heeds_stop.store(heeds_stop, Ordering::Release);
         }
         window.number.store(number, Ordering::Release);
-        if callee.deadline.is_some() || !matches!(callee.source, Source::Task(..)) {
+        if who.deadline.is_some() || !matches!(who.source, Source::Task(..)) {
             let mut host = window.host();
-            let call = host.insert(self.window.make(callee, number));
+            let call = host.insert(self.window.make(who, number));
             window.has_host.store(true, Ordering::Relaxed);
-            if callee.deadline.is_some() {
+            if who.deadline.is_some() {
                 call.enlist();
                 call.end_if_given_up();
             }
         }
         let caller = Caller::new(&self.hosts, number);
-        let called = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
         window
             .number
             .store(number.wrapping_add(1), Ordering::Release);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();
         }
-        called.unwrap_or_else(|panic| {
+        result.unwrap_or_else(|panic| {
             let ending = Ending::failed(panic_message(&*panic));
             Some(Box::new(ending))
         })

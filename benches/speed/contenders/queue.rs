@@ -1,7 +1,6 @@
 //! One queue behind a mutex. Records nothing.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};

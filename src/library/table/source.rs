@@ -80,14 +80,12 @@ impl Source for Rows {
             let run: Option<raw::RunFn> = self.field(index, offset_of!(raw::Task, run));
             (run, self.field(index, offset_of!(raw::Task, user)))
         };
-        match run {
-            // SAFETY: the function has been checked.
-            Some(run) => unsafe { call::call(run, user, caller) },
-            None => {
-                let ending = Ending::failed("its library has taken its function away");
-                Some(Box::new(ending))
-            }
-        }
+        let Some(run) = run else {
+            let ending = Ending::failed("its library has taken its function away");
+            return Some(Box::new(ending));
+        };
+        // SAFETY: the function has been checked.
+        unsafe { call::call(run, user, caller) }
     }
 
     fn after<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str)) {
