@@ -88,8 +88,8 @@ impl Seat {
         }
         window.number.store(number, Ordering::Release);
         if who.deadline.is_some() || !matches!(who.source, Source::Task(..)) {
-            let mut host = window.host();
-            let call = host.insert(self.window.make(who, number));
+            let call = self.window.make(who, number);
+            *window.host() = Some(Arc::clone(&call));
             window.has_host.store(true, Ordering::Relaxed);
             if who.deadline.is_some() {
                 call.enlist();
