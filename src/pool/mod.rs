@@ -153,15 +153,16 @@ impl<C: Crew> Pool<C> {
             let mut desk = shared.held();
             match desk.keep_thread(made) {
                 Ok(()) => {
-                    desk.places.push(None);
+                    // A task of the first ones may have added tasks, and places for them, by now.
+                    let places = desk.places.len().max(worker + 1);
+                    desk.places.resize(places, None);
                     shared.wake(&mut desk);
                 }
                 Err(error) if worker == 0 => return Err(error),
-                Err(_) => break,
+                Err(_) => return Ok(worker),
             }
         }
-        let places = shared.held().places.len();
-        Ok(places)
+        Ok(workers)
     }
 
     /// Waits for the threads, which end when the plan is over. Not where tasks have been given up.

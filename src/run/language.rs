@@ -712,3 +712,32 @@ impl Reporter for OnRetry {
         Ok(())
     }
 }
+
+/// The first tasks begin while the other threads are made.
+#[test]
+fn tasks_that_are_added_while_threads_are_made_get_no_more_places() {
+    const WORKERS: usize = 8;
+    let names: Vec<_> = (0..10 * WORKERS).map(|i| format!("t{i}")).collect();
+    let mut bench = Bench::new(&names.join(" "));
+    bench.workers = WORKERS;
+    bench.selected = Some("t0 t1 t2 t3 t4 t5 t6 t7");
+    let running = Arc::new(AtomicUsize::new(0));
+    for i in 0..10 * WORKERS {
+        let running = Arc::clone(&running);
+        let body = move |host: &Caller<'_>| {
+            let order = std::sync::atomic::Ordering::SeqCst;
+            let few = running.fetch_add(1, order) < WORKERS;
+            if i < WORKERS {
+                for other in 1..10 {
+                    host.start(&format!("t{}", i + other * WORKERS)).unwrap();
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            running.fetch_sub(1, order);
+            expect(few, "too many run")
+        };
+        bench.task(&format!("t{i}"), Options::default(), Box::new(body));
+    }
+    let (_, summary) = bench.run();
+    assert_eq!(summary.counts.get(Outcome::Passed), 10 * WORKERS);
+}
