@@ -172,6 +172,9 @@ impl<C: Crew> Shared<C> {
     /// Workers go on by themselves, but for those whose task is not on the lane any more.
     fn open_gates(&self, desk: &mut Desk) {
         desk.plan.leave_lane(!desk.resuming.is_empty());
+        // Before the gates: who comes through them must see who could help.
+        let free = desk.places.iter().filter(|place| place.is_none()).count();
+        self.set_helpers(desk.asleep.min(free));
         let mut on_lane = std::mem::take(&mut desk.on_lane);
         on_lane.retain(|place| {
             let here = &self.places()[*place];
@@ -183,7 +186,5 @@ impl<C: Crew> Shared<C> {
         });
         self.set_busy(on_lane.len());
         desk.on_lane = on_lane;
-        let free = desk.places.iter().filter(|place| place.is_none()).count();
-        self.set_helpers(desk.asleep.min(free));
     }
 }
