@@ -6,11 +6,13 @@
 //! order of cause and effect. What carries a later time stays until the next time.
 //!
 //! When a task began is not read from the clock if its worker came from another one: then it is the end of that one, which
-//! may be a little before the end of something that it comes after. It is put right here.
+//! may be a little before the end of something that it comes after. It is put right here, where all of that has come. What
+//! has not come yet was not there when the clock was read, so the task began after that too.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::messages::Message;
 use super::time::nanos;
@@ -46,11 +48,14 @@ enum Kind {
     Start,
 }
 
+/// Something has not ended, as far as is known here.
+const NOT_YET: u64 = u64::MAX;
+
 impl Merge {
     /// Tells of starts too, where a graph is given.
     pub(super) fn new(tracks: usize, graph: Option<Arc<Graph>>) -> Self {
         Self {
-            ends: graph.map(|graph| (Arc::clone(&graph), vec![0; graph.ids()])),
+            ends: graph.map(|graph| (Arc::clone(&graph), vec![NOT_YET; graph.ids()])),
             tracks: (0..tracks).map(|_| VecDeque::new()).collect(),
             messages: VecDeque::new(),
             heads: BinaryHeap::new(),
@@ -90,16 +95,36 @@ impl Merge {
 
     /// The next item that is not later than this.
     pub(super) fn next(&mut self, upto: u64) -> Option<Item> {
-        let &Reverse((at, kind, worker)) = self.heads.peek()?;
-        if at > upto {
-            return None;
-        }
-        self.heads.pop();
+        let (at, kind, worker) = loop {
+            let &Reverse(head) = self.heads.peek()?;
+            let (at, kind, worker) = head;
+            if at > upto {
+                return None;
+            }
+            self.heads.pop();
+            let begin = match self.tracks[worker].front() {
+                Some(passed) if kind == Kind::Start => self
+                    .not_before(passed.task)
+                    .unwrap_or_else(|| upto.saturating_add(1))
+                    .clamp(at, passed.end.max(at)),
+                _ => at,
+            };
+            if begin == at {
+                break head;
+            }
+            self.heads.push(Reverse((begin, kind, worker)));
+        };
         match kind {
             Kind::Message => {
-                let (at, message) = self.messages.pop_front()?;
+                let (at, mut message) = self.messages.pop_front()?;
                 if let Some((at, _)) = self.messages.front() {
                     self.heads.push(Reverse((*at, Kind::Message, 0)));
+                }
+                if let Message::Event(Event::Started {
+                    task, at: since, ..
+                }) = &mut message
+                {
+                    *since = Duration::from_nanos(self.put_right(*task, nanos(*since)));
                 }
                 Some(Item::Message(at, message))
             }
@@ -148,17 +173,31 @@ impl Merge {
         }
     }
 
+    /// When a task on the lane that runs began, where all has come that it comes after; see above.
+    pub(super) fn put_right(&self, task: TaskId, since: u64) -> u64 {
+        self.not_before(task).unwrap_or(0).max(since)
+    }
+
+    /// When the last thing ended that a task on the lane comes after; none where that has not come yet.
+    fn not_before(&self, task: TaskId) -> Option<u64> {
+        let Some((graph, ends)) = &self.ends else {
+            return Some(0);
+        };
+        if task.index() >= graph.ids() {
+            return Some(0); // it was added, and is not on the lane
+        }
+        let before = graph.dependencies(task).iter();
+        let last = before.map(|dependency| ends[dependency.index()]).max();
+        Some(last.unwrap_or(0)).filter(|last| *last != NOT_YET)
+    }
+
     fn push_head(&mut self, worker: usize) {
-        let Some(&Passed { task, start, end }) = self.tracks[worker].front() else {
+        let Some(&Passed { start, end, .. }) = self.tracks[worker].front() else {
             return;
         };
         self.heads.push(Reverse(match &self.ends {
             None => (end, Kind::End, worker),
-            Some((graph, ends)) => {
-                let before = graph.dependencies(task).iter();
-                let before = before.map(|dependency| ends[dependency.index()]).max();
-                (start.max(before.unwrap_or(0)).min(end), Kind::Start, worker)
-            }
+            Some(_) => (start, Kind::Start, worker),
         }));
     }
 }
@@ -221,6 +260,23 @@ mod tests {
         assert!(!merge.is_empty());
         assert_eq!(shown(&mut merge, 9), ["message", "1 ends 1"]);
         assert!(merge.is_empty());
+    }
+
+    #[test]
+    fn a_start_waits_for_the_end_of_what_it_comes_after_wherever_that_is() {
+        // The task 1 is looked at first.
+        let mut both = merge(true, &[(0, 1, 2, 9), (1, 0, 1, 5)], &[]);
+        let all = ["1 starts 0 at 1", "1 ends 0", "0 starts 1 at 5", "0 ends 1"];
+        assert_eq!(shown(&mut both, 9), all);
+        // The task 0 passed after its track was looked at, and the task 1 after that.
+        let mut one = merge(true, &[(0, 1, 2, 9)], &[]);
+        assert_eq!(shown(&mut one, 4), [""; 0]);
+        let late = Track::new(1, 9);
+        late.begin(TaskId::new(0), 1);
+        late.pass(TaskId::new(0), 4, &AtomicBool::new(true));
+        one.fetch(1, &late);
+        let all = ["1 starts 0 at 1", "1 ends 0", "0 starts 1 at 5", "0 ends 1"];
+        assert_eq!(shown(&mut one, 9), all);
     }
 
     #[test]

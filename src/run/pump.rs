@@ -167,6 +167,7 @@ impl<'a> Pump<'a> {
         self.want_passed();
         for (worker, task, since) in std::mem::take(&mut self.on_lane) {
             if self.services.tracks[worker].running() == Some((task, since)) {
+                let since = self.merge.put_right(task, since);
                 self.on_lane_start(worker, task, since);
             }
         }
@@ -187,6 +188,7 @@ impl<'a> Pump<'a> {
         running.extend(self.merge.running_at(at));
         running.sort_unstable_by_key(|(_, task, since)| (*since, *task));
         for (worker, task, since) in running {
+            let since = self.merge.put_right(task, since);
             self.on_lane_start(worker, task, since);
         }
     }
@@ -265,7 +267,10 @@ impl<'a> Pump<'a> {
                         tell = channel::never();
                         continue;
                     }
-                    self.look_at_lane();
+                    // First what led to that which runs.
+                    if let Taken::Found(found) = self.take(&mut done) {
+                        return Some(found);
+                    }
                     self.tell_running(Duration::ZERO);
                     let text = self.now.text(self.briefing, (self.done, self.planned), self.services.now());
                     self.reporters.notice(&text);
@@ -375,12 +380,17 @@ impl<'a> Pump<'a> {
 
     /// From here on who has something to tell has to wake this thread; false where there is something.
     fn go_to_sleep(&mut self) -> bool {
-        let (inbox, tracks) = (&self.inbox, &self.services.tracks);
-        let can_sleep = self
-            .control
-            .look(|_| self.merge.is_empty() && tracks.iter().all(Track::is_empty) && inbox.sleep());
+        let control = self.control.clone();
+        let can_sleep = control.look(|_| {
+            let nothing_left = self.services.tracks.iter().all(Track::is_empty);
+            let can_sleep = self.merge.is_empty() && nothing_left && self.inbox.sleep();
+            if can_sleep {
+                // Now, while all is told that led there.
+                self.look_at_lane();
+            }
+            can_sleep
+        });
         if can_sleep {
-            self.look_at_lane();
             self.tell_running(Duration::ZERO);
         }
         can_sleep
