@@ -741,3 +741,54 @@ fn tasks_that_are_added_while_threads_are_made_get_no_more_places() {
     let (_, summary) = bench.run();
     assert_eq!(summary.counts.get(Outcome::Passed), 10 * WORKERS);
 }
+
+/// The task and a thread of another one's making do their last and their first thing at the same time.
+#[test]
+fn a_thread_that_asks_as_its_task_ends_does_not_bring_it_back() {
+    const TASKS: usize = 3000;
+    let mut catalog = Catalog::default();
+    let last = Arc::new(Mutex::new(None));
+    let tasks = (0..TASKS).map(|index| {
+        let last = Arc::clone(&last);
+        let action = move |host: &Caller<'_>| {
+            *last.lock().unwrap() = Some((Arc::clone(host.hosts()), host.call()));
+            for _ in 0..index % 100 {
+                std::hint::spin_loop();
+            }
+            Ending::Passed(None)
+        };
+        Task {
+            action: Arc::new(action),
+            ..sketch::task(0, &format!("t{index}"), &[])
+        }
+    });
+    catalog.add(sketch::library("x"), tasks);
+    let over = AtomicUsize::new(0);
+    let (events, _) = std::thread::scope(|scope| {
+        let (last, over) = (&last, &over);
+        scope.spawn(move || {
+            while over.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                let asked = last.lock().unwrap().take();
+                if let Some((hosts, call)) = asked {
+                    drop(hosts.host(call));
+                }
+            }
+        });
+        let bench = Bench {
+            catalog,
+            ..Bench::new("")
+        };
+        let told = bench.run();
+        over.store(1, std::sync::atomic::Ordering::Relaxed);
+        told
+    });
+    let mut ended = vec![false; TASKS];
+    for event in &events {
+        match event {
+            Event::Started { task, .. } => assert!(!ended[task.index()], "it had ended"),
+            Event::Finished(finished) => ended[finished.task.index()] = true,
+            _ => {}
+        }
+    }
+    assert!(ended.into_iter().all(|ended| ended));
+}

@@ -17,7 +17,7 @@ use super::messages::Message;
 use super::services::{Call, Services, panic_message};
 use super::track::Track;
 use crate::event::{Event, Source};
-use crate::pool::Control;
+use crate::pool::{self, Control};
 use crate::task::{Caller, Ending, Host, Hosts, TaskId};
 
 /// Who is called.
@@ -145,14 +145,22 @@ impl Window {
         let Source::Task(task, worker) = callee.source else {
             return;
         };
-        let running = self.services.tracks.get(worker).and_then(Track::running);
-        if let Some((_, since)) = running.filter(|(running, _)| *running == task) {
-            self.services.outbox.send(Message::Event(Event::Started {
-                task,
-                worker,
-                attempt: callee.attempt,
-                at: Duration::from_nanos(since),
-            }));
+        let tell = || {
+            let running = self.services.tracks.get(worker).and_then(Track::running);
+            if let Some((_, since)) = running.filter(|(running, _)| *running == task) {
+                self.services.outbox.send(Message::Event(Event::Started {
+                    task,
+                    worker,
+                    attempt: callee.attempt,
+                    at: Duration::from_nanos(since),
+                }));
+            }
+        };
+        if pool::current() == Some(task) {
+            tell();
+        } else {
+            // Another thread: the task must not pass between the look and the word.
+            self.control.look(|_| tell());
         }
     }
 
