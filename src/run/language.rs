@@ -47,6 +47,9 @@ fn play(case: &reference::Case) -> Vec<Event> {
         };
         let spec = spec.clone();
         let body = move |host: &Caller<'_>| {
+            if spec.asks {
+                host.lock(host.name()).unwrap();
+            }
             for task in &spec.runs {
                 let _ = host.wait(&format!("t{task}"));
             }
@@ -713,35 +716,6 @@ impl Reporter for OnRetry {
     }
 }
 
-/// The first tasks begin while the other threads are made.
-#[test]
-fn tasks_that_are_added_while_threads_are_made_get_no_more_places() {
-    const WORKERS: usize = 8;
-    let names: Vec<_> = (0..10 * WORKERS).map(|i| format!("t{i}")).collect();
-    let mut bench = Bench::new(&names.join(" "));
-    bench.workers = WORKERS;
-    bench.selected = Some("t0 t1 t2 t3 t4 t5 t6 t7");
-    let running = Arc::new(AtomicUsize::new(0));
-    for i in 0..10 * WORKERS {
-        let running = Arc::clone(&running);
-        let body = move |host: &Caller<'_>| {
-            let order = std::sync::atomic::Ordering::SeqCst;
-            let few = running.fetch_add(1, order) < WORKERS;
-            if i < WORKERS {
-                for other in 1..10 {
-                    host.start(&format!("t{}", i + other * WORKERS)).unwrap();
-                }
-            }
-            std::thread::sleep(Duration::from_millis(1));
-            running.fetch_sub(1, order);
-            expect(few, "too many run")
-        };
-        bench.task(&format!("t{i}"), Options::default(), Box::new(body));
-    }
-    let (_, summary) = bench.run();
-    assert_eq!(summary.counts.get(Outcome::Passed), 10 * WORKERS);
-}
-
 /// The task and a thread of another one's making do their last and their first thing at the same time.
 #[test]
 fn a_thread_that_asks_as_its_task_ends_does_not_bring_it_back() {
@@ -791,4 +765,33 @@ fn a_thread_that_asks_as_its_task_ends_does_not_bring_it_back() {
         }
     }
     assert!(ended.into_iter().all(|ended| ended));
+}
+
+/// The first tasks begin while the other threads are made.
+#[test]
+fn tasks_that_are_added_while_threads_are_made_get_no_more_places() {
+    const WORKERS: usize = 8;
+    let names: Vec<_> = (0..10 * WORKERS).map(|i| format!("t{i}")).collect();
+    let mut bench = Bench::new(&names.join(" "));
+    bench.workers = WORKERS;
+    bench.selected = Some("t0 t1 t2 t3 t4 t5 t6 t7");
+    let running = Arc::new(AtomicUsize::new(0));
+    for i in 0..10 * WORKERS {
+        let running = Arc::clone(&running);
+        let body = move |host: &Caller<'_>| {
+            let order = std::sync::atomic::Ordering::SeqCst;
+            let few = running.fetch_add(1, order) < WORKERS;
+            if i < WORKERS {
+                for other in 1..10 {
+                    host.start(&format!("t{}", i + other * WORKERS)).unwrap();
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            running.fetch_sub(1, order);
+            expect(few, "too many run")
+        };
+        bench.task(&format!("t{i}"), Options::default(), Box::new(body));
+    }
+    let (_, summary) = bench.run();
+    assert_eq!(summary.counts.get(Outcome::Passed), 10 * WORKERS);
 }

@@ -712,3 +712,171 @@ fn an_exit_behind_the_last_task_is_no_success() {
     assert_eq!(summary.counts.get(Outcome::Passed), 1);
     assert_eq!(summary.exit(), Exit::Failed, "its teardown was not called");
 }
+
+/// Tasks that nothing is special about but their priority: for each what it comes after, and that.
+#[derive(Clone, Debug)]
+struct Plain(Vec<(Vec<usize>, i32)>);
+
+fn shapes() -> impl Strategy<Value = Plain> {
+    let after = |shape: usize, width: usize, task: usize, random: usize| match shape {
+        // All side by side, and a tree to its root: the dependencies of that one are declared behind it.
+        2 | 4 => Vec::new(),
+        _ if task == 0 => Vec::new(),
+        0 => vec![task - 1],
+        // Layers of so many tasks, each of which comes after all of a few of the layer below.
+        1 => (0..3)
+            .filter_map(|step| (task / width * width).checked_sub(1 + (random + step) % width))
+            .collect(),
+        // A tree from its root.
+        3 => vec![(task - 1) / 2],
+        _ => (0..random % 3)
+            .map(|step| random / 3 % task / (step + 1))
+            .collect(),
+    };
+    let randoms = prop::collection::vec(
+        (any::<u16>(), prop_oneof![9 => Just(0), 1 => -2..3]),
+        1..12_000,
+    );
+    (0..6_usize, 1..200_usize, any::<bool>(), randoms).prop_map(
+        move |(shape, width, with_priorities, randoms)| {
+            let count = randoms.len();
+            let task = |(task, (random, priority)): (usize, (u16, i32))| {
+                let mut after = after(shape, width, task, usize::from(random));
+                if shape == 4 {
+                    let children = [2 * task + 1, 2 * task + 2];
+                    after.extend(children.into_iter().filter(|child| *child < count));
+                }
+                after.sort_unstable();
+                after.dedup();
+                (after, if with_priorities { priority } else { 0 })
+            };
+            Plain(randoms.into_iter().enumerate().map(task).collect())
+        },
+    )
+}
+
+impl Plain {
+    /// Their order, one at a time: the highest priority first, then the longest chain of dependents, then as declared.
+    fn order(&self) -> Vec<usize> {
+        let count = self.0.len();
+        let mut left: Vec<_> = self.0.iter().map(|(after, _)| after.len()).collect();
+        let mut dependents = vec![Vec::new(); count];
+        for (task, (after, _)) in self.0.iter().enumerate() {
+            for &dependency in after {
+                dependents[dependency].push(task);
+            }
+        }
+        let take = |chains: &[usize], left: &mut [usize]| {
+            let key = |task: usize| {
+                (
+                    std::cmp::Reverse(self.0[task].1),
+                    std::cmp::Reverse(chains[task]),
+                    task,
+                )
+            };
+            let mut ready: std::collections::BTreeSet<_> = (0..count)
+                .filter(|task| left[*task] == 0)
+                .map(key)
+                .collect();
+            let mut order = Vec::new();
+            while let Some((.., task)) = ready.pop_first() {
+                order.push(task);
+                for &dependent in &dependents[task] {
+                    left[dependent] -= 1;
+                    if left[dependent] == 0 {
+                        ready.insert(key(dependent));
+                    }
+                }
+            }
+            order
+        };
+        let mut chains = vec![1; count];
+        for task in take(&chains, &mut left.clone()).into_iter().rev() {
+            for &dependency in &self.0[task].0 {
+                chains[dependency] = chains[dependency].max(chains[task] + 1);
+            }
+        }
+        take(&chains, &mut left)
+    }
+
+    fn run(&self, workers: usize) -> (Vec<Event>, Summary) {
+        let tasks = self.0.iter().enumerate().map(|(index, (after, priority))| {
+            let after: Vec<_> = after.iter().map(|task| format!("t{task}")).collect();
+            let after: Vec<_> = after.iter().map(String::as_str).collect();
+            let options = crate::task::Options {
+                priority: *priority,
+                ..Default::default()
+            };
+            Task {
+                options: (*priority != 0).then(|| Arc::new(options)),
+                ..sketch::task(0, &format!("t{index}"), &after)
+            }
+        });
+        let mut catalog = Catalog::default();
+        catalog.add(sketch::library("x"), tasks);
+        execute(catalog, &Case::with_workers(workers), &channel::never())
+    }
+
+    /// Each begins once, after all that it comes after, by the order of the events and by their times; and ends once.
+    fn check(&self, workers: usize, events: &[Event]) {
+        let mut begins = vec![None; self.0.len()];
+        let mut ends = vec![None; self.0.len()];
+        let mut busy = vec![false; workers];
+        let mut done = 0;
+        for event in events {
+            match event {
+                Event::Started {
+                    task,
+                    worker,
+                    attempt: 1,
+                    at,
+                } => {
+                    let task = task.index();
+                    assert!(begins[task].replace(*at).is_none(), "t{task} begins twice");
+                    assert!(!std::mem::replace(&mut busy[*worker], true));
+                    for dependency in &self.0[task].0 {
+                        let end = ends[*dependency];
+                        assert!(
+                            end.is_some_and(|end| end <= *at),
+                            "t{task} before t{dependency}"
+                        );
+                    }
+                }
+                Event::Finished(finished) => {
+                    let task = finished.task.index();
+                    done += 1;
+                    assert_eq!((finished.done, finished.planned), (done, self.0.len()));
+                    assert_eq!(finished.outcome, Outcome::Passed);
+                    assert!(begins[task].is_some_and(|begin| begin <= finished.at));
+                    assert!(
+                        ends[task].replace(finished.at).is_none(),
+                        "t{task} ends twice"
+                    );
+                    assert!(std::mem::replace(
+                        &mut busy[finished.worker.unwrap()],
+                        false
+                    ));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(done, self.0.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn thousands_of_plain_tasks_run_in_their_order(
+        tasks in shapes(),
+        workers in prop_oneof![8 => Just(1_usize), 8 => Just(2), 4 => Just(3), 2 => Just(64), 1 => Just(1000)],
+    ) {
+        let (events, summary) = tasks.run(workers);
+        tasks.check(workers, &events);
+        prop_assert_eq!(summary.counts.get(Outcome::Passed), tasks.0.len());
+        if workers == 1 {
+            prop_assert_eq!(started(&events), tasks.order());
+        }
+    }
+}

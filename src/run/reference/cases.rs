@@ -18,6 +18,7 @@ prop_compose! {
         retries in prop_oneof![2 => Just(0_u32), 1 => 1_u32..3],
         ends in prop::collection::vec(prop_oneof![
             5 => Just(Outcome::Passed), 2 => Just(Outcome::Failed), 1 => Just(Outcome::Skipped)], 1..4),
+        asks in prop::bool::weighted(0.2),
     ) -> Spec {
         let mut locks: Vec<_> = locks
             .into_iter()
@@ -25,21 +26,43 @@ prop_compose! {
             .collect();
         locks.sort();
         locks.dedup_by(|a, b| a.name == b.name);
-        Spec { planned, locks, condition, priority, exclusive, retries, ends, ..Spec::default() }
+        Spec { planned, locks, condition, priority, exclusive, retries, ends, asks, ..Spec::default() }
     }
 }
 
 prop_compose! {
+    /// Tasks that declare nothing, or only a priority, and most of which pass.
+    fn plain_specs()(
+        priority in prop_oneof![6 => Just(0), 1 => -1..2],
+        end in prop_oneof![12 => Just(Outcome::Passed), 1 => Just(Outcome::Failed), 1 => Just(Outcome::Skipped)],
+        asks in prop::bool::weighted(0.05),
+    ) -> Spec {
+        Spec { priority, ends: vec![end], asks, ..Spec::default() }
+    }
+}
+
+/// Plain tasks, and so many of a hundred that are not.
+fn mixed_specs(special: u32, count: usize) -> impl Strategy<Value = Vec<Spec>> {
+    let spec = prop_oneof![100 - special => plain_specs().boxed(), special => specs().boxed()];
+    prop::collection::vec(spec, count)
+}
+
+prop_compose! {
     /// Runs in which nobody waits in a circle.
-    pub(in crate::run) fn cases()(count in 1_usize..14)(
-        tasks in prop::collection::vec(specs(), count),
+    pub(in crate::run) fn cases()(
+        count in 1_usize..14,
+        special in prop_oneof![Just(99), Just(50), Just(15)],
+    )(
+        tasks in mixed_specs(special, count),
         edges in prop::collection::vec((0..count, 0..count), 0..count * 2),
         runs in prop::collection::vec((0..count, 0..count), 0..count * 3),
         // Declared in any order: a dependency may stand behind its dependent.
         order in Just((0..count).collect::<Vec<_>>()).prop_shuffle(),
-        waves in prop::collection::vec(0..count, 0..3),
+        waves in prop_oneof![
+            1 => Just(Vec::new()), u32::from(special > 50) => prop::collection::vec(0..count, 1..3)],
         with_locks in any::<bool>(),
-        workers in prop_oneof![Just(1_usize), Just(2), Just(3), Just(8)],
+        workers in prop_oneof![
+            4 => Just(1_usize), 4 => Just(2), 4 => Just(3), 2 => Just(8), 2 => Just(64), 1 => Just(1000)],
         skip_deps in prop::bool::weighted(0.8),
         max_fail in prop_oneof![4 => Just(0_usize), 1 => 1_usize..3],
     ) -> Case {

@@ -1,6 +1,7 @@
 //! Reads the events of a run, and finds what breaks a rule.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{Case, Why, why};
 use crate::event::{Event, Finished};
@@ -14,6 +15,8 @@ pub(in crate::run) fn check(case: &Case, events: &[Event]) -> Vec<String> {
         tasks: BTreeMap::new(),
         stopped: false,
         done: 0,
+        starts: BTreeMap::new(),
+        ends: BTreeMap::new(),
         complaints: Vec::new(),
     };
     for event in events {
@@ -46,6 +49,9 @@ struct Log<'a> {
     tasks: BTreeMap<usize, Seen>,
     stopped: bool,
     done: usize,
+    /// When tasks started last, and ended.
+    starts: BTreeMap<usize, Duration>,
+    ends: BTreeMap<usize, Duration>,
     complaints: Vec<String>,
 }
 
@@ -85,17 +91,37 @@ impl Log<'_> {
                 task,
                 worker,
                 attempt,
-                ..
-            } => self.started(task.index(), *worker, *attempt),
+                at,
+            } => {
+                self.started(task.index(), *worker, *attempt);
+                self.times(task.index(), *at);
+            }
             Event::Retrying { task, worker, .. } => self.retrying(task.index(), *worker),
             Event::Paused { task, worker, .. } => self.paused(task.index(), *worker),
             Event::Resumed { task, worker, .. } => self.resumed(task.index(), *worker),
-            Event::Finished(finished) => self.finished(finished),
+            Event::Finished(finished) => {
+                self.finished(finished);
+                let (task, at) = (finished.task.index(), finished.at);
+                self.ends.insert(task, at);
+                let since = self.starts.get(&task).copied().unwrap_or_default();
+                self.expect(since <= at, || format!("t{task} ends before its start"));
+            }
             Event::Stopping(_) => {
                 let first = !std::mem::replace(&mut self.stopped, true);
                 self.expect(first, || "the run stops twice".to_owned());
             }
             _ => {}
+        }
+    }
+
+    /// A task has started at that time.
+    fn times(&mut self, task: usize, at: Duration) {
+        self.starts.insert(task, at);
+        for dependency in &self.case.tasks[task].after {
+            let end = self.ends.get(dependency).copied().unwrap_or_default();
+            self.expect(end <= at, || {
+                format!("t{task} starts at a time before the end of t{dependency}")
+            });
         }
     }
 

@@ -50,6 +50,8 @@ pub(super) struct Spec {
     pub(super) ends: Vec<Outcome>,
     /// Tasks that every attempt starts and waits for, one after the other, whatever they come to.
     pub(super) runs: Vec<usize>,
+    /// Every attempt takes a lock that nobody else wants, which changes nothing.
+    pub(super) asks: bool,
 }
 
 impl Default for Spec {
@@ -65,6 +67,7 @@ impl Default for Spec {
             retries: 0,
             ends: vec![Outcome::Passed],
             runs: Vec::new(),
+            asks: false,
         }
     }
 }
