@@ -19,7 +19,7 @@ pub(super) struct Desk {
     pub(super) on_lane: Vec<usize>,
     /// As many places there may be, where there are so many tasks.
     pub(super) limit: usize,
-    /// Workers that sleep, or have been made or woken and not come yet.
+    /// Workers that sleep, or have been made or woken and not come yet, or are on their way from the lane.
     pub(super) spare: usize,
     /// Workers that sleep and have not been woken.
     pub(super) asleep: usize,
@@ -94,6 +94,7 @@ impl Desk {
     pub(super) fn leave_place(&mut self, task: TaskId) -> Option<usize> {
         let place = self.places.iter().position(|place| *place == Some(task))?;
         self.places[place] = None;
+        self.on_lane.retain(|other| *other != place);
         Some(place)
     }
 }
@@ -162,6 +163,10 @@ impl<C: Crew> Shared<C> {
             passed += places[place].take_count();
             desk.places[place] = places[place].task();
         }
+        // Who has left a place comes to the desk: nobody else has to be made or woken for that.
+        let before = desk.on_lane.len();
+        desk.on_lane.retain(|place| desk.places[*place].is_some());
+        desk.spare += before - desk.on_lane.len();
         let running = desk.on_lane.iter().filter_map(|place| desk.places[*place]);
         let changes = desk.plan.heed(running, passed);
         if passed > 0 {

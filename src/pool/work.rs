@@ -164,6 +164,7 @@ impl<C: Crew> Worker<'_, C> {
             if let Some((task, end)) = end {
                 shared.finish(&mut desk, task, end);
             } else {
+                desk.spare -= 1;
                 let changes = desk.plan.arrived(&self.arrived);
                 self.arrived.clear();
                 shared.tell(&mut desk, changes);

@@ -480,6 +480,31 @@ fn a_second_signal_does_not_wait_for_a_task_that_does_not_end() {
 }
 
 #[test]
+fn a_task_that_does_not_come_back_counts_once_whatever_ran_in_its_place_before() {
+    let (interrupt, signals) = channel::unbounded();
+    let stuck = move |_: &Caller<'_>| {
+        interrupt.send(15).unwrap();
+        interrupt.send(15).unwrap();
+        loop {
+            std::thread::park();
+        }
+    };
+    let fails = Task {
+        action: Arc::new(|_| Ending::failed("no")),
+        ..sketch::task(0, "fails", &[])
+    };
+    let stuck = Task {
+        action: Arc::new(stuck),
+        ..sketch::task(0, "stuck", &[])
+    };
+    let mut catalog = Catalog::default();
+    catalog.add(sketch::library("x"), [fails, stuck]);
+    let (_, summary) = execute(catalog, &Case::with_workers(1), &signals);
+    assert_eq!(summary.counts.get(Outcome::Failed), 1);
+    assert_eq!(summary.abandoned, 1);
+}
+
+#[test]
 fn ten_thousand_tasks_in_a_chain_run_in_order() {
     let names: Vec<_> = (0..10_000).map(|i| format!("t{i}")).collect();
     let tasks = (0..10_000).map(|i| match i {
