@@ -179,7 +179,9 @@ impl<C: Crew> Shared<C> {
         desk.plan.leave_lane(!desk.resuming.is_empty());
         // Before the gates: who comes through them must see who could help.
         let free = desk.places.iter().filter(|place| place.is_none()).count();
-        self.set_helpers(desk.asleep.min(free));
+        // Where no thread is spare one can be made: those of tasks that were given up are gone.
+        let could_come = desk.asleep.max(usize::from(desk.spare == 0));
+        self.set_helpers(could_come.min(free));
         let mut on_lane = std::mem::take(&mut desk.on_lane);
         on_lane.retain(|place| {
             let here = &self.places()[*place];

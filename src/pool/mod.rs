@@ -94,7 +94,7 @@ struct Shared<C> {
     desk: Mutex<Desk>,
     /// One for each worker there may be.
     places: OnceLock<Box<[Place]>>,
-    /// How many workers sleep and could be of use; not more than that many.
+    /// How many workers sleep, or can be made, and could be of use; not more than that many.
     helpers: AtomicUsize,
     /// How many workers run tasks of the lane, and may make others ready; not fewer than that many.
     busy: AtomicUsize,

@@ -99,12 +99,15 @@ impl<C: Crew> Shared<C> {
     }
 
     /// On the lane there is more to do than one worker has taken.
-    fn wake_helper(&self) {
+    fn wake_helper(self: &Arc<Self>) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let helpers = self.helpers.load(Ordering::Relaxed);
         if helpers > 0 && desk.asleep > 0 {
             self.set_helpers(helpers - 1);
             self.wake_sleeper(&mut desk);
+        } else if helpers > 0 {
+            drop(desk);
+            self.wake(&mut self.held());
         }
     }
 

@@ -795,3 +795,45 @@ fn tasks_that_are_added_while_threads_are_made_get_no_more_places() {
     let (_, summary) = bench.run();
     assert_eq!(summary.counts.get(Outcome::Passed), 10 * WORKERS);
 }
+
+/// There is nothing to do when it is given up, but later.
+#[test]
+fn the_place_of_a_task_that_was_given_up_is_used_again() {
+    let mut bench = Bench::new("stuck long left<long right<long");
+    let (leave, left) = mpsc::channel::<()>();
+    let left = Mutex::new(left);
+    let stuck = move |_: &Caller<'_>| {
+        let _ = left.lock().unwrap().recv();
+        Ending::Passed(None)
+    };
+    let first = Options {
+        priority: 1,
+        ..timeout(1)
+    };
+    bench.task("stuck", first, Box::new(stuck));
+    let long = |_: &Caller<'_>| {
+        std::thread::sleep(Duration::from_millis(200));
+        Ending::Passed(None)
+    };
+    bench.task("long", Options::default(), Box::new(long));
+    let met = Arc::new(AtomicUsize::new(0));
+    for name in ["left", "right"] {
+        let met = Arc::clone(&met);
+        let meet = move |_: &Caller<'_>| {
+            let order = std::sync::atomic::Ordering::SeqCst;
+            met.fetch_add(1, order);
+            let waits = || std::thread::sleep(Duration::from_millis(1));
+            let together = (0..5000).any(|_| {
+                met.load(order) == 2 || {
+                    waits();
+                    false
+                }
+            });
+            expect(together, "it ran alone")
+        };
+        bench.task(name, Options::default(), Box::new(meet));
+    }
+    let (_, summary) = bench.run();
+    drop(leave);
+    assert_eq!(summary.counts.get(Outcome::Passed), 3);
+}
