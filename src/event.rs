@@ -262,6 +262,57 @@ impl Counts {
     }
 }
 
+/// A run at one moment, while it goes on: for displays.
+#[derive(Clone, Debug, Default)]
+pub struct Moment {
+    /// When, since the start of the run.
+    pub at: Duration,
+    /// How many tasks are planned so far.
+    pub planned: usize,
+    /// How those ended that have.
+    pub counts: Counts,
+    /// What each worker does.
+    pub workers: Vec<Option<Running>>,
+    /// Tasks that wait for others, and keep no worker busy.
+    pub waiting: usize,
+}
+
+impl Moment {
+    /// A moment of so many planned tasks and so many workers, while none of them does anything.
+    pub fn idle(planned: usize, workers: usize) -> Self {
+        Self {
+            planned,
+            workers: vec![None; workers],
+            ..Self::default()
+        }
+    }
+}
+
+/// A task that has begun and not ended.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Which.
+    pub task: TaskId,
+    /// From 1.
+    pub attempt: u32,
+    /// When this attempt began, since the start of the run.
+    pub since: Duration,
+    /// How far it is, if it has told.
+    pub progress: Option<Progress>,
+}
+
+impl Running {
+    /// Nothing has been told yet.
+    pub fn new(task: TaskId, attempt: u32, since: Duration) -> Self {
+        Self {
+            task,
+            attempt,
+            since,
+            progress: None,
+        }
+    }
+}
+
 /// The totals at the end; knows the exit status.
 #[derive(Clone, Debug)]
 #[must_use = "the summary knows the exit status"]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Interest, Reporter};
-use crate::event::{Attempt, Briefing, Cause, Counts, Event, Finished, Source, Stop, Summary};
+use crate::event::{
+    Attempt, Briefing, Cause, Counts, Event, Finished, Moment, Running, Source, Stop, Summary,
+};
 use crate::stream::Stream;
 use crate::task::{
     Arguments, Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Progress,
@@ -362,6 +364,16 @@ pub(super) fn heard(wants: Interest, events: &[Event]) -> Vec<Event> {
         heard.extend(told.then(|| event.clone()));
     }
     heard
+}
+
+/// The moment at which the workers do these tasks.
+pub(super) fn moment(briefing: &Briefing, tasks: &[Option<usize>]) -> Moment {
+    let running = |task| Running::new(TaskId::new(task), 1, Duration::ZERO);
+    let workers = tasks.iter().map(|task| task.map(running)).collect();
+    Moment {
+        workers,
+        ..Moment::idle(briefing.planned.len(), 0)
+    }
 }
 
 /// Feeds a whole run to a reporter, as slowly as it takes to see each event.

@@ -3,12 +3,12 @@
 //! Knows the terminal (indicatif draws); not what the picture shows.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::Reporter;
-use crate::event::{Briefing, Event, Summary};
+use super::{Interest, Reporter};
+use crate::event::{Briefing, Event, Moment, Summary};
 use crate::report::board::Board;
 use crate::report::lines::{Console, Teller};
 use crate::stream::Stream;
@@ -21,7 +21,7 @@ pub(super) trait Picture {
     /// How indicatif lays it out: `{msg}` is what [`Picture::draw`] says.
     fn template(&self) -> &'static str;
     /// Lines no wider than `columns`, at most `rows` of them with those of the template.
-    fn draw(&self, board: &Board, now: Duration, columns: usize, rows: usize) -> String;
+    fn draw(&self, board: &Board<'_>, columns: usize, rows: usize) -> String;
 }
 
 /// The reporter.
@@ -31,9 +31,8 @@ pub(super) struct Live<P: Picture> {
     console: Console,
     screen: Box<dyn TermLike>,
     bar: ProgressBar,
-    board: Board,
-    started: Instant,
-    drawn: Option<Instant>,
+    /// When the last drawing was due.
+    drawn: Duration,
     /// Lines to be put above the picture when it is next drawn.
     pending: String,
 }
@@ -65,32 +64,24 @@ impl<P: Picture> Live<P> {
             console,
             screen: measures,
             bar,
-            board: Board::default(),
-            started: Instant::now(),
-            drawn: None,
+            drawn: Duration::ZERO,
             pending: String::new(),
         }
     }
 
-    fn draw_if_due(&mut self) {
-        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= INTERVAL) {
-            self.draw();
-        }
-    }
-
-    fn draw(&mut self) {
+    fn draw(&mut self, briefing: &Briefing, now: &Moment) {
         let (columns, rows) = (self.screen.width().into(), self.screen.height().into());
-        let now = self.started.elapsed();
-        self.bar.set_length(self.board.planned as u64);
-        self.bar.set_position(self.board.counts.total() as u64);
+        self.bar.set_length(now.planned as u64);
+        self.bar.set_position(now.counts.total() as u64);
+        let board = Board { briefing, now };
         self.bar
-            .set_message(self.picture.draw(&self.board, now, columns, rows));
+            .set_message(self.picture.draw(&board, columns, rows));
         if self.pending.is_empty() {
             self.bar.force_draw();
         } else {
             self.bar.clone().suspend(|| self.write_pending());
         }
-        self.drawn = Some(Instant::now());
+        self.drawn = now.at;
     }
 
     /// Takes the picture away, and writes what waited for it.
@@ -108,20 +99,25 @@ impl<P: Picture> Live<P> {
 
 impl<P: Picture> Reporter for Live<P> {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
-        self.board = Board::new(briefing);
-        self.started = Instant::now();
-        self.draw();
+        let begin = Moment::idle(briefing.planned.len(), briefing.workers);
+        self.draw(briefing, &begin);
         Ok(())
     }
 
+    fn wants(&self) -> Interest {
+        self.teller.wants()
+    }
+
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        self.board.note(event);
         self.teller.tell(&mut self.pending, briefing, event);
         Ok(())
     }
 
-    fn tick(&mut self) -> io::Result<()> {
-        self.draw_if_due();
+    fn tick(&mut self, briefing: &Briefing, now: &Moment) -> io::Result<()> {
+        // Others may want to be called more often, and no two ticks are as far apart as they should.
+        if now.at.saturating_sub(self.drawn) >= INTERVAL * 9 / 10 {
+            self.draw(briefing, now);
+        }
         Ok(())
     }
 
@@ -131,10 +127,15 @@ impl<P: Picture> Reporter for Live<P> {
 
     fn notice(&mut self, text: &str) {
         self.pending += text;
-        self.draw_if_due();
     }
 
     fn finish(&mut self, briefing: &Briefing, summary: &Summary) -> io::Result<()> {
+        let end = Moment {
+            at: summary.took,
+            counts: summary.counts,
+            ..Moment::idle(summary.planned, briefing.workers)
+        };
+        self.draw(briefing, &end);
         self.clear();
         let end = self.teller.end(briefing, summary);
         self.console.conclude(&end, summary)
@@ -213,12 +214,13 @@ impl TermLike for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{Captured, End, Finish, added, briefing, failure, started};
+    use crate::report::fixture::{Captured, End, Finish, briefing, failure, moment};
     use crate::report::lines::Detail;
     use crate::report::progress::Progress;
     use crate::report::text::Paint;
     use crate::report::viewer::Viewer;
     use crate::stream::Batch;
+    use crate::task::Outcome;
     use indicatif::InMemoryTerm;
 
     fn console() -> (Captured, Captured, Console) {
@@ -250,10 +252,11 @@ mod tests {
         let (out, err, console) = console();
         let mut live = live(Progress, &term, console);
         live.begin(&briefing).unwrap();
-        live.event(&briefing, &started(1, 0)).unwrap();
         live.event(&briefing, &End::failed(0, 1, failure("boom", None)))
             .unwrap();
-        live.draw();
+        let mut now = moment(&briefing, &[Some(1)]);
+        now.counts.add(Outcome::Failed);
+        live.draw(&briefing, &now);
         assert_eq!(
             shown(&term),
             "[=================>                ] 0/0\n0 passed, 0 failed, 0 skipped, 0.0s, ab…\nrunning: b"
@@ -273,9 +276,9 @@ mod tests {
         let (_, _, console) = console();
         let mut live = live(Progress, &term, console);
         live.begin(&briefing).unwrap();
-        live.event(&briefing, &added(&briefing, "z")).unwrap();
-        live.event(&briefing, &End::passed(0, 1).event()).unwrap();
-        live.draw();
+        let mut now = Moment::idle(2, 1);
+        now.counts.add(Outcome::Passed);
+        live.draw(&briefing, &now);
         let bar = "[=================>                ] 1/2\n";
         assert!(term.contents().starts_with(bar), "{}", term.contents());
     }
@@ -287,8 +290,7 @@ mod tests {
         let (_, err, console) = console();
         let mut live = live(Viewer, &term, console);
         live.begin(&briefing).unwrap();
-        live.event(&briefing, &started(1, 1)).unwrap();
-        live.draw();
+        live.draw(&briefing, &moment(&briefing, &[None, Some(1)]));
         assert_eq!(
             shown(&term),
             "thread_0 ░\nthread_0   0.0s b\n0/0: 0 passed, 0 failed, 0 skipped, 0.0s"
@@ -322,8 +324,7 @@ mod tests {
         let teller = Teller::new(Detail::Live, Paint(false));
         let mut live = Live::on(Box::new(size), Box::new(size), picture, teller, console().2);
         live.begin(&briefing).unwrap();
-        live.event(&briefing, &started(0, 0)).unwrap();
-        live.draw();
+        live.draw(&briefing, &moment(&briefing, &[Some(0), None]));
     }
 
     #[test]
@@ -340,13 +341,13 @@ mod tests {
         let term = InMemoryTerm::new(10, 60);
         let mut live = live(Viewer, &term, console().2);
         live.begin(&briefing).unwrap();
-        live.drawn = Some(Instant::now() + INTERVAL);
         let before = term.contents();
-        live.event(&briefing, &started(1, 1)).unwrap();
-        live.tick().unwrap();
+        let mut now = moment(&briefing, &[Some(1)]);
+        now.at = INTERVAL / 2;
+        live.tick(&briefing, &now).unwrap();
         assert_eq!(term.contents(), before);
-        live.drawn = Instant::now().checked_sub(INTERVAL);
-        live.tick().unwrap();
+        now.at = INTERVAL;
+        live.tick(&briefing, &now).unwrap();
         assert_ne!(term.contents(), before);
     }
 

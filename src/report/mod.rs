@@ -26,7 +26,7 @@ pub use cause::cause_line;
 pub use text::summary_line;
 
 use crate::error::{Error, Result};
-use crate::event::{Briefing, Event, Summary};
+use crate::event::{Briefing, Event, Moment, Summary};
 use crate::report::lines::{Console, Detail, Lines, Teller};
 use crate::report::live::{Live, Picture};
 use crate::report::output::Target;
@@ -69,8 +69,10 @@ pub trait Reporter {
         Ok(())
     }
 
-    /// Called every so often while nothing happens, for displays that show elapsed time; see [`Reporter::tick_every`].
-    fn tick(&mut self) -> io::Result<()> {
+    /// Called every so often, whatever happens, for displays; see [`Reporter::tick_every`]. The moment knows more than was
+    /// told: all tasks that run and all that have passed, whoever wants to hear of them.
+    fn tick(&mut self, briefing: &Briefing, now: &Moment) -> io::Result<()> {
+        let _ = (briefing, now);
         Ok(())
     }
 
@@ -251,8 +253,8 @@ impl Reporter for Reporters {
         Ok(())
     }
 
-    fn tick(&mut self) -> io::Result<()> {
-        self.each(|reporter| reporter.tick());
+    fn tick(&mut self, briefing: &Briefing, now: &Moment) -> io::Result<()> {
+        self.each(|reporter| reporter.tick(briefing, now));
         Ok(())
     }
 

@@ -2,8 +2,6 @@
 //!
 //! A pure picture of the board; knows nothing of terminals but their size.
 
-use std::time::Duration;
-
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::report::board::Board;
@@ -18,16 +16,16 @@ impl Picture for Progress {
         "[{wide_bar}] {pos}/{len}\n{msg}"
     }
 
-    fn draw(&self, board: &Board, now: Duration, columns: usize, _: usize) -> String {
-        let totals = board.totals(now);
+    fn draw(&self, board: &Board<'_>, columns: usize, _: usize) -> String {
+        let totals = board.totals();
         let running = running(board, columns);
         format!("{}\n{running}", fit(&totals, columns))
     }
 }
 
 /// `running: a 40% copying, b`, or with `… and 3 more`: as many as fit.
-fn running(board: &Board, columns: usize) -> String {
-    let running = board.workers.iter().flatten();
+fn running(board: &Board<'_>, columns: usize) -> String {
+    let running = board.now.workers.iter().flatten();
     let names: Vec<String> = running.map(|running| board.label(running)).collect();
     let line = |shown: usize| {
         let list = names[..shown].join(", ");
@@ -54,17 +52,16 @@ fn more(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture::{briefing, started};
+    use crate::report::fixture::{briefing, moment};
 
     #[test]
     fn as_many_running_tasks_are_named_as_fit() {
-        let mut briefing = briefing(&["alpha", "beta", "gamma"]);
-        briefing.workers = 3;
-        let mut board = Board::new(&briefing);
-        assert_eq!(running(&board, 80), "");
-        for task in 0..3 {
-            board.note(&started(task, task));
-        }
+        let briefing = briefing(&["alpha", "beta", "gamma"]);
+        let running = |tasks: &[Option<usize>], columns| {
+            let (briefing, now) = (&briefing, &moment(&briefing, tasks));
+            running(&Board { briefing, now }, columns)
+        };
+        assert_eq!(running(&[None], 80), "");
         for (columns, expected) in [
             (80, "running: alpha, beta, gamma"),
             (27, "running: alpha, beta, gamma"),
@@ -73,7 +70,7 @@ mod tests {
             (1, "…"),
             (0, ""),
         ] {
-            let line = running(&board, columns);
+            let line = running(&[Some(0), None, Some(1), Some(2)], columns);
             assert_eq!(line, expected, "{columns}");
         }
     }
@@ -81,11 +78,10 @@ mod tests {
     #[test]
     fn a_picture_is_never_wider_than_the_terminal() {
         let briefing = briefing(&["a\u{1b}[31m", "日本語"]);
-        let mut board = Board::new(&briefing);
-        board.note(&started(0, 0));
-        board.note(&started(1, 1));
+        let (briefing, now) = (&briefing, &moment(&briefing, &[Some(0), Some(1)]));
+        let board = Board { briefing, now };
         for columns in 0..100 {
-            let picture = Progress.draw(&board, Duration::from_secs(1), columns, 24);
+            let picture = Progress.draw(&board, columns, 24);
             assert!(!picture.contains('\u{1b}'));
             assert_eq!(picture.matches('\n').count(), 1);
             assert!(

@@ -1,6 +1,5 @@
 //! The reporting thread: hands events to the reporters as they come, minds signals, and knows when to go on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use super::services::Services;
 use super::time::nanos;
 use super::track::{Passed, Track};
 use crate::error::Error;
-use crate::event::{Briefing, Cause, Event, Finished, Stop, Summary};
+use crate::event::{Briefing, Cause, Event, Finished, Moment, Stop, Summary};
 use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
@@ -35,14 +34,8 @@ pub(super) struct Pump<'a> {
     clock: Clock,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
-    /// Tasks whose start has been told, and whose end has not.
-    begun: BTreeSet<TaskId>,
     /// Tasks that ran on the lane when it was last looked at: their workers, and since when.
     on_lane: Vec<(usize, TaskId, u64)>,
-    /// How many tasks have ended,
-    done: usize,
-    /// of how many.
-    planned: usize,
     /// What stopped the run early.
     pub(super) stopped: Option<Stop>,
     /// Every task has its outcome.
@@ -79,14 +72,11 @@ impl<'a> Pump<'a> {
             inbox,
             merge: Merge::new(services.tracks.len(), graph),
             requests,
-            now: Now::default(),
+            now: Now::new(briefing.planned.len()),
             clock: Clock::new(services.limits),
             control,
             services,
-            begun: BTreeSet::new(),
             on_lane: Vec::new(),
-            done: 0,
-            planned: briefing.planned.len(),
             stopped: None,
             over: false,
             left: false,
@@ -132,25 +122,21 @@ impl<'a> Pump<'a> {
     /// Tells the reporters.
     pub(super) fn report(&mut self, event: Event) {
         let mut event = event;
-        match &mut event {
-            // Told when it was seen on the lane.
-            Event::Started {
-                task, attempt: 1, ..
-            } if self.begun.contains(task) => return,
-            Event::Started { task, .. } => drop(self.begun.insert(*task)),
-            Event::Retrying { task, .. } => drop(self.begun.remove(task)),
-            Event::Finished(finished) => {
-                self.begun.remove(&finished.task);
-                self.done += 1;
-                (finished.done, finished.planned) = (self.done, self.planned);
-                self.flaky += usize::from(finished.is_flaky());
-            }
-            Event::Planned(tasks) => self.planned += tasks.len(),
-            Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
-            _ => {}
+        if let Event::Started { task, .. } = &event
+            && self.now.has_begun(*task)
+        {
+            return; // told when it was seen on the lane
         }
         self.now.note(&event, || self.services.now());
         self.clock.note(&event, &self.services.catalog);
+        match &mut event {
+            Event::Finished(finished) => {
+                (finished.done, finished.planned) = self.now.done();
+                self.flaky += usize::from(finished.is_flaky());
+            }
+            Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
+            _ => {}
+        }
         // What cannot be written is the reporter's to remember, and never changes an outcome.
         let _ = self.reporters.event(self.briefing, &event);
     }
@@ -256,7 +242,8 @@ impl<'a> Pump<'a> {
             select! {
                 recv(self.inbox.bell) -> _ => {}
                 recv(tick) -> _ => {
-                    let _ = self.reporters.tick();
+                    let moment = self.moment();
+                    let _ = self.reporters.tick(self.briefing, &moment);
                 }
                 recv(timer) -> _ => {
                     armed = None;
@@ -271,9 +258,8 @@ impl<'a> Pump<'a> {
                     if let Taken::Found(found) = self.take(&mut done) {
                         return Some(found);
                     }
-                    self.tell_running(Duration::ZERO);
-                    let text = self.now.text(self.briefing, (self.done, self.planned), self.services.now());
-                    self.reporters.notice(&text);
+                    let moment = self.moment();
+                    self.reporters.notice(&self.now.text(self.briefing, &moment));
                 }
                 recv(stop) -> signal => match signal {
                     Ok(signal) => self.on_stop(Stop::Signal(signal)),
@@ -305,7 +291,7 @@ impl<'a> Pump<'a> {
             Track::take_counted
         };
         let passed: usize = tracks.map(count).sum();
-        self.done += passed;
+        self.now.passed(passed);
         let mut came = passed > 0;
         self.services
             .wants_passed
@@ -335,7 +321,15 @@ impl<'a> Pump<'a> {
 
     /// Starts and ends of tasks on the lane have to be told; all of them, or of those whose start has been told.
     fn wants_passed(&self) -> bool {
-        self.wants > Interest::Failures || !self.begun.is_empty()
+        self.wants > Interest::Failures || self.now.has_any_begun()
+    }
+
+    /// The run as it is now.
+    fn moment(&mut self) -> Moment {
+        self.look_at_lane();
+        let workers = self.services.tracks.len().min(self.now.done().1);
+        let on_lane = std::mem::take(&mut self.on_lane);
+        self.now.moment(self.services.now(), workers, &on_lane)
     }
 
     fn look_at_lane(&mut self) {
@@ -349,7 +343,7 @@ impl<'a> Pump<'a> {
     }
 
     fn on_lane_start(&mut self, worker: usize, task: TaskId, since: u64) {
-        if !self.begun.contains(&task) {
+        if !self.now.has_begun(task) {
             self.report(Event::Started {
                 task,
                 worker,
@@ -360,8 +354,8 @@ impl<'a> Pump<'a> {
     }
 
     fn on_lane_end(&mut self, worker: usize, Passed { task, start, end }: Passed) {
-        if !self.wants_passed() {
-            self.done += 1;
+        if self.wants == Interest::Failures && !self.now.has_begun(task) {
+            self.now.passed(1);
             return;
         }
         self.report(Event::Finished(Finished {

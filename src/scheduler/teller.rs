@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::summary::{Summary, TaskDone};
-use crate::event::{self, Briefing, Event};
+use crate::event::{self, Briefing, Event, Moment};
 use crate::interrupt::Abort;
 use crate::report::{Interest, Reporter};
 use crate::state::State;
@@ -138,8 +138,8 @@ impl Reporter for Teller {
         Ok(())
     }
 
-    fn tick(&mut self) -> io::Result<()> {
-        self.report(|reporter| reporter.tick());
+    fn tick(&mut self, briefing: &Briefing, now: &Moment) -> io::Result<()> {
+        self.report(|reporter| reporter.tick(briefing, now));
         Ok(())
     }
 
