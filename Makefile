@@ -1,11 +1,12 @@
 # run: builds tdrun and its examples, and runs one. test: all that CI runs. check: formatter, lints and docs, before a commit.
 # bench: what tdrun takes beside others; bench-instructions: small cases under valgrind; both with options, as in ARGS=--help.
+# model: the pieces without locks, in every order that threads may meet in.
 # docker: the image. Nothing but cargo and a C compiler is needed, except for bench-instructions and docker.
 
 CARGO ?= cargo
 EXAMPLES := target/debug/examples
 
-.PHONY: run test check bench bench-instructions docker
+.PHONY: run test check bench bench-instructions model docker
 
 # The lesson fails on purpose, so its status is 1; any other is passed on.
 run:
@@ -26,6 +27,9 @@ bench:
 
 bench-instructions:
 	$(CARGO) bench --bench instructions -- $(ARGS)
+
+model:
+	LOOM_MAX_PREEMPTIONS=3 RUSTFLAGS="--cfg model" $(CARGO) test --target-dir target/model --lib model::
 
 docker:
 	docker build --tag tdrun .

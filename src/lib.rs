@@ -128,7 +128,7 @@
 //!
 //! The rooms, from the ground up; each may use what stands before it, and `tests/rooms.rs` holds them to it:
 //!
-//! - [`exit`], [`stream`], [`task`]: the exit statuses, checked streams, the nouns
+//! - [`exit`], [`stream`], `sync`, [`task`]: the exit statuses, checked streams, atomics and locks, the nouns
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
 //! - [`state`], [`glob`], [`graph`], [`command`]: the shared values; globs; the checked dependencies and their views; programs
 //! - [`plan`], [`select`], [`library`], [`report`]: the graph in motion; the choice; shared objects; who listens
@@ -155,6 +155,7 @@ pub mod select;
 pub mod start;
 pub mod state;
 pub mod stream;
+mod sync;
 pub mod target;
 pub mod task;
 

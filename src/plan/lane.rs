@@ -10,11 +10,11 @@
 //! A count orders memory: what came before each of its steps is seen by whoever takes the last one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use super::Phase;
-use super::ready::ReadySet;
+use super::ready::{BITS, ReadySet};
 use crate::graph::Graph;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::task::{Outcome, TaskId};
 
 /// Shared by plan and workers.
@@ -232,12 +232,12 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, ready: &ReadySet, rank: usize) {
-        let word = rank / 64;
+        let word = rank / BITS;
         if word != self.word {
             self.flush(ready);
             self.word = word;
         }
-        self.bits |= 1 << (rank % 64);
+        self.bits |= 1 << (rank % BITS);
     }
 
     fn flush(&mut self, ready: &ReadySet) {

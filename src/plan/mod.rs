@@ -16,11 +16,12 @@ mod edges;
 mod holding;
 mod lane;
 mod locks;
+#[cfg(all(model, test))]
+mod model;
 mod rank;
 mod ready;
 mod settle;
 mod stages;
-mod sync;
 mod waits;
 
 use std::cmp::Reverse;

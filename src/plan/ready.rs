@@ -10,9 +10,10 @@
 //! empty word: a look from above may miss a place that is just being inserted or taken beside, but whoever looks when
 //! nobody else is at work misses nothing.
 
-use super::sync::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-const BITS: usize = u64::BITS as usize;
+/// So many bits of a word are used; few in a model, so that a small tree has levels.
+pub(super) const BITS: usize = if cfg!(model) { 2 } else { u64::BITS as usize };
 
 pub(super) struct ReadySet {
     /// From the bottom, one bit for each place, to the top, which is one word.
@@ -38,7 +39,7 @@ impl ReadySet {
         self.insert_many(place / BITS, 1 << (place % BITS));
     }
 
-    /// Puts in those places of a word of 64 whose bits are set.
+    /// Puts in those places of a word whose bits are set.
     pub(super) fn insert_many(&self, word: usize, bits: u64) {
         // None of them is set, so adding is setting, and one instruction on most processors.
         if self.levels[0][word].fetch_add(bits, Ordering::AcqRel) == 0 {

@@ -9,13 +9,14 @@
 //! spare. So there may be more threads than workers, but never more than that many tasks that run.
 
 mod desk;
+#[cfg(all(model, test))]
+mod model;
 mod place;
 mod sleep;
 mod work;
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use desk::{Desk, Held};
@@ -25,6 +26,7 @@ use sleep::Sleeper;
 use crate::event::Stop;
 use crate::graph::Added;
 use crate::plan::{Asked, Change, Lane, Owner, Phase, Plan};
+use crate::sync::atomic::AtomicUsize;
 use crate::task::{Catalog, Lock, Outcome, Refused, TaskId};
 
 /// The address space a task may use for its stack: as much as a main thread has by default.

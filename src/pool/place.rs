@@ -9,10 +9,8 @@
 //! looks whether somebody is inside, and waits until that one has left. All four are sequentially consistent, so it cannot
 //! be that neither sees the other.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use crossbeam::utils::Backoff;
-
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Backoff, order_accesses};
 use crate::task::TaskId;
 
 /// Aligned, so that two places do not share a cache line, nor two that are fetched together.
@@ -46,9 +44,12 @@ impl Place {
 
     /// Goes inside; false where the gate is shut, or belongs to another thread by now.
     pub(super) fn enter(&self, thread: usize) -> bool {
-        if self.inside.swap(true, Ordering::SeqCst) {
+        let inside = &self.inside;
+        let went_in = inside.compare_exchange(false, true, Ordering::SeqCst, Ordering::Relaxed);
+        if went_in.is_err() {
             return false;
         }
+        order_accesses();
         if self.shut.load(Ordering::SeqCst) || self.owner.load(Ordering::Relaxed) != thread {
             self.leave();
             return false;
@@ -64,6 +65,7 @@ impl Place {
     /// Nobody gets inside any more.
     pub(super) fn shut(&self) {
         self.shut.store(true, Ordering::SeqCst);
+        order_accesses();
     }
 
     /// Waits for who is inside a gate that has been shut; that one is about to leave.

@@ -3,16 +3,15 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-
-use crossbeam::utils::Backoff;
 
 use super::desk::{Desk, Held};
 use super::place::Place;
 use super::{CURRENT, Control, Crew, STACK, Shared};
 use crate::event::Stop;
 use crate::plan::{After, Next};
+use crate::sync::Backoff;
+use crate::sync::atomic::Ordering;
 use crate::task::{Outcome, Refused, TaskId};
 
 /// A thread of the pool.

@@ -204,7 +204,7 @@ impl Merge {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use crate::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::event::Stop;

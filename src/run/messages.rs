@@ -7,14 +7,15 @@
 //! as long as it finds something each time, so that nobody has to wake it while a lot happens.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
 
 use super::time::Start;
 use crate::event::Event;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::task::{Failure, TaskId};
 
 /// What the reporting thread waits for.

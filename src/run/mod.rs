@@ -9,6 +9,8 @@ mod crew;
 mod hooks;
 mod merge;
 mod messages;
+#[cfg(all(model, test))]
+mod model;
 mod now;
 mod pump;
 #[cfg(test)]
@@ -20,7 +22,6 @@ mod track;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -39,6 +40,7 @@ use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
 use crate::report::Reporter;
 use crate::state::{Results, State, Unread};
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::task::Catalog;
 
 /// Everything that a run needs.

@@ -1,7 +1,6 @@
 //! The reporting thread: hands events to the reporters as they come, minds signals, and knows when to go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use crossbeam::channel::{self, select};
@@ -20,6 +19,7 @@ use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
 use crate::report::{Interest, Reporter};
+use crate::sync::atomic::{Ordering, fence};
 use crate::task::{Failure, Outcome, TaskId};
 
 /// Where events, signals and reporters meet.

@@ -8,8 +8,7 @@
 //! the same, they belong together. A host knows its number too, and does nothing more when that is over.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use super::crew::Crew;
@@ -18,6 +17,8 @@ use super::services::{Call, Services, panic_message};
 use super::track::Track;
 use crate::event::{Event, Source};
 use crate::pool::{self, Control};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::{Caller, Ending, Host, Hosts, TaskId};
 
 /// Who is called.
@@ -43,13 +44,19 @@ pub(super) struct Window {
     me: Weak<Self>,
     services: Arc<Services>,
     control: Control<Crew>,
+    current: Current,
+    has_host: AtomicBool,
+    host: Mutex<Option<Arc<Call>>>,
+}
+
+/// The call that goes on: its number, and who is called.
+#[derive(Default)]
+pub(super) struct Current {
     number: AtomicU32,
     task: AtomicUsize,
     worker: AtomicUsize,
     attempt: AtomicU32,
     heeds_stop: AtomicBool,
-    has_host: AtomicBool,
-    host: Mutex<Option<Arc<Call>>>,
 }
 
 impl Seat {
@@ -58,11 +65,7 @@ impl Seat {
             me: Weak::clone(me),
             services: Arc::clone(services),
             control: control.clone(),
-            number: AtomicU32::new(0),
-            task: AtomicUsize::new(0),
-            worker: AtomicUsize::new(0),
-            attempt: AtomicU32::new(0),
-            heeds_stop: AtomicBool::new(false),
+            current: Current::default(),
             has_host: AtomicBool::new(false),
             host: Mutex::default(),
         });
@@ -77,16 +80,7 @@ impl Seat {
         action: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>,
     ) -> Option<Box<Ending>> {
         let window = &*self.window;
-        let number = window.number.load(Ordering::Relaxed).wrapping_add(1);
-        if let Source::Task(task, worker) = who.source {
-            // Each behind the number before: who sees one of these sees that number gone.
-            window.task.store(task.index(), Ordering::Release);
-            window.worker.store(worker, Ordering::Release);
-            window.attempt.store(who.attempt, Ordering::Release);
-            let heeds_stop = who.heeds_stop;
-            window.heeds_stop.store(heeds_stop, Ordering::Release);
-        }
-        window.number.store(number, Ordering::Release);
+        let number = window.current.begin(who);
         if who.deadline.is_some() || !matches!(who.source, Source::Task(..)) {
             let call = self.window.make(who, number);
             *window.host() = Some(Arc::clone(&call));
@@ -98,9 +92,7 @@ impl Seat {
         }
         let caller = Caller::new(&self.hosts, number);
         let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
-        window
-            .number
-            .store(number.wrapping_add(1), Ordering::Release);
+        window.current.end(number);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();
         }
@@ -114,7 +106,7 @@ impl Seat {
 impl Window {
     /// The call of this number goes on.
     pub(super) fn is_at(&self, number: u32) -> bool {
-        self.number.load(Ordering::Acquire) == number
+        self.current.is_at(number)
     }
 
     fn host(&self) -> MutexGuard<'_, Option<Arc<Call>>> {
@@ -163,9 +155,34 @@ impl Window {
             self.control.look(|_| tell());
         }
     }
+}
+
+impl Current {
+    /// A call begins; its number. For the calling thread.
+    pub(super) fn begin(&self, callee: &Callee) -> u32 {
+        let number = self.number.load(Ordering::Relaxed).wrapping_add(1);
+        if let Source::Task(task, worker) = callee.source {
+            // Each behind the number before: who sees one of these sees that number gone.
+            self.task.store(task.index(), Ordering::Release);
+            self.worker.store(worker, Ordering::Release);
+            self.attempt.store(callee.attempt, Ordering::Release);
+            self.heeds_stop.store(callee.heeds_stop, Ordering::Release);
+        }
+        self.number.store(number, Ordering::Release);
+        number
+    }
+
+    /// The call of this number ends. For the calling thread.
+    pub(super) fn end(&self, number: u32) {
+        self.number.store(number.wrapping_add(1), Ordering::Release);
+    }
+
+    fn is_at(&self, number: u32) -> bool {
+        self.number.load(Ordering::Acquire) == number
+    }
 
     /// Who is called; none where the call of this number is over.
-    fn callee(&self, number: u32) -> Option<Callee> {
+    pub(super) fn callee(&self, number: u32) -> Option<Callee> {
         if !self.is_at(number) {
             return None;
         }
@@ -189,7 +206,7 @@ impl Hosts for Window {
         {
             return Some(Arc::clone(host) as _);
         }
-        let callee = self.callee(call)?;
+        let callee = self.current.callee(call)?;
         let me = self.me.upgrade()?;
         let made = me.make(&callee, call);
         *host = Some(Arc::clone(&made));

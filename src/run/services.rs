@@ -4,7 +4,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use crate::graph::{Known, Links};
 use crate::plan::{Owner, Phase};
 use crate::pool::Control;
 use crate::state::{Results, State};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::{
     Arguments, Cancel, Catalog, Condition, Declined, Host, Json, LibraryId, Lock, Outcome,
     Progress, Record, Refused, TaskId,

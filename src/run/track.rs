@@ -8,9 +8,10 @@
 //! there, then moves the beginning on. Only who has the lock moves the beginning. Which task runs is changed in three steps
 //! (none, since when, which), so that whoever finds the same task before and after the time has read a pair.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{Mutex, MutexGuard};
 use crate::task::TaskId;
 
 /// A task that has passed. Times are nanoseconds since the start of the run.
@@ -61,7 +62,11 @@ impl Track {
     /// One of so many for so many tasks.
     pub(super) fn new(tracks: usize, tasks: usize) -> Self {
         let share = tasks.div_ceil(tracks.max(1));
-        let slots = share.clamp(4, SLOTS).next_power_of_two();
+        Self::with_slots(share.clamp(4, SLOTS).next_power_of_two())
+    }
+
+    /// A power of two.
+    pub(super) fn with_slots(slots: usize) -> Self {
         Self {
             task: AtomicUsize::new(NO_TASK),
             since: AtomicU64::new(0),
