@@ -819,19 +819,13 @@ fn the_place_of_a_task_that_was_given_up_is_used_again() {
     let met = Arc::new(AtomicUsize::new(0));
     for name in ["left", "right"] {
         let met = Arc::clone(&met);
-        let meet = move |_: &Caller<'_>| {
-            let order = std::sync::atomic::Ordering::SeqCst;
-            met.fetch_add(1, order);
-            let waits = || std::thread::sleep(Duration::from_millis(1));
-            let together = (0..5000).any(|_| {
-                met.load(order) == 2 || {
-                    waits();
-                    false
-                }
-            });
+        let both_come = move |_: &Caller<'_>| {
+            met.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut looks = (0..5000).inspect(|_| std::thread::sleep(Duration::from_millis(1)));
+            let together = looks.any(|_| met.load(std::sync::atomic::Ordering::SeqCst) == 2);
             expect(together, "it ran alone")
         };
-        bench.task(name, Options::default(), Box::new(meet));
+        bench.task(name, Options::default(), Box::new(both_come));
     }
     let (_, summary) = bench.run();
     drop(leave);
