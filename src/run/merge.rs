@@ -10,6 +10,7 @@
 //! has not come yet was not there when the clock was read, so the task began after that too.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +32,20 @@ pub(super) enum Item {
     Message(u64, Message),
 }
 
+/// Who comes after whom, and when those have ended.
+type Ends = (Arc<Graph>, Vec<u64>);
+
 pub(super) struct Merge {
-    /// Where starts are wanted: who comes after whom, and when those have ended.
-    ends: Option<(Arc<Graph>, Vec<u64>)>,
+    /// Where starts are wanted.
+    ends: Option<Ends>,
     tracks: Vec<VecDeque<Passed>>,
     messages: VecDeque<(u64, Message)>,
     /// What is next of each.
-    heads: BinaryHeap<Reverse<(u64, Kind, usize)>>,
+    heads: BinaryHeap<Reverse<Head>>,
 }
+
+/// When it is to be told, what it is, and of which worker.
+type Head = (u64, Kind, usize);
 
 /// What goes first at the same time: who says something has not ended, and who ends is not waited for any more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +88,7 @@ impl Merge {
     /// Adds what has passed on a track.
     pub(super) fn fetch(&mut self, worker: usize, track: &Track) {
         let before = self.tracks[worker].len();
-        track.drain(|passed| self.tracks[worker].push_back(passed));
+        track.drain(&mut self.tracks[worker]);
         if self.ends.is_some() {
             for at in before..self.tracks[worker].len() {
                 let Passed { task, end, .. } = self.tracks[worker][at];
@@ -89,56 +96,59 @@ impl Merge {
             }
         }
         if before == 0 {
-            self.push_head(worker);
+            let passed = self.tracks[worker].front();
+            let head = passed.map(|passed| head(self.ends.as_ref(), worker, passed));
+            self.heads.extend(head.map(Reverse));
         }
     }
 
     /// The next item that is not later than this.
     pub(super) fn next(&mut self, upto: u64) -> Option<Item> {
-        let (at, kind, worker) = loop {
-            let &Reverse(head) = self.heads.peek()?;
-            let (at, kind, worker) = head;
+        loop {
+            let mut first = self.heads.peek_mut()?;
+            let Reverse((at, kind, worker)) = *first;
             if at > upto {
                 return None;
             }
-            self.heads.pop();
-            let begin = match self.tracks[worker].front() {
-                Some(passed) if kind == Kind::Start => self
-                    .not_before(passed.task)
-                    .unwrap_or_else(|| upto.saturating_add(1))
-                    .clamp(at, passed.end.max(at)),
-                _ => at,
+            let (item, next) = match kind {
+                Kind::Message => {
+                    let (at, mut message) = self.messages.pop_front()?;
+                    if let Message::Event(Event::Started {
+                        task, at: since, ..
+                    }) = &mut message
+                    {
+                        let last = not_before(self.ends.as_ref(), *task).unwrap_or(0);
+                        *since = Duration::from_nanos(nanos(*since).max(last));
+                    }
+                    let next = self.messages.front();
+                    let next = next.map(|(at, _)| (*at, Kind::Message, 0));
+                    (Item::Message(at, message), next)
+                }
+                Kind::Start => {
+                    let passed = self.tracks[worker].front_mut()?;
+                    let last = not_before(self.ends.as_ref(), passed.task);
+                    let begin = last.unwrap_or_else(|| upto.saturating_add(1));
+                    let begin = begin.clamp(at, passed.end.max(at));
+                    if begin > at {
+                        *first = Reverse((begin, kind, worker));
+                        continue;
+                    }
+                    passed.start = at;
+                    let next = (passed.end, Kind::End, worker);
+                    (Item::Started(worker, *passed), Some(next))
+                }
+                Kind::End => {
+                    let passed = self.tracks[worker].pop_front()?;
+                    let next = self.tracks[worker].front();
+                    let next = next.map(|passed| head(self.ends.as_ref(), worker, passed));
+                    (Item::Passed(worker, passed), next)
+                }
             };
-            if begin == at {
-                break head;
+            match next {
+                Some(next) => *first = Reverse(next),
+                None => drop(PeekMut::pop(first)),
             }
-            self.heads.push(Reverse((begin, kind, worker)));
-        };
-        match kind {
-            Kind::Message => {
-                let (at, mut message) = self.messages.pop_front()?;
-                if let Some((at, _)) = self.messages.front() {
-                    self.heads.push(Reverse((*at, Kind::Message, 0)));
-                }
-                if let Message::Event(Event::Started {
-                    task, at: since, ..
-                }) = &mut message
-                {
-                    *since = Duration::from_nanos(self.put_right(*task, nanos(*since)));
-                }
-                Some(Item::Message(at, message))
-            }
-            Kind::Start => {
-                let passed = self.tracks[worker].front_mut()?;
-                passed.start = at;
-                self.heads.push(Reverse((passed.end, Kind::End, worker)));
-                Some(Item::Started(worker, *passed))
-            }
-            Kind::End => {
-                let passed = self.tracks[worker].pop_front()?;
-                self.push_head(worker);
-                Some(Item::Passed(worker, passed))
-            }
+            return Some(item);
         }
     }
 
@@ -165,6 +175,12 @@ impl Merge {
             .collect()
     }
 
+    /// When a task on the lane that runs began, where all has come that it comes after; see above.
+    pub(super) fn put_right(&self, task: TaskId, since: u64) -> u64 {
+        let last = not_before(self.ends.as_ref(), task);
+        last.unwrap_or(0).max(since)
+    }
+
     fn ended(&mut self, task: TaskId, at: u64) {
         if let Some((_, ends)) = &mut self.ends
             && let Some(end) = ends.get_mut(task.index())
@@ -172,34 +188,27 @@ impl Merge {
             *end = at;
         }
     }
+}
 
-    /// When a task on the lane that runs began, where all has come that it comes after; see above.
-    pub(super) fn put_right(&self, task: TaskId, since: u64) -> u64 {
-        self.not_before(task).unwrap_or(0).max(since)
+/// What is next of a worker that has passed this task.
+fn head(ends: Option<&Ends>, worker: usize, passed: &Passed) -> Head {
+    match ends {
+        None => (passed.end, Kind::End, worker),
+        Some(_) => (passed.start, Kind::Start, worker),
     }
+}
 
-    /// When the last thing ended that a task on the lane comes after; none where that has not come yet.
-    fn not_before(&self, task: TaskId) -> Option<u64> {
-        let Some((graph, ends)) = &self.ends else {
-            return Some(0);
-        };
-        if task.index() >= graph.ids() {
-            return Some(0); // it was added, and is not on the lane
-        }
-        let before = graph.dependencies(task).iter();
-        let last = before.map(|dependency| ends[dependency.index()]).max();
-        Some(last.unwrap_or(0)).filter(|last| *last != NOT_YET)
+/// When the last thing ended that a task on the lane comes after; none where that has not come yet.
+fn not_before(ends: Option<&Ends>, task: TaskId) -> Option<u64> {
+    let Some((graph, ends)) = ends else {
+        return Some(0);
+    };
+    if task.index() >= graph.ids() {
+        return Some(0); // it was added, and is not on the lane
     }
-
-    fn push_head(&mut self, worker: usize) {
-        let Some(&Passed { start, end, .. }) = self.tracks[worker].front() else {
-            return;
-        };
-        self.heads.push(Reverse(match &self.ends {
-            None => (end, Kind::End, worker),
-            Some(_) => (start, Kind::Start, worker),
-        }));
-    }
+    let before = graph.dependencies(task).iter();
+    let last = before.map(|dependency| ends[dependency.index()]).max();
+    Some(last.unwrap_or(0)).filter(|last| *last != NOT_YET)
 }
 
 #[cfg(test)]

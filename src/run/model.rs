@@ -1,5 +1,7 @@
 //! Models of the tracks, of the call that goes on, and of the bell.
 
+use std::collections::VecDeque;
+
 use std::sync::Arc;
 
 use loom::sync::Mutex;
@@ -56,10 +58,10 @@ fn what_has_passed_is_taken_away_once_and_in_order() {
     loom::model(|| {
         let tracked = Tracked::new(true);
         let worker = worker(&tracked, 3);
-        let mut taken = Vec::new();
-        tracked.track.drain(|passed| taken.push(passed));
+        let mut taken = VecDeque::new();
+        tracked.track.drain(&mut taken);
         worker.join().unwrap();
-        tracked.track.drain(|passed| taken.push(passed));
+        tracked.track.drain(&mut taken);
         assert!(tracked.track.is_empty());
         assert!(taken.into_iter().eq((0..3).map(passed)));
     });
@@ -87,8 +89,8 @@ fn the_end_of_a_task_that_runs_when_ends_become_wanted_is_kept() {
         fence(Ordering::SeqCst);
         let running = tracked.track.running();
         worker.join().unwrap();
-        let mut taken = Vec::new();
-        tracked.track.drain(|passed| taken.push(passed));
+        let mut taken = VecDeque::new();
+        tracked.track.drain(&mut taken);
         if let Some((task, since)) = running {
             let end = taken.iter().find(|passed| passed.task == task);
             assert_eq!(end.map(|passed| passed.start), Some(since));

@@ -8,6 +8,7 @@
 //! there, then moves the beginning on. Only who has the lock moves the beginning. Which task runs is changed in three steps
 //! (none, since when, which), so that whoever finds the same task before and after the time has read a pair.
 
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -120,11 +121,17 @@ impl Track {
         is_pair.then(|| (TaskId::new(task), since))
     }
 
-    /// Takes away what has passed, in its order.
-    pub(super) fn drain(&self, mut take: impl FnMut(Passed)) {
+    /// Takes away what has passed, in its order. Where nothing is left of what was taken before, the worker gets that memory
+    /// for what was put aside, so that it waits for no copy of it, and no page is new.
+    pub(super) fn drain(&self, into: &mut VecDeque<Passed>) {
         let mut aside = self.aside();
-        aside.passed.drain(..).for_each(&mut take);
-        self.empty(take);
+        if into.is_empty() && !aside.passed.is_empty() {
+            let emptied = Vec::from(std::mem::take(into));
+            *into = VecDeque::from(std::mem::replace(&mut aside.passed, emptied));
+        } else {
+            into.extend(aside.passed.drain(..));
+        }
+        self.empty(|passed| into.push_back(passed));
     }
 
     /// Takes away what has passed without looking at it; how many that were.
@@ -195,6 +202,7 @@ mod tests {
         const TASKS: usize = 5 * SLOTS;
         let track = Track::new(1, TASKS);
         let mut taken = Vec::new();
+        let mut some = VecDeque::new();
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 for (time, task) in (0..).zip((0..TASKS).map(TaskId::new)) {
@@ -206,10 +214,12 @@ mod tests {
                 if let Some((task, since)) = track.running() {
                     assert_eq!(task.index() as u64, since);
                 }
-                track.drain(|passed| taken.push(passed));
+                track.drain(&mut some);
+                taken.extend(some.drain(..));
             }
         });
-        track.drain(|passed| taken.push(passed));
+        track.drain(&mut some);
+        taken.extend(some);
         assert!(track.is_empty());
         let all = (0..).zip((0..TASKS).map(TaskId::new));
         let all = all.map(|(start, task)| Passed {
