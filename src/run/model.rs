@@ -128,24 +128,25 @@ fn callee(n: u32) -> Callee {
 fn who_asks_by_the_number_of_a_call_finds_that_call_or_none() {
     loom::model(|| {
         let current = Arc::new(Current::default());
-        // The calls have the numbers 1 and 3, and so have their callees.
-        let caller = thread::spawn({
-            let current = Arc::clone(&current);
-            move || {
-                for n in [1, 3] {
-                    assert_eq!(current.begin(&callee(n)), n);
-                    current.end(n);
+        let ask = |current: &Current| {
+            for n in [1, 3] {
+                if let Some(found) = current.callee(n) {
+                    let is_task = matches!(found.source, Source::Task(task, worker)
+                        if (task.index(), worker) == (n as usize, n as usize));
+                    assert!(is_task && found.attempt == n && found.heeds_stop == (n == 3));
                 }
             }
+        };
+        let other = thread::spawn({
+            let current = Arc::clone(&current);
+            move || ask(&current)
         });
+        // The calls have the numbers 1 and 3, and so have their callees.
         for n in [1, 3] {
-            if let Some(found) = current.callee(n) {
-                let is_task = matches!(found.source, Source::Task(task, worker)
-                    if (task.index(), worker) == (n as usize, n as usize));
-                assert!(is_task && found.attempt == n && found.heeds_stop == (n == 3));
-            }
+            assert_eq!(current.begin(&callee(n)), n);
+            current.end(n);
         }
-        caller.join().unwrap();
+        other.join().unwrap();
         assert!(current.callee(3).is_none());
     });
 }
