@@ -103,6 +103,13 @@ impl Seat {
     }
 }
 
+impl Drop for Seat {
+    /// A host that was asked for when the last call was just ending stays behind, and window and host keep each other.
+    fn drop(&mut self) {
+        self.window.close();
+    }
+}
+
 impl Window {
     /// The call of this number goes on.
     pub(super) fn is_at(&self, number: u32) -> bool {
