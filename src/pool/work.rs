@@ -193,7 +193,7 @@ impl<C: Crew> Worker<'_, C> {
         loop {
             CURRENT.set(Some((shared.id(), task)));
             let end = crew.perform(&mut self.seat, place, task, attempt);
-            if end.is_some() || !here.enter(self.id) {
+            if end.is_some() || !self.comes_in(here, task) {
                 let plain = || (Outcome::Passed, C::Report::default());
                 return Some((task, end.unwrap_or_else(plain)));
             }
@@ -202,6 +202,19 @@ impl<C: Crew> Worker<'_, C> {
             let next = shared.lane.passed(task, &mut self.arrived);
             (task, attempt) = (self.seek(here, place, next)?, 1);
         }
+    }
+
+    /// Goes inside the gate. Where that is shut, the desk is in use, which is for a moment only. Who went to the desk for that
+    /// would shut the gates of others, and they would come too, and so on.
+    fn comes_in(&self, here: &Place, task: TaskId) -> bool {
+        let backoff = Backoff::new();
+        while !here.enter(self.id) {
+            if backoff.is_completed() || !self.shared.lane.is_on(task) {
+                return false;
+            }
+            backoff.snooze();
+        }
+        true
     }
 
     /// From inside the gate: the next task of the lane, if there is one, or comes soon. A worker that would have to be woken
