@@ -159,7 +159,6 @@ impl Crew {
 
 impl pool::Crew for Crew {
     type Report = Report;
-
     type Seat = Seat;
 
     fn seat(&self, control: &Control<Self>) -> Seat {
@@ -213,8 +212,7 @@ impl pool::Crew for Crew {
         let ending = ending.map_or(Ending::Passed(None), |ending| *ending);
         let stopped = callee.heeds_stop && services.cancelled.load(Ordering::Acquire);
         let place = || services.catalog.task(task).place();
-        let (outcome, report) = judge(place, ending, stopped, limit);
-        Some((outcome, report))
+        Some(judge(place, ending, stopped, limit))
     }
 
     fn passed(&self, worker: usize, task: TaskId) {

@@ -56,7 +56,7 @@ struct Slot {
 
 const NO_TASK: usize = usize::MAX;
 
-/// As many slots has a track at most: what a fast worker fills in a tenth of a millisecond or more.
+/// As many slots has a track at most: they stay in the nearest caches, and a lock is taken for each such number of tasks.
 const SLOTS: usize = 1024;
 
 impl Track {
