@@ -42,7 +42,9 @@ impl ReadySet {
     /// Puts in those places of a word whose bits are set.
     pub(super) fn insert_many(&self, word: usize, bits: u64) {
         // None of them is set, so adding is setting, and one instruction on most processors.
-        if self.levels[0][word].fetch_add(bits, Ordering::AcqRel) == 0 {
+        let before = self.levels[0][word].fetch_add(bits, Ordering::AcqRel);
+        debug_assert_eq!(before & bits, 0, "a place that is in would carry over");
+        if before == 0 {
             self.open(0, word);
         }
     }
