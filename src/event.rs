@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::task::{Catalog, Failure, Json, LibraryId, Outcome, Progress, Record, TaskId};
+use crate::task::{Catalog, Failure, Json, LibraryId, Observed, Outcome, Progress, Record, TaskId};
 
 /// What is known before the first event, and does not change.
 pub struct Briefing {
@@ -100,6 +100,13 @@ pub enum Event {
         source: Source,
         /// What.
         record: Record,
+    },
+    /// Something was seen of the process of a task or a hook.
+    Observed {
+        /// Whose.
+        source: Source,
+        /// What.
+        observed: Observed,
     },
     /// From here on no further task is started.
     Stopping(Stop),

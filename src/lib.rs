@@ -128,10 +128,12 @@
 //!
 //! The rooms, from the ground up; each may use what stands before it, and `tests/rooms.rs` holds them to it:
 //!
-//! - [`exit`], [`stream`], `sync`, [`task`]: the exit statuses, checked streams, atomics and locks, the nouns
+//! - [`exit`], [`process`], [`stream`], `sync`, [`task`]: the exit statuses, processes, checked streams, atomics and locks, the
+//!   nouns
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
 //! - [`state`], [`glob`], [`graph`], [`command`]: the shared values; globs; the checked dependencies and their views; programs
-//! - [`plan`], [`select`], [`library`], [`report`]: the graph in motion; the choice; shared objects; who listens
+//! - [`isolate`], [`plan`], [`select`], [`library`], [`report`]: processes for tasks; the graph in motion; the choice; shared
+//!   objects; who listens
 //! - [`pool`], [`run`]: worker threads; a run from setup to summary
 //! - [`scheduler`]: the embedding face
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
@@ -144,10 +146,12 @@ pub mod exit;
 pub mod glob;
 pub mod graph;
 pub mod interrupt;
+pub mod isolate;
 pub mod library;
 pub mod look;
 pub mod plan;
 pub mod pool;
+pub mod process;
 pub mod report;
 pub mod run;
 pub mod scheduler;

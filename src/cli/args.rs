@@ -150,6 +150,43 @@ pub(super) struct Args {
     #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
     pub(super) grace: Option<String>,
 
+    /// Run each task in a process of its own: all, auto or never
+    ///
+    /// Without a word `all`. `auto` means tasks that have a timeout, that ask for it, or whose library ends the process when
+    /// it panics. `never` means nobody, also not those that ask. Without this option those that ask.
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "all", hide_possible_values = true, help_heading = RUN)]
+    pub(super) isolate: Option<Isolate>,
+
+    /// Start the process of each task with this command (valgrind, strace)
+    ///
+    /// The command and its arguments as in a shell, without variables and globs; what it starts is added to them. Means
+    /// --isolate. What the task tells counts, and not the status of the command.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "debugger", help_heading = RUN)]
+    pub(super) run_under: Option<String>,
+
+    /// Run the one selected task under a debugger ('gdb --args')
+    ///
+    /// First what it comes after, then it alone in a process under the debugger, with the terminal, and without a timeout.
+    #[arg(long, value_name = "COMMAND", help_heading = RUN)]
+    pub(super) debugger: Option<String>,
+
+    /// Keep a journal of the run in FILE
+    ///
+    /// With it a run that did not come to its end can be taken up again: see --resume.
+    #[arg(long, value_name = "FILE", help_heading = RUN)]
+    pub(super) journal: Option<PathBuf>,
+
+    /// Take up the run of a journal where it stood
+    ///
+    /// Tasks that passed stay so, with their results; all others run. The journal goes on in the same file. Refused where a
+    /// library or the graph is another one than then; see --resume-changed.
+    #[arg(long, value_name = "FILE", conflicts_with = "journal", help_heading = RUN)]
+    pub(super) resume: Option<PathBuf>,
+
+    /// With --resume: run tasks of changed libraries, and what comes after them, again
+    #[arg(long, requires = "resume", help_heading = RUN)]
+    pub(super) resume_changed: bool,
+
     /// Name tasks that run longer than DUR [default: 60s]
     ///
     /// Each is named again after each further DUR. 0 means never.
@@ -184,6 +221,16 @@ pub(super) struct Args {
     #[arg(short, long, help_heading = SHOW)]
     pub(super) quiet: bool,
 
+    /// Whose output to show: failed, all or never [default: failed]
+    ///
+    /// For tasks that run in processes of their own; the output of all others goes where tdrun's own goes.
+    #[arg(long, value_name = "WHOSE", default_value = "failed", hide_possible_values = true, hide_default_value = true, help_heading = SHOW)]
+    pub(super) show_output: ShowOutput,
+
+    /// Show the output of tasks as it comes, line by line
+    #[arg(long, conflicts_with = "show_output", help_heading = SHOW)]
+    pub(super) no_capture: bool,
+
     /// Colours: auto, always or never
     ///
     /// `auto` means on terminals, unless NO_COLOR is set; CLICOLOR_FORCE turns them on elsewhere.
@@ -201,6 +248,20 @@ pub(super) struct Args {
     /// Write what happens as JSON Lines; `-` is stdout
     #[arg(long, value_name = "FILE", help_heading = SHOW)]
     pub(super) events: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum Isolate {
+    All,
+    Auto,
+    Never,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum ShowOutput {
+    Failed,
+    All,
+    Never,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]

@@ -16,8 +16,9 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::error::{Error, Result};
 use crate::graph::{GraphFormat, ListFormat};
+use crate::isolate::{Isolation, Under, Which};
 use crate::plan::Rules;
-use crate::report::{Display, View};
+use crate::report::{Display, ShowOutput, View};
 use crate::run::Limits;
 use crate::stream::ColorChoice;
 use crate::target::Target;
@@ -54,12 +55,27 @@ pub struct Options {
     pub rules: Rules,
     /// How long things may take, and how often they are tried.
     pub limits: Limits,
+    /// Which tasks run in processes of their own, and how those are started.
+    pub isolation: Isolation,
+    /// Where the journal of the run is kept.
+    pub journal: Option<PathBuf>,
+    /// The journal of a run to take up.
+    pub resume: Option<Resume>,
     /// What to look at instead of running.
     pub look: Option<Look>,
     /// What to show of the run.
     pub view: View,
     /// What is worth a word, but no error.
     pub warnings: Vec<String>,
+}
+
+/// A run to take up.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// Its journal.
+    pub path: PathBuf,
+    /// What has changed since runs again; otherwise it is refused.
+    pub changed: bool,
 }
 
 /// Ways to look that run nothing.
@@ -117,6 +133,12 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
             },
             retries: args.retries.as_deref().map(limits::retries).transpose()?,
         },
+        isolation: isolation(&args)?,
+        journal: args.journal.clone(),
+        resume: args.resume.clone().map(|path| Resume {
+            path,
+            changed: args.resume_changed,
+        }),
         look: look(&args),
         view: view(&args),
         state_file: args.state_file,
@@ -198,6 +220,31 @@ fn words_of(list: &[String]) -> Vec<String> {
         .collect()
 }
 
+fn isolation(args: &Args) -> Result<Isolation> {
+    let which = match args.isolate {
+        None if args.run_under.is_some() => Which::All,
+        None => Which::Asking,
+        Some(args::Isolate::All) => Which::All,
+        Some(args::Isolate::Auto) => Which::Auto,
+        Some(args::Isolate::Never) => Which::Never,
+    };
+    let under = match (&args.run_under, &args.debugger) {
+        (Some(text), _) => Some(Under::Prefix(command(text, "--run-under")?)),
+        (None, Some(text)) => Some(Under::Debugger(command(text, "--debugger")?)),
+        (None, None) => None,
+    };
+    Ok(Isolation { which, under })
+}
+
+/// A command and its arguments, never empty.
+fn command(text: &str, option: &str) -> Result<Vec<String>> {
+    let words = shlex::split(text).filter(|words| !words.is_empty());
+    words.ok_or_else(|| {
+        let message = format!("`{option}` takes a command, as in a shell, not `{text}`");
+        Error::new("usage.command", message)
+    })
+}
+
 fn look(args: &Args) -> Option<Look> {
     let graph = args.graph.map(|format| {
         Look::Graph(match format {
@@ -229,6 +276,12 @@ fn view(args: &Args) -> View {
             args::Color::Auto => ColorChoice::Auto,
             args::Color::Always => ColorChoice::Always,
             args::Color::Never => ColorChoice::Never,
+        },
+        output: match (args.no_capture, args.show_output) {
+            (true, _) => ShowOutput::Live,
+            (false, args::ShowOutput::Failed) => ShowOutput::Failed,
+            (false, args::ShowOutput::All) => ShowOutput::All,
+            (false, args::ShowOutput::Never) => ShowOutput::Never,
         },
         log: args.log,
         junit: args.junit.clone(),

@@ -128,7 +128,7 @@ fn ending(launch: &Launch, ended: Ended, check: bool) -> Ending {
                 message: message.into(),
                 place: None,
             },
-            result,
+            result: Some(result),
         },
     }
 }

@@ -57,6 +57,9 @@ impl Host for Asker {
     fn progress(&self, _: Progress) {
         unreachable!("a command does not know its progress")
     }
+    fn observed(&self, _: crate::task::Observed) {
+        unreachable!("nothing runs in a process of its own here")
+    }
     fn cancelled(&self) -> bool {
         !self.asked.lock().unwrap().0.is_empty()
     }
@@ -146,6 +149,7 @@ fn exited(ending: Ending) -> (bool, String, Value) {
             result,
         } => {
             assert_eq!(failure.place, None);
+            let result = result.expect("what a command leaves");
             let result = serde_json::from_str(&result).unwrap();
             (crashed, failure.message.into(), result)
         }

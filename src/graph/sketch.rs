@@ -15,6 +15,7 @@ pub(crate) fn library(name: &str) -> Library {
         path: format!("lib{name}.so"),
         setup: None,
         teardown: None,
+        aborts: false,
     }
 }
 

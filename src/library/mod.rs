@@ -118,6 +118,7 @@ pub fn load(path: &Path, shown: &str, id: LibraryId, level: Option<Level>) -> Re
         path: shown.to_owned(),
         setup: table.setup,
         teardown: table.teardown,
+        aborts: table.aborts,
     };
     Ok(Loaded {
         library,

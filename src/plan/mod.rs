@@ -766,6 +766,7 @@ fn is_special(options: &Options) -> bool {
         then: _,
         priority: _,
         timeout: _,
+        isolate: _,
         wave,
         locks,
         condition,

@@ -165,6 +165,7 @@ fn line(text: &mut String, briefing: &Briefing, event: &Event, now: impl FnOnce(
                 Err(failure) => line.with("outcome", "failed").failure(failure),
             }
         }
+        Event::Observed { .. } => return,
         Event::Stopping(stop) => Line::new(text, "stopping", now()).stop(*stop),
         Event::Warning(message) => Line::new(text, "warning", now()).with("message", message),
     };

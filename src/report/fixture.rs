@@ -55,6 +55,7 @@ pub(super) fn briefing_of(libraries: &[(&str, &[&str])]) -> Briefing {
             path: format!("{name}.so"),
             setup: None,
             teardown: None,
+            aborts: false,
         };
         let declared = (1..)
             .zip(*tasks)

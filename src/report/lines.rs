@@ -134,7 +134,7 @@ impl Teller {
                     let _ = writeln!(text, "added: {}", added.names(briefing));
                 }
             }
-            Event::Progress { .. } => {}
+            Event::Progress { .. } | Event::Observed { .. } => {}
             Event::Finished(finished) => self.finished(text, briefing, finished),
             Event::Logged { source, record } => self.logged(text, briefing, *source, record),
             Event::HookStarted(hook, library) => {

@@ -165,6 +165,7 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
+            Event::Observed { observed, .. } => Entry::main(Level::Debug, format!("{observed:?}")),
             Event::Stopping(stop) => {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
             }

@@ -101,6 +101,8 @@ pub struct View {
     pub quiet: bool,
     /// Whether to write colours.
     pub color: ColorChoice,
+    /// Whose output to show, of the tasks that run in processes of their own.
+    pub output: ShowOutput,
     /// Log files in the current directory.
     pub log: bool,
     /// A `JUnit` report in this file.
@@ -120,6 +122,20 @@ impl View {
             Some(Level::Info)
         }
     }
+}
+
+/// Whose output people are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShowOutput {
+    /// That of tasks that did not pass, when they have ended.
+    #[default]
+    Failed,
+    /// Everybody's, when they have ended.
+    All,
+    /// Nobody's.
+    Never,
+    /// Everybody's as it comes, a line at a time, with the name of the task before it.
+    Live,
 }
 
 /// What people watch while a run goes on.

@@ -341,7 +341,7 @@ fn judge(
             } else {
                 Outcome::Failed
             };
-            (outcome, Some(placed(failure)), Some(result))
+            (outcome, Some(placed(failure)), result)
         }
     };
     if let Some(limit) = too_late {

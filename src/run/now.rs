@@ -198,6 +198,7 @@ mod tests {
             path: "lib.so".into(),
             setup: None,
             teardown: None,
+            aborts: false,
         };
         let tasks = names.iter().map(|name| Task {
             name: (*name).into(),

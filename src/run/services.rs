@@ -21,8 +21,8 @@ use crate::pool::Control;
 use crate::state::{Results, State};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::{
-    Arguments, Cancel, Catalog, Condition, Declined, Host, Json, LibraryId, Lock, Outcome,
-    Progress, Record, Refused, TaskId,
+    Arguments, Cancel, Catalog, Condition, Declined, Host, Json, LibraryId, Lock, Observed,
+    Outcome, Progress, Record, Refused, TaskId,
 };
 
 /// A task that says how far it is more often than this is not heard each time.
@@ -485,6 +485,12 @@ impl Host for Call {
             worker,
             progress,
         });
+    }
+
+    fn observed(&self, observed: Observed) {
+        let source = self.source();
+        let event = Event::Observed { source, observed };
+        self.services.outbox.send_log(event);
     }
 
     fn cancelled(&self) -> bool {

@@ -412,6 +412,7 @@ fn hooked(setup: Ending, calls: &Arc<Mutex<Vec<&'static str>>>) -> Catalog {
     let library = Library {
         setup: Some(Arc::new(note("setup", setup))),
         teardown: Some(Arc::new(note("teardown", Ending::Passed(None)))),
+        aborts: false,
         ..sketch::library("x")
     };
     let action = Arc::new(note("task", Ending::failed("no")));
@@ -559,6 +560,7 @@ fn a_setup_that_fails_is_the_last_one_called() {
         let library = Library {
             setup: hook(setup, ending),
             teardown: hook(teardown, Ending::Passed(None)),
+            aborts: false,
             ..sketch::library(name)
         };
         catalog.add(library, [sketch::task(index, name, &[])]);

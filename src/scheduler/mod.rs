@@ -413,6 +413,7 @@ fn catalog(drafts: Vec<Draft>) -> Result<Catalog, SchedulerError> {
         path: NAME.into(),
         setup: None,
         teardown: None,
+        aborts: false,
     };
     catalog.add(library, declared);
     // Two templates may make the same task, or one that somebody has written out.

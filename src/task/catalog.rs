@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{
-    Caller, Ending, Library, LibraryId, Options, Task, TaskId, TaskRef, Tasks, TasksBuilder,
-    Template,
+    Caller, Ending, Launcher, Library, LibraryId, Options, Task, TaskId, TaskRef, Tasks,
+    TasksBuilder, Template,
 };
 
 /// What a table declares, in its order.
@@ -47,6 +47,8 @@ pub struct Catalog {
     /// Names that stand in more than one library, and are therefore shown as `library::task`. Empty where none does. Those
     /// of templates too: what is made of them may clash.
     clashing: HashSet<Box<str>>,
+    /// Runs tasks that do not run here.
+    launcher: OnceLock<Arc<dyn Launcher>>,
 }
 
 impl Catalog {
@@ -116,8 +118,30 @@ impl Catalog {
         tasks.declared(id.index() - first)
     }
 
-    /// Runs a task, as [`TaskRef::call`] does; a shorter way.
+    /// From here on this one runs the tasks that it takes. The first that is set stays.
+    pub fn set_launcher(&self, launcher: Arc<dyn Launcher>) {
+        let _ = self.launcher.set(launcher);
+    }
+
+    /// A task does not run on the thread that calls it, and ends when it is given up.
+    pub fn is_apart(&self, id: TaskId) -> bool {
+        let launcher = self.launcher.get();
+        launcher.is_some_and(|launcher| launcher.takes(self.task(id)))
+    }
+
+    /// Runs a task where it is to run.
     pub fn call(&self, id: TaskId, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        if let Some(launcher) = self.launcher.get() {
+            let task = self.task(id);
+            if launcher.takes(task) {
+                return launcher.call(id, task, caller);
+            }
+        }
+        self.call_here(id, caller)
+    }
+
+    /// Runs a task on this thread, as [`TaskRef::call`] does; a shorter way.
+    pub fn call_here(&self, id: TaskId, caller: &Caller<'_>) -> Option<Box<Ending>> {
         if id.index() >= self.loaded_count {
             return self.task(id).call(caller);
         }

@@ -70,6 +70,8 @@ pub struct Library {
     pub setup: Option<Action>,
     /// Runs after the last one.
     pub teardown: Option<Action>,
+    /// A panic or an exception in it ends the process.
+    pub aborts: bool,
 }
 
 /// The unit of work, with all that it may declare. What is the usual thing is kept smaller: see [`Tasks`] and [`TaskRef`].
@@ -129,6 +131,8 @@ pub struct Options {
     pub retry_delay: Duration,
     /// After so long it is asked to stop.
     pub timeout: Option<Duration>,
+    /// It runs in a process of its own.
+    pub isolate: bool,
 }
 
 /// A named lock as a task declares it: `db`, or shared, `db:r`.
@@ -264,14 +268,14 @@ pub enum Ending {
     Failed(Failure),
     /// It skipped itself, with its reason, which may be empty.
     Skipped(Box<str>),
-    /// A program did not do what it should; what is known of it can be read all the same.
+    /// A process did not do what it should; what is known of it can be read all the same.
     Exited {
-        /// A signal ended it.
+        /// It ended before its time: by a signal, or without a word.
         crashed: bool,
         /// How it ended, in words.
         failure: Failure,
         /// What it left.
-        result: Json,
+        result: Option<Json>,
     },
 }
 
@@ -413,6 +417,67 @@ impl fmt::Display for Progress {
     }
 }
 
+/// What is seen of the process of a task from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// It wrote a line; told only where nothing is kept. Without its end; the last one may have had none.
+    Line(Channel, Box<[u8]>),
+    /// All that an attempt has written. Comes before the attempt has its outcome, once, and not where it wrote nothing.
+    Output(Box<Output>),
+    /// It has ended, and left others running.
+    Left(Box<[Left]>),
+    /// A signal has stopped it, as a terminal does with who may not use it.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
+}
+
+/// Where a process writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+/// What a process has written, byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// To its standard output.
+    pub stdout: Written,
+    /// To its standard error.
+    pub stderr: Written,
+}
+
+/// What was written to one channel: all of it, or where that is too much, its beginning and its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The beginning, or all.
+    pub head: Vec<u8>,
+    /// So many bytes were not kept.
+    pub cut: u64,
+    /// The end, where something was cut.
+    pub tail: Vec<u8>,
+}
+
+/// A process that a task has left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its number; none where it is only known that somebody still holds the output open.
+    pub pid: Option<i32>,
+    /// Its name; may be empty.
+    pub name: Box<str>,
+}
+
+/// Runs tasks elsewhere than on the thread that calls it.
+pub trait Launcher: Send + Sync {
+    /// Whether it runs this task.
+    fn takes(&self, task: TaskRef<'_>) -> bool;
+    /// Runs it to its end, with what the caller's host offers; none where it passed and returned nothing.
+    fn call(&self, id: TaskId, task: TaskRef<'_>, caller: &Caller<'_>) -> Option<Box<Ending>>;
+}
+
 /// What a running task may ask of tdrun. One value per call of an action; usable from any thread until the call ends.
 pub trait Host: Send + Sync {
     /// The call has ended, or has been given up: nothing that it still asks for counts.
@@ -434,6 +499,8 @@ pub trait Host: Send + Sync {
     fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>);
     /// How long a task has to end after it has been asked to.
     fn grace(&self) -> Duration;
+    /// Something was seen of the process in which the task runs. For who runs it, not for itself.
+    fn observed(&self, observed: Observed);
     /// The result of a task that passed, by its name in the same library or `library::task`. `[x]` stands for the task's own
     /// parameter.
     fn result(&self, task: &str) -> Option<Json>;

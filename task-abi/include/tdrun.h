@@ -256,6 +256,8 @@ typedef int32_t (*td_run_fn)(const td_host *host, td_ctx ctx, void *user);
 #define TD_TASK_EXCLUSIVE (UINT64_C(1) << 32)
 /* td_task.flags: `retries` count after a timeout too, not only after a failure. A hint. */
 #define TD_TASK_RETRY_TIMEOUT (UINT64_C(1) << 0)
+/* td_task.flags: runs in a process of its own, where there is nothing but what the library does while it is loaded. A hint. */
+#define TD_TASK_ISOLATE (UINT64_C(1) << 1)
 
 /* td_command.flags: an exit status other than 0 is no failure: look at the result. A hint. */
 #define TD_COMMAND_UNCHECKED (UINT64_C(1) << 0)

@@ -89,6 +89,8 @@ pub const PARAM_BOOL: u32 = 3;
 pub const TASK_EXCLUSIVE: u64 = 1 << 32;
 /// `TD_TASK_RETRY_TIMEOUT`: a timeout is tried again too.
 pub const TASK_RETRY_TIMEOUT: u64 = 1;
+/// `TD_TASK_ISOLATE`: runs in a process of its own.
+pub const TASK_ISOLATE: u64 = 1 << 1;
 /// `TD_COMMAND_UNCHECKED`: an exit status other than 0 is no failure.
 pub const COMMAND_UNCHECKED: u64 = 1;
 

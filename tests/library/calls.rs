@@ -785,6 +785,7 @@ impl SlowLock {
 }
 
 impl Host for SlowLock {
+    fn observed(&self, _: tdrun::task::Observed) {}
     fn is_over(&self) -> bool {
         false
     }

@@ -107,6 +107,7 @@ fn what_cpp_declares_arrives() {
         retry_timeouts: true,
         retry_delay: Duration::from_secs(1),
         timeout: Some(Duration::from_secs(60)),
+        isolate: false,
     };
     assert_eq!(*tasks[0].options(), expected);
     assert_eq!(tasks[1].options().condition, Condition::Always);

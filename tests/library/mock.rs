@@ -60,6 +60,9 @@ impl Host for Mock {
     fn progress(&self, progress: Progress) {
         self.progress.lock().unwrap().push(progress);
     }
+    fn observed(&self, _: tdrun::task::Observed) {
+        unreachable!("nothing runs in a process of its own here")
+    }
 
     fn when_cancelled(&self, _: Box<dyn Fn(Cancel) + Send + Sync>) {
         unreachable!("functions of libraries ask by themselves")

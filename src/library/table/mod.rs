@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) name: Option<Box<str>>,
     pub(super) setup: Option<Action>,
     pub(super) teardown: Option<Action>,
+    /// A panic in it ends the process.
+    pub(super) aborts: bool,
     pub(super) tasks: Tasks,
     /// What the user should know although it is no error.
     pub(super) warnings: Vec<String>,
@@ -85,6 +87,7 @@ pub(super) unsafe fn read(
         name,
         setup,
         teardown,
+        aborts: header.flags & raw::TABLE_PANIC_ABORT != 0,
         warnings: source.warnings(&header, &tasks),
         tasks,
     })

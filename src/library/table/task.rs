@@ -155,6 +155,7 @@ fn options(
         retry_timeouts: raw.flags & raw::TASK_RETRY_TIMEOUT != 0,
         retry_delay: Duration::from_millis(raw.retry_delay_ms),
         timeout: (!timeout.is_zero()).then_some(timeout),
+        isolate: raw.flags & raw::TASK_ISOLATE != 0,
     };
     Ok((options != Options::default()).then_some(options))
 }
