@@ -237,8 +237,6 @@ pub enum Stop {
     Timeout(Duration),
     /// Setup did not pass.
     Setup,
-    /// A task, or something else in a library, called `exit`: the process is about to end.
-    Exit,
     /// The system gave no thread to run tasks on.
     Threads,
 }
@@ -351,7 +349,6 @@ impl Summary {
             self.counts.get(Outcome::Passed) + self.counts.get(Outcome::Skipped) - self.blocked;
         match self.stopped {
             Some(Stop::Signal(signal)) => Exit::Signal(signal),
-            Some(Stop::Exit) => Exit::Failed,
             _ if fine < self.planned || !self.errors.is_empty() => Exit::Failed,
             _ if self.flaky_fails && self.flaky > 0 => Exit::Failed,
             _ => Exit::Passed,

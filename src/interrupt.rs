@@ -16,9 +16,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
-use signal_hook::low_level::{self, emulate_default_handler};
 
 use crate::error::{Error, Result};
+use crate::process::end::end_by;
 use crate::stream;
 
 /// How long a run has to write its reports after the second signal.
@@ -67,8 +67,8 @@ struct Senders {
 }
 
 /// Listens from now on. Signals that the parent process has set to be ignored (`nohup`, `&` in a script) stay ignored.
-/// To be called once.
-pub fn listen() -> Result<Requests> {
+/// To be called once. `asked` is a signal that has asked an earlier process of this run to stop.
+pub fn listen(asked: Option<i32>) -> Result<Requests> {
     let failed = |why: &dyn std::fmt::Display| {
         Error::new("run.threads", format!("cannot listen for signals: {why}"))
             .hint("the limits on threads or open files may be too low: `ulimit -u`, `ulimit -n`")
@@ -76,6 +76,9 @@ pub fn listen() -> Result<Requests> {
     let (stop, stops) = channel::unbounded();
     let (tell, tells) = channel::bounded(1);
     let senders = Senders { stop, tell };
+    if let Some(signal) = asked {
+        on_signal(signal, &senders);
+    }
     let ignored = ignored();
     let heeded = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
     if heeded(&SIGINT) {
@@ -137,22 +140,15 @@ fn on_signal(signal: i32, senders: &Senders) {
             let _ = senders.stop.send(signal);
             let wait = move || {
                 thread::sleep(LAST_WORDS);
-                end(signal);
+                end_by(signal);
             };
             // Where there is no thread to be had, nothing is waited for.
             if thread::Builder::new().spawn(wait).is_err() {
-                end(signal);
+                end_by(signal);
             }
         }
-        _ => end(signal),
+        _ => end_by(signal),
     }
-}
-
-/// Ends the process by the signal, so that the parent sees why; or, where that does not end the first process of a
-/// container, with its status.
-fn end(signal: i32) -> ! {
-    let _ = emulate_default_handler(signal);
-    low_level::exit(128 + signal)
 }
 
 /// The signals that were ignored when the process started, a bit each. Nothing was changed by then but SIGPIPE.

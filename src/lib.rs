@@ -138,6 +138,7 @@
 //! - [`scheduler`]: the embedding face
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
 
+pub mod blackbox;
 pub mod cli;
 pub mod command;
 pub mod error;
@@ -159,6 +160,7 @@ pub mod select;
 pub mod start;
 pub mod state;
 pub mod stream;
+pub mod supervise;
 mod sync;
 pub mod target;
 pub mod task;

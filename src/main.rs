@@ -1,17 +1,25 @@
 //! tdrun: the story in a handful of statements, and the one place that prints an error and ends the process.
+//!
+//! Two processes: the supervisor, which the user has started, and the runner, which it forks; see `supervise`.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, LazyLock};
 
-use tdrun::cli::{self, Command};
+use tdrun::blackbox::{self, End, LastWords, Phase};
+use tdrun::cli::{self, Command, Options};
 use tdrun::error::Error;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
-use tdrun::library::{self, exit};
+use tdrun::library;
+use tdrun::process::{self, end};
 use tdrun::report::Reporters;
-use tdrun::run::{Alarm, Run};
+use tdrun::run::{self, Ear, Run};
+use tdrun::state::State;
 use tdrun::stream::{self, Stream};
+use tdrun::supervise::{self, Crash, How, Next, Round};
+use tdrun::target::Target;
 use tdrun::task::{Catalog, TaskId};
 use tdrun::{interrupt, look, select, start};
 
@@ -21,48 +29,72 @@ static STDERR: LazyLock<Stream> = LazyLock::new(Stream::stderr);
 fn main() {
     panic::set_hook(Box::new(leave_as_bug));
     LazyLock::force(&STDERR);
-    let end = story().unwrap_or_else(|error| End::at(report(&error)));
-    exit::leave(end.exit, end.abandoned)
+    match supervised().unwrap_or_else(|error| report(&error)) {
+        Exit::Signal(signal) => end::end_by(signal),
+        exit => end::leave(exit.code(), false),
+    }
 }
 
-/// From the words of the command line to the status of the process.
-fn story() -> anyhow::Result<End> {
+/// From the words of the command line to the status of the process, which has everything else done in another one.
+fn supervised() -> anyhow::Result<Exit> {
     let options = match cli::parse(std::env::args_os())? {
         Command::Print(text) => {
-            return print(Stream::stdout(), |out| out.write_all(text.as_bytes()));
+            print(Stream::stdout(), |out| out.write_all(text.as_bytes()))?;
+            return Ok(Exit::Passed);
         }
         Command::Run(options) => *options,
     };
     warn(&options.warnings);
-    let state = start::state(&options)?;
+    // Read once: it may come out of a pipe.
+    let state = Cell::new(start::state(&options)?);
+    let workers = run::most_workers(options.workers);
+    let black_box = blackbox::open(workers)
+        .map_err(|error| Error::new("run.process", format!("cannot map memory: {error}")))?;
+    let mut run = |round| {
+        let done = story(&options, state.take(), round);
+        let done = done.unwrap_or_else(|error| Done::at(report(&error)));
+        leave(done.exit, done.abandoned)
+    };
+    let exit = supervise::supervise(black_box, options.look.is_none(), &mut run, &mut |crash| {
+        after(&options, crash)
+    });
+    Ok(exit?)
+}
+
+/// The runner.
+fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> {
     stream::silence_stdin();
     let (out, err) = (Stream::stdout(), Stream::stderr());
 
-    exit::guard(|call| say(&format!("tdrun: {}\n", exited_while_loading(call))));
+    end::guard(note_exit);
+    process::on_fatal_signal(note_signal);
     let level = options.view.level();
+    let loading = |target| enter(Phase::Loading(target));
     let library::Shelf {
         catalog,
         targets,
         warnings,
         files,
         ..
-    } = library::load_all(&options.targets, level)?;
+    } = library::load_all(&options.targets, level, &loading)?;
+    enter(Phase::Starting);
     warn(&warnings);
 
     let mut links = Links::resolve(&catalog)?;
-    let selection = select::select(&catalog, &mut links, &start::request(&options, &targets))?;
+    let selection = select::select(&catalog, &mut links, &start::request(options, &targets))?;
     if options.view.verbose {
         note_dropped(&catalog, &links.dropped(&selection));
     }
     let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
     if let Some(what) = options.look {
-        return print(out, |out| look::look(out, &catalog, &graph, what));
+        print(out, |out| look::look(out, &catalog, &graph, what))?;
+        return Ok(Done::at(Exit::Passed));
     }
 
-    let (results, replaced) = start::results(&options, &catalog, &mut links, graph.planned())?;
+    let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
     warn(&replaced);
     let mut reporters = Reporters::open(&options.view, &out, &err)?;
-    let requests = interrupt::listen()?;
+    let requests = interrupt::listen(round.stopped_by)?;
     let run = Run {
         catalog: Arc::new(catalog),
         links,
@@ -72,37 +104,37 @@ fn story() -> anyhow::Result<End> {
         rules: options.rules,
         workers: options.workers,
         limits: options.limits,
-        state_arguments: options.typed,
+        state_arguments: options.typed.clone(),
         last_words: Box::new(move || files.changed()),
     };
+    enter(Phase::Running);
     let summary = run.execute(&mut reporters, &requests, connect);
     library::listen(None);
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
         exit => exit,
     };
-    Ok(End {
+    Ok(Done {
         exit,
         abandoned: summary.abandoned > 0,
     })
 }
 
-/// Leads what libraries do outside of tasks and hooks into the run.
-fn connect(alarm: Alarm) {
-    let alarm = Arc::new(alarm);
-    let bell = Arc::clone(&alarm);
-    exit::guard(move |call| bell.ring(&call.to_string()));
-    library::listen(Some(Arc::new(move |record| alarm.hear(record))));
+/// Leads what libraries say outside of tasks and hooks into the run.
+fn connect(ear: Ear) {
+    // Again: what was registered last runs first, before destructors of the libraries that have been loaded since.
+    end::guard(note_exit);
+    library::listen(Some(Arc::new(move |record| ear.hear(record))));
 }
 
-/// How the process ends.
-struct End {
+/// How a runner is done.
+struct Done {
     exit: Exit,
     /// Threads of tasks may still run.
     abandoned: bool,
 }
 
-impl End {
+impl Done {
     fn at(exit: Exit) -> Self {
         Self {
             exit,
@@ -111,20 +143,75 @@ impl End {
     }
 }
 
+/// Ends the runner: all is told.
+fn leave(exit: Exit, abandoned: bool) -> ! {
+    if let Some(black_box) = blackbox::get()
+        && black_box.end(End::Exit(exit))
+    {
+        supervise::announce_end();
+    }
+    end::leave(exit.code(), abandoned || matches!(exit, Exit::Signal(_)))
+}
+
+fn enter(phase: Phase) {
+    if let Some(black_box) = blackbox::get() {
+        black_box.enter(phase);
+    }
+}
+
+fn note_exit(call: end::Call) {
+    note_last(LastWords::Call(call));
+}
+
+fn note_signal(signal: i32) {
+    note_last(LastWords::Signal(signal));
+}
+
+/// May be called in the handler of a signal.
+fn note_last(words: LastWords) {
+    if let Some(black_box) = blackbox::get() {
+        black_box.note_last(words, run::current());
+    }
+}
+
+/// What follows the crash of a runner.
+fn after(options: &Options, crash: &Crash) -> Next {
+    let error = match crash.phase {
+        Phase::Loading(target) => crashed_while_loading(&options.targets[target], &crash.how),
+        Phase::Starting | Phase::Running => {
+            let message = format!("the process that runs the tasks was lost: {}", crash.how);
+            Error::new("run.lost", message)
+        }
+    };
+    say(&format!("tdrun: {error}\n"));
+    Next::End(Exit::Failed)
+}
+
+fn crashed_while_loading(target: &Target, how: &How) -> Error {
+    let path = target.path.to_string_lossy();
+    match how {
+        How::Words(LastWords::Call(call)) => {
+            let message = format!("`{path}` called `{call}` while it was being loaded");
+            Error::new("load.exit", message)
+        }
+        how => {
+            let message = format!("`{path}` crashed while it was being loaded: {how}");
+            Error::new("load.crash", message)
+        }
+    }
+    .hint("its constructors run then, and those of the libraries that it needs")
+}
+
 /// Prints to stdout what the user asked for. A reader who has seen enough is no error.
 fn print(
     mut out: Stream,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> anyhow::Result<End> {
-    write(&mut out)
-        .and_then(|()| out.flush())
-        .map_err(|error| {
-            Error::new(
-                "io.output",
-                format!("cannot write to standard output: {error}"),
-            )
-        })?;
-    Ok(End::at(Exit::Passed))
+) -> anyhow::Result<()> {
+    let printed = write(&mut out).and_then(|()| out.flush());
+    printed.map_err(|error| {
+        let message = format!("cannot write to standard output: {error}");
+        Error::new("io.output", message).into()
+    })
 }
 
 /// What the selection does not wait for, although its tasks say so.
@@ -160,18 +247,11 @@ fn report(error: &anyhow::Error) -> Exit {
     error.exit()
 }
 
-fn exited_while_loading(call: exit::EarlyExit) -> Error {
-    Error::new(
-        "load.exit",
-        format!("a library called `{call}` while it was being loaded"),
-    )
-}
-
 /// What tdrun itself gets wrong must not look like a failure of a task, and must not hang.
 fn leave_as_bug(panic: &PanicHookInfo<'_>) {
     let bug = Error::new("internal", format!("this is a bug in tdrun: {panic}"));
     say(&format!("tdrun: {bug}\n"));
-    exit::leave(Exit::Bug, true)
+    leave(Exit::Bug, true)
 }
 
 /// Where stderr cannot be written, there is nobody left to tell.

@@ -16,7 +16,6 @@ mod arch;
 mod ask;
 mod call;
 mod context;
-pub mod exit;
 mod fault;
 mod file;
 mod host;

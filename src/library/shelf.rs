@@ -25,10 +25,12 @@ pub struct Shelf {
 
 /// Loads the libraries of all targets, in their order. Two targets that lead to one file share it.
 ///
-/// `level` is the most verbose level that anybody listens to. Errors: those of [`load`].
-pub fn load_all(targets: &[Target], level: Option<Level>) -> Result<Shelf> {
+/// `level` is the most verbose level that anybody listens to; `begin` is called before each target. Errors: those of
+/// [`load`].
+pub fn load_all(targets: &[Target], level: Option<Level>, begin: &dyn Fn(usize)) -> Result<Shelf> {
     let mut shelf = Shelf::default();
-    for target in targets {
+    for (number, target) in targets.iter().enumerate() {
+        begin(number);
         let library = shelf.library_of(target, level)?;
         shelf.targets.push(library);
     }

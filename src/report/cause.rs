@@ -139,7 +139,6 @@ pub(super) fn stop_reason(stop: Stop) -> String {
         Stop::Aborted => "the run was aborted".to_owned(),
         Stop::Timeout(time) => format!("the run took longer than {}", limit(time)),
         Stop::Setup => "setup did not pass".to_owned(),
-        Stop::Exit => "stopped because a library called `exit`".to_owned(),
         Stop::Threads => "stopped because the system gave no thread".to_owned(),
     }
 }
@@ -160,7 +159,6 @@ pub(super) fn stopping_line(briefing: &Briefing, stop: Stop, running: &BTreeSet<
         }
         Stop::Aborted => "stopping: the run was aborted".to_owned(),
         Stop::Setup => "stopping: setup did not pass".to_owned(),
-        Stop::Exit => "stopping: a library called `exit`".to_owned(),
         Stop::Threads => "stopping: the system gave no thread to run tasks on".to_owned(),
         Stop::Signal(signal) if running.is_empty() => format!("stopping: {}", signal_name(signal)),
         Stop::Signal(signal) => format!(
@@ -360,7 +358,6 @@ mod tests {
             ),
             (Stop::Aborted, 2, "stopping: the run was aborted"),
             (Stop::Setup, 0, "stopping: setup did not pass"),
-            (Stop::Exit, 3, "stopping: a library called `exit`"),
         ] {
             let running = (0..running).map(TaskId::new).collect();
             assert_eq!(stopping_line(&briefing, stop, &running), expected);

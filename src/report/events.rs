@@ -357,7 +357,6 @@ impl<'a> Line<'a> {
                 .with("reason", "timeout")
                 .with("limit_ms", millis(limit)),
             Stop::Setup => self.with("reason", "setup"),
-            Stop::Exit => self.with("reason", "exit"),
             Stop::Threads => self.with("reason", "threads"),
         }
     }

@@ -104,7 +104,7 @@ impl Recap {
             let _ = writeln!(rest, "flaky: {}", self.flaky_names(briefing));
         }
         // Whoever called `exit` is told of already.
-        if summary.abandoned > 0 && summary.stopped != Some(Stop::Exit) {
+        if summary.abandoned > 0 {
             let tasks = plural(summary.abandoned, "task");
             let _ = writeln!(rest, "{tasks} did not come back and may still be running");
         }

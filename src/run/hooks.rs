@@ -1,12 +1,12 @@
 //! Setup and teardown: each on a thread of its own, one after the other, while nothing else of the libraries runs.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use super::messages::Message;
 use super::pump::Pump;
 use super::seat::{Callee, Seat};
+use crate::blackbox;
 use crate::error::Error;
 use crate::event::{Briefing, Event, Hook, Source, Stop};
 use crate::pool::STACK;
@@ -17,7 +17,7 @@ use crate::task::{Action, Ending, Failure, Library, LibraryId};
 pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
     let mut begun = Vec::new();
     for library in libraries(pump) {
-        if pump.stopped.is_some() || pump.is_leaving() {
+        if pump.stopped.is_some() || pump.left {
             break;
         }
         begun.push(library);
@@ -33,7 +33,7 @@ pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
 /// Calls the teardowns, the last library's first; all of them, whatever came before, unless the run is being left.
 pub(super) fn tear_down(pump: &mut Pump<'_>, libraries: &[LibraryId]) {
     for &library in libraries.iter().rev() {
-        if pump.is_leaving() {
+        if pump.left {
             break;
         }
         call(pump, Hook::Teardown, library);
@@ -60,6 +60,11 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
         return true;
     }
     pump.report(Event::HookStarted(hook, library));
+    pump.hook_runs = true;
+    note(Some(blackbox::Hook {
+        is_setup: hook == Hook::Setup,
+        library,
+    }));
     let end = match start(pump, hook, library) {
         Ok(()) => pump.until_hook_done(),
         Err(error) => Some(Err(Failure {
@@ -67,6 +72,8 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
             place: None,
         })),
     };
+    pump.hook_runs = false;
+    note(None);
     let Some(end) = end else {
         return false;
     };
@@ -78,9 +85,15 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     passed
 }
 
+/// For who asks when this process is gone.
+fn note(hook: Option<blackbox::Hook>) {
+    if let Some(black_box) = blackbox::get() {
+        black_box.calls(hook);
+    }
+}
+
 fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()> {
     let (services, control) = (Arc::clone(&pump.services), pump.control.clone());
-    services.hook_runs.store(true, Ordering::Release);
     let call = move || {
         let definition = &services.catalog.libraries[library.index()];
         let Some(action) = action(definition, hook) else {
@@ -95,9 +108,6 @@ fn start(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> std::io::Result<()>
         };
         let ending =
             Seat::new(&services, &control).call(&callee, |caller| Some(Box::new(action(caller))));
-        if !services.hook_runs.swap(false, Ordering::AcqRel) {
-            return; // the alarm has told how it ended
-        }
         let end = match ending.map(|ending| *ending) {
             Some(Ending::Failed(failure) | Ending::Exited { failure, .. }) => Err(failure),
             _ => Ok(()),

@@ -3,9 +3,9 @@
 //!
 //! Knows nothing of libraries or of what an action is; only that it can be called.
 
-mod alarm;
 mod clock;
 mod crew;
+mod ear;
 mod hooks;
 mod merge;
 mod messages;
@@ -25,8 +25,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime};
 
-pub use alarm::Alarm;
 use crew::Crew;
+pub use ear::Ear;
 use pump::Pump;
 use services::Services;
 use time::Start;
@@ -41,7 +41,7 @@ use crate::pool::Pool;
 use crate::report::Reporter;
 use crate::state::{Results, State, Unread};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::task::Catalog;
+use crate::task::{Catalog, TaskId};
 
 /// Everything that a run needs.
 pub struct Run {
@@ -97,15 +97,27 @@ impl Default for Limits {
 /// More threads than this are not started unless asked for.
 const WORKERS_MAX: usize = 8;
 
+/// How many tasks run at the same time at most, where the user wants so many; none means as many as are useful.
+pub fn most_workers(wanted: Option<NonZeroUsize>) -> usize {
+    let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let wanted = wanted.map(NonZeroUsize::get);
+    wanted.unwrap_or_else(|| cpus().min(WORKERS_MAX))
+}
+
+/// The task that the calling thread performs. May be called in the handler of a signal.
+pub fn current() -> Option<TaskId> {
+    crate::pool::current()
+}
+
 impl Run {
-    /// Runs to the end. Of the requests to stop the first stops in order, the second gives up what still runs. `armed` gets
-    /// the alarm before anything of a library is called. What the reporter cannot write is its own to remember; it never
+    /// Runs to the end. Of the requests to stop the first stops in order, the second gives up what still runs. `connect` gets
+    /// the ear before anything of a library is called. What the reporter cannot write is its own to remember; it never
     /// changes an outcome.
     pub fn execute(
         self,
         reporters: &mut dyn Reporter,
         requests: &Requests,
-        armed: impl FnOnce(Alarm),
+        connect: impl FnOnce(Ear),
     ) -> Summary {
         let limit = self.limit();
         let briefing = self.briefing(limit);
@@ -123,8 +135,6 @@ impl Run {
             wants_passed: AtomicBool::new(true),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
-            hook_runs: AtomicBool::new(false),
-            exiting: AtomicBool::new(false),
             start,
             hooks: AtomicUsize::new(0),
             calls: Mutex::default(),
@@ -138,8 +148,7 @@ impl Run {
         let plan = Plan::new(&services.catalog, &self.graph, self.rules);
         let mut pool = Pool::new(plan, crew);
         let control = pool.control().clone();
-        armed(Alarm {
-            control: control.clone(),
+        connect(Ear {
             services: Arc::clone(&services),
         });
 
@@ -164,9 +173,7 @@ impl Run {
 
     /// As many workers there are where there are so many tasks.
     fn limit(&self) -> usize {
-        let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let wanted = self.workers.map(NonZeroUsize::get);
-        wanted.unwrap_or_else(|| cpus().min(WORKERS_MAX))
+        most_workers(self.workers)
     }
 
     fn briefing(&self, limit: usize) -> Briefing {

@@ -42,6 +42,8 @@ pub(super) struct Pump<'a> {
     over: bool,
     /// A second signal came: nothing is waited for any more.
     pub(super) left: bool,
+    /// A hook is being called.
+    pub(super) hook_runs: bool,
     /// Hooks that were not waited for.
     abandoned: usize,
     /// What went wrong besides the tasks.
@@ -80,6 +82,7 @@ impl<'a> Pump<'a> {
             stopped: None,
             over: false,
             left: false,
+            hook_runs: false,
             abandoned: 0,
             errors: Vec::new(),
             flaky: 0,
@@ -88,7 +91,6 @@ impl<'a> Pump<'a> {
 
     /// The totals, once nothing more is waited for.
     pub(super) fn summary(self) -> Summary {
-        let exiting = self.services.exiting.load(Ordering::Acquire);
         self.control.look(|plan| Summary {
             planned: plan.planned(),
             counts: plan.counts(),
@@ -96,9 +98,9 @@ impl<'a> Pump<'a> {
             flaky: self.flaky,
             flaky_fails: self.services.limits.flaky_fails,
             took: self.services.now(),
-            stopped: self.stopped.or(exiting.then_some(Stop::Exit)),
+            stopped: self.stopped,
             errors: self.errors,
-            abandoned: plan.abandoned() + self.abandoned + usize::from(exiting),
+            abandoned: plan.abandoned() + self.abandoned,
         })
     }
 
@@ -190,11 +192,6 @@ impl<'a> Pump<'a> {
             self.merge.fetch(worker, track);
         }
         is_urgent
-    }
-
-    /// Nothing of the libraries may be called any more.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.left || self.services.exiting.load(Ordering::Acquire)
     }
 
     /// Reports what has come and was not waited for. Not more than that: a task that was given up may go on logging.
@@ -442,7 +439,7 @@ impl<'a> Pump<'a> {
                     self.control.abandon(Stop::Timeout(limit));
                     self.services.give_up_all();
                     // A hook that does not end either is not waited for.
-                    self.left |= self.services.hook_runs.load(Ordering::Acquire);
+                    self.left |= self.hook_runs;
                 }
             }
         }

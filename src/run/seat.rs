@@ -15,6 +15,7 @@ use super::crew::Crew;
 use super::messages::Message;
 use super::services::{Call, Services, panic_message};
 use super::track::Track;
+use crate::blackbox::{self, BlackBox};
 use crate::event::{Event, Source};
 use crate::pool::{self, Control};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -37,6 +38,8 @@ pub(super) struct Seat {
     window: Arc<Window>,
     /// The same.
     hosts: Arc<dyn Hosts>,
+    /// Where it is known which task is called, also when this process is gone.
+    noted: Option<blackbox::Seat>,
 }
 
 /// What other threads see of it.
@@ -70,7 +73,12 @@ impl Seat {
             host: Mutex::default(),
         });
         let hosts = Arc::clone(&window) as _;
-        Self { window, hosts }
+        let noted = blackbox::get().and_then(BlackBox::seat);
+        Self {
+            window,
+            hosts,
+            noted,
+        }
     }
 
     /// Calls an action to its end; none where it passed and returned nothing.
@@ -91,7 +99,13 @@ impl Seat {
             }
         }
         let caller = Caller::new(&self.hosts, number);
+        if let (Some(noted), Source::Task(task, _)) = (&self.noted, who.source) {
+            noted.begin(task);
+        }
         let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
+        if let Some(noted) = &self.noted {
+            noted.end();
+        }
         window.current.end(number);
         if window.has_host.load(Ordering::Relaxed) {
             window.close();

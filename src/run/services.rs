@@ -44,10 +44,6 @@ pub(super) struct Services {
     pub(super) cancelled: AtomicBool,
     /// What runs is not waited for any more. Hooks that begin later are.
     pub(super) given_up: AtomicBool,
-    /// A hook is being called.
-    pub(super) hook_runs: AtomicBool,
-    /// Something called `exit`; the process cannot go on for long.
-    pub(super) exiting: AtomicBool,
     pub(super) start: Start,
     pub(super) hooks: AtomicUsize,
     /// Calls that have a timeout, or that want to hear that they are cancelled.

@@ -181,11 +181,11 @@ pub(super) fn execute_with(
     run: Run,
     reporter: &mut dyn Reporter,
     stop: &Receiver<i32>,
-    armed: impl FnOnce(Alarm),
+    connect: impl FnOnce(Ear),
 ) -> Summary {
     let (abort, tell) = (channel::never(), channel::never());
     let stop = stop.clone();
-    run.execute(reporter, &Requests { stop, abort, tell }, armed)
+    run.execute(reporter, &Requests { stop, abort, tell }, connect)
 }
 
 pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
@@ -698,46 +698,6 @@ fn a_lock_that_comes_after_the_end_of_its_task_is_not_kept() {
     catalog.add(sketch::library("x"), tasks);
     let (_, summary) = execute(catalog, &Case::with_workers(2), &channel::never());
     assert_eq!(summary.counts.get(Outcome::Passed), 52);
-}
-
-/// Rings the alarm from a thread of its own when the last task has ended.
-struct Ringer {
-    alarm: Arc<Mutex<Option<Alarm>>>,
-    left: usize,
-}
-
-impl Reporter for Ringer {
-    fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
-        self.left -= usize::from(matches!(event, Event::Finished(_)));
-        if let Some(alarm) = self.alarm.lock().unwrap().take_if(|_| self.left == 0) {
-            let services = Arc::clone(&alarm.services);
-            std::thread::spawn(move || alarm.ring("exit(0)"));
-            while !services.exiting.load(Ordering::Acquire) {
-                std::thread::yield_now();
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, _: &Briefing, _: &Summary) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[test]
-fn an_exit_behind_the_last_task_is_no_success() {
-    let catalog = hooked(Ending::Passed(None), &Arc::default());
-    let alarm = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&alarm);
-    let mut catalog = catalog;
-    catalog.task_mut(TaskId::new(0)).action = Arc::new(|_| Ending::Passed(None));
-    let mut ringer = Ringer { alarm, left: 1 };
-    let run = run_of(catalog, &Case::with_workers(1));
-    let summary = execute_with(run, &mut ringer, &channel::never(), |alarm| {
-        *slot.lock().unwrap() = Some(alarm);
-    });
-    assert_eq!(summary.counts.get(Outcome::Passed), 1);
-    assert_eq!(summary.exit(), Exit::Failed, "its teardown was not called");
 }
 
 /// Tasks that nothing is special about but their priority: for each what it comes after, and that.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
+use crate::process::monotonic;
 
 /// The start of a run.
 #[derive(Clone, Copy)]
@@ -33,13 +33,6 @@ impl Start {
     pub(super) fn after(self, time: Duration) -> Option<Instant> {
         self.instant.checked_add(time)
     }
-}
-
-/// A task may take no longer than reading the clock does, so this is all that is done: no [`Instant`], no [`Duration`].
-#[expect(clippy::cast_sign_loss, reason = "the time since boot")]
-fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every system has this clock");
-    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
 /// The other way round.

@@ -1,0 +1,45 @@
+//! How this process lives with others: whom it outlives, and when it stops for a while.
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise};
+
+/// From here on this process is sent the signal when its parent is gone; to be exact, the thread that has forked it. Whoever
+/// calls this looks afterwards whether the parent is still there.
+pub fn signal_on_death_of_parent(signal: Signal) {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_pdeathsig(signal);
+    #[cfg(not(target_os = "linux"))]
+    let _ = signal;
+}
+
+/// From here on descendants whose parents are gone become children of this process, and not of the first one.
+pub fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
+/// This thread, and those that it makes, may write to a terminal that listens to another group.
+pub fn write_from_background() {
+    let mut writes = SigSet::empty();
+    writes.add(Signal::SIGTTOU);
+    let _ = writes.thread_block();
+}
+
+/// Calls something that the terminal would stop this process for, as it listens to another group.
+pub fn without_stop<T>(act: impl FnOnce() -> T) -> T {
+    let mut writes = SigSet::empty();
+    writes.add(Signal::SIGTTOU);
+    let mut before = SigSet::empty();
+    let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&writes), Some(&mut before));
+    let result = act();
+    let _ = before.thread_set_mask();
+    result
+}
+
+/// Stops this process as Ctrl-Z does, until somebody lets it go on. Where there is nobody who could, it does not stop.
+pub fn stop_here() {
+    let mut stop = SigSet::empty();
+    stop.add(Signal::SIGTSTP);
+    let _ = raise(Signal::SIGTSTP);
+    let _ = stop.thread_unblock();
+    let _ = stop.thread_block();
+}

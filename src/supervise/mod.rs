@@ -1,0 +1,345 @@
+//! The supervisor: the process that the user started. Has the run in a process of its own, the runner, hands signals on to it,
+//! and sees how it ends, so that the answer is true whatever ends it.
+//!
+//! One thread, no library, no handlers. Knows the black box and what a process comes to; nothing of what a runner does.
+//!
+//! The runner has a process group of its own, so that each signal reaches one of the two only: those of the terminal come
+//! here. Where a task wants to read from the terminal, its group is given the terminal until it has ended.
+
+mod terminal;
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getppid, setpgid};
+
+use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::process::{self, Ear, Side};
+use crate::task::TaskId;
+use terminal::Terminal;
+
+/// How long destructors and exit handlers of libraries may take, when all is told.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a runner has to end after the third signal to stop, or to stop itself for a while.
+const HASTE: Duration = Duration::from_millis(900);
+/// Runners that die in a row with nobody to blame.
+const BLAMELESS_MOST: u32 = 2;
+
+/// One life of a runner.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// From 1.
+    pub number: u32,
+    /// The signal that has asked an earlier one to stop.
+    pub stopped_by: Option<i32>,
+}
+
+/// A runner that has ended, and not as it should.
+#[derive(Debug)]
+pub struct Crash {
+    /// What it did then.
+    pub phase: Phase,
+    /// How it ended.
+    pub how: How,
+    /// The task that did it; known where it spoke last words, or was the only one.
+    pub guilty: Option<TaskId>,
+    /// The tasks that ran then, if it is not known which one did it.
+    pub suspects: Vec<TaskId>,
+    /// The hook that ran then.
+    pub hook: Option<Hook>,
+    /// Runners have died in a row with nobody to blame; it makes no sense to go on.
+    pub is_hopeless: bool,
+}
+
+/// How a runner ended.
+#[derive(Clone, Copy, Debug)]
+pub enum How {
+    /// It said so itself.
+    Words(LastWords),
+    /// By a signal, maybe with a core file.
+    Signal(i32, bool),
+    /// With a status.
+    Status(i32),
+}
+
+/// As what follows a name: `killed by SIGSEGV`.
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Words(LastWords::Call(call)) => write!(f, "called `{call}`"),
+            Self::Words(LastWords::Signal(signal)) => write!(f, "killed by {}", name_of(*signal)),
+            Self::Signal(signal, has_core) => {
+                let core = if *has_core { " (core dumped)" } else { "" };
+                write!(f, "killed by {}{core}", name_of(*signal))
+            }
+            Self::Status(status) => write!(f, "ended its process with status {status}"),
+        }
+    }
+}
+
+fn name_of(signal: i32) -> String {
+    let known = Signal::try_from(signal).map(|signal| signal.as_str().to_owned());
+    known.unwrap_or_else(|_| format!("signal {signal}"))
+}
+
+/// What is to be done after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another runner goes on.
+    Again,
+    /// It ends with this.
+    End(Exit),
+}
+
+/// Has `run` called in a new process, and again in another one where `after` says so; how all of it ended.
+///
+/// `run` notes in the black box how it ends; it does not come back. To be called while there is one thread.
+pub fn supervise(
+    black_box: &BlackBox,
+    keys: bool,
+    run: &mut dyn FnMut(Round),
+    after: &mut dyn FnMut(&Crash) -> Next,
+) -> Result<Exit> {
+    process::mind_children();
+    process::adopt_orphans();
+    let (mut number, mut stops, mut blameless) = (0, Stops::default(), 0);
+    loop {
+        number += 1;
+        let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
+        let round = Round {
+            number,
+            stopped_by: stops.last,
+        };
+        let runner = match process::fork().map_err(|error| failed(&error))? {
+            Side::Parent(runner) => runner,
+            Side::Child => {
+                ear.close();
+                become_runner(black_box);
+                run(round);
+                process::end::leave(Exit::Bug.code(), true)
+            }
+        };
+        // Whoever of the two comes first.
+        let _ = setpgid(runner, runner);
+        let mut watch = Watch {
+            black_box,
+            ear,
+            runner,
+            stops,
+            deadline: None,
+            is_pausing: false,
+            terminal: Terminal::new(keys),
+        };
+        let status = watch.until_end();
+        stops = watch.stops;
+        watch.terminal.give_back();
+        watch.ear.close();
+        match black_box.ended() {
+            Some(End::Exit(exit)) => return Ok(exit),
+            Some(End::Again) => process::end_descendants(),
+            None => {
+                process::end_descendants();
+                if let Some(signal) = status.signal().filter(|signal| stops.last == Some(*signal)) {
+                    return Ok(Exit::Signal(signal));
+                }
+                let crash = crash(black_box, status, &mut blameless);
+                if let Next::End(exit) = after(&crash) {
+                    return Ok(exit);
+                }
+            }
+        }
+    }
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    let message = format!("cannot start a process to run in: {error}");
+    Error::new("run.process", message)
+        .hint("the limits on processes or open files may be too low: `ulimit -u`, `ulimit -n`")
+}
+
+/// What is heard here. All but the first are handed on.
+const HEARD: [Signal; 9] = [
+    Signal::SIGCHLD,
+    Signal::SIGUSR2,
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGTSTP,
+    Signal::SIGCONT,
+];
+
+/// The child's first steps.
+fn become_runner(black_box: &BlackBox) {
+    let me = Pid::from_raw(0);
+    let _ = setpgid(me, me);
+    let supervisor = getppid();
+    // From here on this process hears when the supervisor is gone.
+    process::signal_on_death_of_parent(Signal::SIGUSR2);
+    if getppid() != supervisor {
+        process::end::end_by(Signal::SIGKILL as i32);
+    }
+    process::adopt_orphans();
+    process::write_from_background();
+    black_box.begin();
+}
+
+/// Tells the supervisor that the runner is about to end: from here on it has not for ever.
+pub fn announce_end() {
+    let _ = kill(getppid(), Signal::SIGUSR2);
+}
+
+/// Signals to stop that were handed on.
+#[derive(Clone, Copy, Default)]
+struct Stops {
+    count: u32,
+    last: Option<i32>,
+}
+
+/// One runner, and what there is to see and hear.
+struct Watch<'a> {
+    black_box: &'a BlackBox,
+    ear: Ear,
+    runner: Pid,
+    stops: Stops,
+    /// When it is ended by force; or where it pauses, stopped by force.
+    deadline: Option<Instant>,
+    /// It was asked to stop for a while.
+    is_pausing: bool,
+    terminal: Terminal,
+}
+
+impl Watch<'_> {
+    /// Hands signals on until the runner has ended; how.
+    fn until_end(&mut self) -> ExitStatus {
+        loop {
+            let left = self
+                .deadline
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let has_key = self.ear.wait(self.terminal.keys(), left);
+            if left.is_some_and(|left| left.is_zero()) {
+                self.on_deadline();
+            }
+            if has_key && self.terminal.asks_what_runs() {
+                let _ = kill(self.runner, Signal::SIGUSR1);
+            }
+            while let Some(signal) = self.ear.next() {
+                self.hear(signal);
+            }
+            while let Some((pid, status)) = process::next_change() {
+                if pid != self.runner {
+                    continue; // adopted
+                }
+                if let Some(signal) = status.stopped_signal() {
+                    self.on_stopped(signal);
+                } else if status.continued() {
+                    self.black_box.stop_clock(false);
+                } else {
+                    self.black_box.stop_clock(false);
+                    return status;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, signal: i32) {
+        let Ok(signal) = Signal::try_from(signal) else {
+            return;
+        };
+        match signal {
+            Signal::SIGCHLD => {}
+            Signal::SIGUSR2 => {
+                if self.black_box.ended().is_some() {
+                    self.deadline = Some(Instant::now() + PATIENCE);
+                }
+            }
+            Signal::SIGTSTP => {
+                self.is_pausing = true;
+                self.deadline = Some(Instant::now() + HASTE);
+                let _ = kill(self.runner, signal);
+            }
+            Signal::SIGCONT => {
+                let _ = killpg(self.runner, signal);
+            }
+            Signal::SIGUSR1 => drop(kill(self.runner, signal)),
+            stop => {
+                self.stops.count += 1;
+                self.stops.last = Some(stop as i32);
+                if self.stops.count == 3 {
+                    self.deadline = Some(Instant::now() + HASTE);
+                }
+                let _ = kill(self.runner, stop);
+            }
+        }
+    }
+
+    fn on_deadline(&mut self) {
+        self.deadline = None;
+        let signal = if self.is_pausing {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGKILL
+        };
+        let _ = kill(self.runner, signal);
+    }
+
+    /// The runner was stopped for a while: because it was told to; by the terminal, which it may not use; or by somebody.
+    fn on_stopped(&mut self, signal: i32) {
+        self.black_box.stop_clock(true);
+        let by_terminal = [Signal::SIGTTIN, Signal::SIGTTOU].map(|signal| signal as i32);
+        if by_terminal.contains(&signal) && self.terminal.lend(self.runner) {
+            let _ = killpg(self.runner, Signal::SIGCONT);
+        } else if self.is_pausing || self.terminal.is_lent() && signal == Signal::SIGTSTP as i32 {
+            if self.is_pausing {
+                self.deadline = None;
+            }
+            self.is_pausing = false;
+            self.terminal.give_back();
+            process::stop_here();
+            // Somebody wants us to go on.
+            self.terminal.take();
+            let _ = killpg(self.runner, Signal::SIGCONT);
+        }
+    }
+}
+
+/// Who did it, as far as that can be known.
+fn crash(black_box: &BlackBox, status: ExitStatus, blameless: &mut u32) -> Crash {
+    let last = black_box.last();
+    let how = match (last, status.signal()) {
+        // A call of `exit` ends it with a status of ours; after a noted signal, it may still end in some other way.
+        (Some((words @ LastWords::Call(_), _)), _) => How::Words(words),
+        (_, Some(signal)) => How::Signal(signal, status.core_dumped()),
+        (_, None) => How::Status(status.code().unwrap_or_default()),
+    };
+    let (running, hook) = (black_box.running(), black_box.hook());
+    let speaker = last.and_then(|(_, task)| task);
+    let guilty = speaker.or(match (&*running, hook) {
+        ([one], None) => Some(*one),
+        _ => None,
+    });
+    let suspects = if guilty.is_some() || hook.is_some() {
+        Vec::new()
+    } else {
+        running
+    };
+    if guilty.is_none() && suspects.is_empty() && hook.is_none() {
+        *blameless += 1;
+    } else {
+        *blameless = 0;
+    }
+    Crash {
+        phase: black_box.phase(),
+        how,
+        guilty,
+        suspects,
+        hook,
+        is_hopeless: *blameless >= BLAMELESS_MOST,
+    }
+}
