@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::process::{self, end::Call};
@@ -35,9 +34,10 @@ const HOOK: usize = 3;
 const LAST: usize = 4;
 /// The task that spoke those, and 1; or 0.
 const SPEAKER: usize = 5;
-/// Nanoseconds that it was stopped for, all in all,
+/// Nanoseconds that it was stopped for before; and whether it is now.
 const PAUSED: usize = 6;
-/// and since when it is, on the clock that never goes back; or 0.
+const STOPS: u64 = 1 << 63;
+/// Since when it is.
 const STOPPED: usize = 7;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
@@ -253,34 +253,30 @@ impl BlackBox {
 
     /// The supervisor has seen that the runner was stopped, now; or that it goes on.
     pub fn stop_clock(&self, is_stopped: bool) {
-        let (paused, stopped) = (&self.words[PAUSED], &self.words[STOPPED]);
-        let since = stopped.load(Ordering::Relaxed);
-        match (is_stopped, since) {
-            (true, 0) => stopped.store(now().max(1), Ordering::SeqCst),
-            (false, 1..) => {
-                let more = now().saturating_sub(since);
-                paused.fetch_add(more, Ordering::SeqCst);
-                stopped.store(0, Ordering::SeqCst);
+        let (paused, since) = (&self.words[PAUSED], &self.words[STOPPED]);
+        let so_far = paused.load(Ordering::Relaxed);
+        match (is_stopped, so_far & STOPS != 0) {
+            (true, false) => {
+                since.store(process::monotonic(), Ordering::Relaxed);
+                paused.store(so_far | STOPS, Ordering::Release);
+            }
+            (false, true) => {
+                let more = process::monotonic().saturating_sub(since.load(Ordering::Relaxed));
+                paused.store((so_far & !STOPS) + more, Ordering::Release);
             }
             _ => {}
         }
     }
 
-    /// For how long the runner was stopped so far. Where it goes on, and the supervisor has not seen that yet: until now.
-    pub fn paused(&self) -> Duration {
-        let (paused, stopped) = (&self.words[PAUSED], &self.words[STOPPED]);
-        loop {
-            let since = stopped.load(Ordering::SeqCst);
-            let so_far = paused.load(Ordering::SeqCst);
-            if stopped.load(Ordering::SeqCst) == since {
-                let more = if since == 0 {
-                    0
-                } else {
-                    now().saturating_sub(since)
-                };
-                return Duration::from_nanos(so_far + more);
-            }
+    /// For how many nanoseconds of those up to `now` the runner was stopped. Where it goes on, and the supervisor has not seen
+    /// that yet, it still is.
+    pub fn paused(&self, now: u64) -> u64 {
+        let paused = self.words[PAUSED].load(Ordering::Acquire);
+        if paused & STOPS == 0 {
+            return paused;
         }
+        let since = self.words[STOPPED].load(Ordering::Relaxed);
+        (paused & !STOPS) + now.saturating_sub(since)
     }
 }
 
@@ -341,11 +337,6 @@ fn decode(word: u64) -> Option<End> {
             Some(End::Exit(exit.unwrap_or(Exit::Bug)))
         }
     }
-}
-
-/// Nanoseconds on the clock that never goes back, which all processes share.
-fn now() -> u64 {
-    process::monotonic()
 }
 
 #[cfg(test)]

@@ -12,13 +12,16 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{
+    SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ,
+};
 use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::error::{Error, Result};
 use crate::process::end::end_by;
+use crate::process::{self, Pause};
 use crate::stream;
 
 /// How long a run has to write its reports after the second signal.
@@ -85,7 +88,7 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
         let senders = senders.clone();
         ctrlc::set_handler(move || on_signal(SIGINT, &senders)).map_err(|e| failed(&e))?;
     }
-    let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1];
+    let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP, SIGCONT, SIGUSR2];
     listen_to(others.into_iter().filter(heeded), senders).map_err(|e| failed(&e))?;
     // A file that grows beyond the limit is a write error like any other, and not the end.
     if heeded(&SIGXFSZ) {
@@ -98,21 +101,36 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
     })
 }
 
+/// Ask to stop.
+const STOPS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
 /// Hands the signals on, from a thread of its own. Once a library has closed the pipe that wakes that thread, each of them
 /// ends the process at once.
 fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io::Result<()> {
     let deaf = Arc::new(AtomicBool::new(false));
-    for signal in signals.clone().filter(|signal| *signal != SIGUSR1) {
+    for signal in signals.clone().filter(|signal| STOPS.contains(signal)) {
         flag::register_conditional_default(signal, Arc::clone(&deaf))?;
     }
     let (read, write) = UnixStream::pair()?;
     let (read, write) = (stream::lift(read), stream::lift(write));
     let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
+    let supervisor = process::parent();
     let listen = move || {
+        let mut pause = Pause::default();
         let mut wait = |read: &mut UnixStream| read.read(&mut [0]).map(|bytes| bytes > 0);
         loop {
             match delivery.poll_pending(&mut wait) {
-                Ok(Some(pending)) => pending.for_each(|signal| on_signal(signal, &senders)),
+                Ok(Some(pending)) => pending.for_each(|signal| match signal {
+                    SIGTSTP => pause.begin(),
+                    SIGCONT => pause.end(),
+                    // The supervisor is gone, and nobody else would see to what tasks have started.
+                    SIGUSR2 if process::parent() != supervisor => {
+                        process::end_descendants();
+                        process::vanish();
+                    }
+                    SIGUSR2 => {}
+                    signal => on_signal(signal, &senders),
+                }),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(None) | Err(_) => break,
             }

@@ -1,6 +1,51 @@
 //! How this process lives with others: whom it outlives, and when it stops for a while.
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask, raise};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask, raise};
+use nix::unistd::{self, Pid};
+
+use super::tree;
+
+/// The parent of this process.
+pub fn parent() -> Pid {
+    unistd::getppid()
+}
+
+/// Ends this process at once, without a word.
+pub fn vanish() -> ! {
+    let _ = kill(unistd::getpid(), Signal::SIGKILL);
+    // It takes a moment.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A while for which this process stops, with all that it has started.
+#[derive(Default)]
+pub struct Pause {
+    /// Those that did not stand still already.
+    stopped: Vec<Pid>,
+}
+
+impl Pause {
+    /// Stops them, and this process. Comes back when somebody lets it go on.
+    pub fn begin(&mut self) {
+        let all = tree::descendants(unistd::getpid());
+        let running = all.into_iter().filter(|pid| !tree::is_stopped(*pid));
+        for pid in running {
+            if kill(pid, Signal::SIGSTOP).is_ok() {
+                self.stopped.push(pid);
+            }
+        }
+        let _ = kill(unistd::getpid(), Signal::SIGSTOP);
+    }
+
+    /// Lets the others go on.
+    pub fn end(&mut self) {
+        for pid in self.stopped.drain(..) {
+            let _ = kill(pid, Signal::SIGCONT);
+        }
+    }
+}
 
 /// From here on this process is sent the signal when its parent is gone; to be exact, the thread that has forked it. Whoever
 /// calls this looks afterwards whether the parent is still there.

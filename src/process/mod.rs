@@ -17,7 +17,8 @@ use nix::unistd::{self, ForkResult, Pid};
 
 pub use fault::on_fatal_signal;
 pub use life::{
-    adopt_orphans, signal_on_death_of_parent, stop_here, without_stop, write_from_background,
+    Pause, adopt_orphans, parent, signal_on_death_of_parent, stop_here, vanish, without_stop,
+    write_from_background,
 };
 pub use shared::words;
 pub use tree::{children, descendants, end_descendants};

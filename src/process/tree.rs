@@ -36,6 +36,16 @@ pub fn descendants(of: Pid) -> Vec<Pid> {
     found
 }
 
+/// Whether a process stands still, as a signal has stopped it.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Behind the name, which may have anything in it.
+    let state = status
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('T' | 't'))
+}
+
 /// Ends all that descend from this process, also what those start meanwhile. To be called where this process adopts orphans,
 /// so that nobody gets away; and where nobody else waits for children of it.
 pub fn end_descendants() {

@@ -1,27 +1,40 @@
-//! The clock of a run: one for all threads, and it never goes back.
+//! The clock of a run: one for all threads, and it never goes back. It stands still while the process is stopped.
 
 use std::time::{Duration, Instant};
 
+use crate::blackbox::{self, BlackBox};
 use crate::process::monotonic;
 
 /// The start of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Start {
     nanos: u64,
-    instant: Instant,
+    /// Knows for how long the process was stopped.
+    black_box: Option<&'static BlackBox>,
 }
 
 impl Start {
     /// It is now.
     pub(super) fn now() -> Self {
-        let instant = Instant::now();
         let nanos = monotonic();
-        Self { nanos, instant }
+        let black_box = blackbox::get();
+        let stopped = black_box.map_or(0, |b| b.paused(nanos));
+        Self {
+            // As if it had begun later by what does not count.
+            nanos: nanos - stopped,
+
+            black_box,
+        }
     }
 
     /// How many nanoseconds ago that was; they last for centuries.
     pub(super) fn nanos(self) -> u64 {
-        monotonic().saturating_sub(self.nanos)
+        let now = monotonic();
+        let since = now.saturating_sub(self.nanos);
+        match self.black_box {
+            None => since,
+            Some(black_box) => since.saturating_sub(black_box.paused(now)),
+        }
     }
 
     /// How long ago that was.
@@ -29,9 +42,11 @@ impl Start {
         Duration::from_nanos(self.nanos())
     }
 
-    /// The moment so long after it, for timers; none where that is too far away.
+    /// The moment so long after it, for timers, as far as can be known now: where the process is stopped meanwhile, it comes
+    /// later. None where that is too far away.
     pub(super) fn after(self, time: Duration) -> Option<Instant> {
-        self.instant.checked_add(time)
+        let left = time.saturating_sub(self.elapsed());
+        Instant::now().checked_add(left)
     }
 }
 

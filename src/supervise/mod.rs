@@ -183,7 +183,7 @@ fn become_runner(black_box: &BlackBox) {
     // From here on this process hears when the supervisor is gone.
     process::signal_on_death_of_parent(Signal::SIGUSR2);
     if getppid() != supervisor {
-        process::end::end_by(Signal::SIGKILL as i32);
+        process::vanish();
     }
     process::adopt_orphans();
     process::write_from_background();
