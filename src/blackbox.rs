@@ -18,6 +18,9 @@ static BOX: OnceLock<BlackBox> = OnceLock::new();
 pub struct BlackBox {
     words: &'static [AtomicU64],
     seats: usize,
+    /// So many words has the track of each worker.
+    track: usize,
+    workers: usize,
 }
 
 // The words, by their places.
@@ -90,11 +93,11 @@ pub enum End {
     Again,
 }
 
-/// Makes the one box, for a run with so many workers. To be called once, before there is a runner.
-pub fn open(workers: usize) -> io::Result<&'static BlackBox> {
-    let seats = 2 * workers + 64;
-    let words = process::words(SEATS + seats * STRIDE + TOLD_MOST / 64)?;
-    Ok(BOX.get_or_init(|| BlackBox { words, seats }))
+/// Makes the one box, for a run with so many workers, each of which has so many words for its track. To be called once, before
+/// there is a runner.
+pub fn open(workers: usize, track: usize) -> io::Result<&'static BlackBox> {
+    let black_box = BlackBox::new(workers, track)?;
+    Ok(BOX.get_or_init(|| black_box))
 }
 
 /// The one box, where there is one.
@@ -103,6 +106,18 @@ pub fn get() -> Option<&'static BlackBox> {
 }
 
 impl BlackBox {
+    fn new(workers: usize, track: usize) -> io::Result<Self> {
+        let seats = 2 * workers + 64;
+        let track = track.next_multiple_of(STRIDE);
+        let words = process::words(SEATS + seats * STRIDE + workers * track + TOLD_MOST / 64)?;
+        Ok(Self {
+            words,
+            seats,
+            track,
+            workers,
+        })
+    }
+
     /// A new runner begins, which is this process. What the one before has told stays, and so does how long it was stopped.
     pub fn begin(&self) {
         for word in &self.words[END..=SPEAKER] {
@@ -206,7 +221,7 @@ impl BlackBox {
     }
 
     /// A place for a thread that calls tasks; none where there are more of them than places.
-    pub fn seat(&'static self) -> Option<Seat> {
+    pub fn seat(&self) -> Option<Seat> {
         let free = (0..self.seats).find(|seat| {
             let taken = self.seat_word(*seat, 0);
             let order = Ordering::Relaxed;
@@ -245,8 +260,15 @@ impl BlackBox {
         word.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
     }
 
+    /// What each worker leaves behind of the tasks that it has passed; whoever runs tasks knows what that means. A new runner
+    /// finds it as the one before has left it.
+    pub fn tracks(&self) -> impl ExactSizeIterator<Item = &'static [AtomicU64]> + use<> {
+        let tracks = &self.words[SEATS + self.seats * STRIDE..][..self.workers * self.track];
+        tracks.chunks_exact(self.track)
+    }
+
     fn told_word(&self, task: TaskId) -> Option<(&AtomicU64, u64)> {
-        let words = &self.words[SEATS + self.seats * STRIDE..];
+        let words = &self.words[SEATS + self.seats * STRIDE + self.workers * self.track..];
         let word = words.get(task.index() / 64)?;
         Some((word, 1 << (task.index() % 64)))
     }
@@ -345,7 +367,8 @@ mod tests {
 
     #[test]
     fn what_a_runner_notes_can_be_read_when_it_is_gone() {
-        let b = open(1).unwrap();
+        let b = BlackBox::new(1, 20).unwrap();
+        assert_eq!(b.tracks().map(<[_]>::len).collect::<Vec<_>>(), [32]);
         b.begin();
         assert_eq!(
             (b.ended(), b.phase(), b.hook(), b.last()),

@@ -48,7 +48,7 @@ fn supervised() -> anyhow::Result<Exit> {
     // Read once: it may come out of a pipe.
     let state = Cell::new(start::state(&options)?);
     let workers = run::most_workers(options.workers);
-    let black_box = blackbox::open(workers)
+    let black_box = blackbox::open(workers, run::TRACK)
         .map_err(|error| Error::new("run.process", format!("cannot map memory: {error}")))?;
     let mut run = |round| {
         let done = story(&options, state.take(), round);

@@ -60,8 +60,8 @@ pub fn leave(status: i32, at_once: bool) -> ! {
     static FIRST: Once = Once::new();
     let mut is_first = false;
     FIRST.call_once(|| is_first = true);
-    while !is_first {
-        std::thread::park();
+    if !is_first {
+        wait_for_ever();
     }
     LEAVING.store(true, Ordering::Release);
     if at_once {
@@ -69,6 +69,13 @@ pub fn leave(status: i32, at_once: bool) -> ! {
     }
     // SAFETY: runs exit handlers and destructors; no lock of ours is held.
     unsafe { libc::exit(status) }
+}
+
+/// For who waits for the end.
+fn wait_for_ever() -> ! {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Ends this process as a signal does whose number is given; by the status that shells use where that does not end it, as

@@ -47,6 +47,9 @@ pub fn fork() -> io::Result<Side> {
 
 /// Nanoseconds since some moment, on the clock that never goes back and that all processes share. A task may take no longer
 /// than reading it does, so this is all that is done: no `Instant`, no `Duration`.
+///
+/// # Panics
+/// Where there is no such clock, which no system is known for.
 #[expect(clippy::cast_sign_loss, reason = "the time since boot")]
 pub fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every system has this clock");

@@ -32,6 +32,8 @@ use services::Services;
 use time::Start;
 use track::Track;
 
+#[cfg(not(model))]
+use crate::blackbox;
 use crate::error::{Error, escape};
 use crate::event::{Briefing, Event, Stop, Summary};
 use crate::graph::{Graph, Links};
@@ -104,6 +106,9 @@ pub fn most_workers(wanted: Option<NonZeroUsize>) -> usize {
     wanted.unwrap_or_else(|| cpus().min(WORKERS_MAX))
 }
 
+/// So many words of the black box has each worker for what it leaves behind.
+pub const TRACK: usize = track::WORDS_MOST;
+
 /// The task that the calling thread performs. May be called in the handler of a signal.
 pub fn current() -> Option<TaskId> {
     crate::pool::current()
@@ -123,7 +128,7 @@ impl Run {
         let briefing = self.briefing(limit);
         let start = Start::now();
         let (outbox, inbox) = messages::channel(start);
-        let tracks = (0..limit).map(|_| Track::new(limit, briefing.planned.len()));
+        let tracks = tracks(limit, briefing.planned.len());
         let services = Arc::new(Services {
             catalog: self.catalog,
             links: RwLock::new(self.links),
@@ -131,7 +136,7 @@ impl Run {
             results: self.results,
             limits: self.limits,
             outbox,
-            tracks: tracks.collect(),
+            tracks,
             wants_passed: AtomicBool::new(true),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
@@ -186,6 +191,20 @@ impl Run {
             state_arguments: self.state_arguments.clone(),
         }
     }
+}
+
+/// A track for each of so many workers, for so many tasks.
+fn tracks(workers: usize, tasks: usize) -> Box<[Track]> {
+    #[cfg(not(model))]
+    if let Some(black_box) = blackbox::get()
+        && black_box.tracks().len() >= workers
+    {
+        let all = black_box.tracks().take(workers);
+        return all
+            .map(|words| Track::in_black_box(words, workers, tasks))
+            .collect();
+    }
+    (0..workers).map(|_| Track::new(workers, tasks)).collect()
 }
 
 /// The tasks, from the first to the last outcome. Where the run was stopped before, there is nothing left to start.

@@ -9,9 +9,10 @@
 //! (none, since when, which), so that whoever finds the same task before and after the time has read a pair.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::PoisonError;
 
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::TaskId;
 
@@ -23,22 +24,50 @@ pub(super) struct Passed {
     pub(super) end: u64,
 }
 
-/// Aligned, so that two tracks do not share a cache line.
-#[repr(align(128))]
 pub(super) struct Track {
-    /// The task that runs, and since when.
-    task: AtomicUsize,
-    since: AtomicU64,
-    /// When the last one passed.
-    last_end: AtomicU64,
-    /// How many have passed.
-    end: AtomicUsize,
-    /// How many of those have been taken away.
-    beginning: AtomicUsize,
-    slots: Box<[Slot]>,
+    words: Words,
+    /// One less than there are slots, which are a power of two.
+    mask: u64,
     /// What there was no room for; stands before the slots.
     aside: Mutex<Aside>,
 }
+
+/// Where the track is: in the black box, where there is one.
+enum Words {
+    Own(Box<[AtomicU64]>),
+    #[cfg(not(model))]
+    Shared(&'static [AtomicU64]),
+}
+
+impl Deref for Words {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        match self {
+            Self::Own(words) => words,
+            #[cfg(not(model))]
+            Self::Shared(words) => words,
+        }
+    }
+}
+
+// The words, by their places. The first of them is the first of a cache line, and so is that of the slots.
+
+/// The task that runs,
+const TASK: usize = 0;
+/// and since when.
+const SINCE: usize = 1;
+/// When the last one passed.
+const LAST_END: usize = 2;
+/// How many have passed.
+const END: usize = 3;
+/// How many of those have been taken away.
+const BEGINNING: usize = 4;
+/// How many slots there are.
+const COUNT: usize = 5;
+/// Where they begin; each has a task, its start and its end.
+const SLOTS: usize = 16;
+const SLOT: usize = 3;
 
 #[derive(Default)]
 struct Aside {
@@ -47,78 +76,103 @@ struct Aside {
     counted: usize,
 }
 
-#[derive(Default)]
-struct Slot {
-    task: AtomicUsize,
-    start: AtomicU64,
-    end: AtomicU64,
-}
-
-const NO_TASK: usize = usize::MAX;
+const NO_TASK: u64 = u64::MAX;
 
 /// As many slots has a track at most: they stay in the nearest caches, and a lock is taken for each such number of tasks.
-const SLOTS: usize = 1024;
+const SLOTS_MOST: usize = 1024;
+/// So many words has such a track.
+pub(super) const WORDS_MOST: usize = SLOTS + SLOTS_MOST * SLOT;
 
 impl Track {
     /// One of so many for so many tasks.
     pub(super) fn new(tracks: usize, tasks: usize) -> Self {
-        let share = tasks.div_ceil(tracks.max(1));
-        Self::with_slots(share.clamp(4, SLOTS).next_power_of_two())
+        Self::with_slots(slots(tracks, tasks))
     }
 
     /// A power of two.
     pub(super) fn with_slots(slots: usize) -> Self {
+        let words = (0..SLOTS + slots * SLOT).map(|_| AtomicU64::new(0));
+        Self::begun(Words::Own(words.collect()), slots)
+    }
+
+    /// The same in memory that outlives this process. What another process has left there is gone.
+    #[cfg(not(model))]
+    pub(super) fn in_black_box(words: &'static [AtomicU64], tracks: usize, tasks: usize) -> Self {
+        Self::begun(Words::Shared(words), slots(tracks, tasks))
+    }
+
+    fn begun(words: Words, slots: usize) -> Self {
+        words[TASK].store(NO_TASK, Ordering::Relaxed);
+        for word in &words[SINCE..=BEGINNING] {
+            word.store(0, Ordering::Relaxed);
+        }
+        words[COUNT].store(slots as u64, Ordering::Relaxed);
         Self {
-            task: AtomicUsize::new(NO_TASK),
-            since: AtomicU64::new(0),
-            last_end: AtomicU64::new(0),
-            end: AtomicUsize::new(0),
-            beginning: AtomicUsize::new(0),
-            slots: (0..slots).map(|_| Slot::default()).collect(),
+            words,
+            mask: slots as u64 - 1,
             aside: Mutex::default(),
         }
     }
 
+    /// A track that a process has left behind which is gone; none where it has not begun one.
+    #[cfg(not(model))]
+    pub(super) fn left_behind(words: &'static [AtomicU64]) -> Option<Self> {
+        let slots = words[COUNT].load(Ordering::Relaxed);
+        slots.is_power_of_two().then(|| Self {
+            words: Words::Shared(words),
+            mask: slots - 1,
+            aside: Mutex::default(),
+        })
+    }
+
     /// The worker runs a task.
     pub(super) fn begin(&self, task: TaskId, since: u64) {
-        self.task.store(NO_TASK, Ordering::Relaxed);
-        self.since.store(since, Ordering::Release);
-        self.task.store(task.index(), Ordering::Release);
+        self.words[TASK].store(NO_TASK, Ordering::Relaxed);
+        self.words[SINCE].store(since, Ordering::Release);
+        self.words[TASK].store(task.index() as u64, Ordering::Release);
     }
 
     /// The worker has passed the task that it runs. Where there is no room, and it is not wanted that more is known of those
     /// that have passed, they are only counted.
     pub(super) fn pass(&self, task: TaskId, end: u64, is_wanted: &AtomicBool) {
-        let start = self.since.load(Ordering::Relaxed);
-        let at = self.end.load(Ordering::Relaxed);
-        if at - self.beginning.load(Ordering::Acquire) == self.slots.len() {
+        let words = &*self.words;
+        let start = words[SINCE].load(Ordering::Relaxed);
+        let at = words[END].load(Ordering::Relaxed);
+        if at - words[BEGINNING].load(Ordering::Acquire) > self.mask {
             self.make_room(is_wanted);
         }
-        let slot = &self.slots[at & (self.slots.len() - 1)];
-        slot.task.store(task.index(), Ordering::Relaxed);
-        slot.start.store(start, Ordering::Relaxed);
-        slot.end.store(end, Ordering::Relaxed);
-        self.task.store(NO_TASK, Ordering::Relaxed);
-        self.last_end.store(end, Ordering::Relaxed);
-        self.end.store(at + 1, Ordering::Release);
+        let [slot_task, slot_start, slot_end] = self.slot(at);
+        slot_task.store(task.index() as u64, Ordering::Relaxed);
+        slot_start.store(start, Ordering::Relaxed);
+        slot_end.store(end, Ordering::Relaxed);
+        words[TASK].store(NO_TASK, Ordering::Relaxed);
+        words[LAST_END].store(end, Ordering::Relaxed);
+        words[END].store(at + 1, Ordering::Release);
     }
 
     /// The worker does not run its task any more, or not here.
     pub(super) fn clear(&self) {
-        self.task.store(NO_TASK, Ordering::Relaxed);
+        self.words[TASK].store(NO_TASK, Ordering::Relaxed);
     }
 
     /// When the task ended that this worker has passed last. For the worker itself.
     pub(super) fn last_end(&self) -> u64 {
-        self.last_end.load(Ordering::Relaxed)
+        self.words[LAST_END].load(Ordering::Relaxed)
     }
 
     /// The task that runs, and since when.
     pub(super) fn running(&self) -> Option<(TaskId, u64)> {
-        let task = self.task.load(Ordering::Acquire);
-        let since = self.since.load(Ordering::Acquire);
-        let is_pair = task != NO_TASK && self.task.load(Ordering::Relaxed) == task;
-        is_pair.then(|| (TaskId::new(task), since))
+        let task = self.words[TASK].load(Ordering::Acquire);
+        let since = self.words[SINCE].load(Ordering::Acquire);
+        let is_pair = task != NO_TASK && self.words[TASK].load(Ordering::Relaxed) == task;
+        is_pair.then(|| (id(task), since))
+    }
+
+    fn slot(&self, at: u64) -> &[AtomicU64; SLOT] {
+        #[expect(clippy::cast_possible_truncation, reason = "less than there are words")]
+        let place = SLOTS + (at & self.mask) as usize * SLOT;
+        let slot = self.words[place..].first_chunk();
+        slot.expect("a whole slot")
     }
 
     /// Takes away what has passed, in its order. Where nothing is left of what was taken before, the worker gets that memory
@@ -153,8 +207,9 @@ impl Track {
 
     /// With the lock.
     fn skip(&self) -> usize {
-        let end = self.end.load(Ordering::Acquire);
-        end - self.beginning.swap(end, Ordering::AcqRel)
+        let end = self.words[END].load(Ordering::Acquire);
+        let count = end - self.words[BEGINNING].swap(end, Ordering::AcqRel);
+        usize::try_from(count).expect("no more than slots")
     }
 
     /// Nothing is there to be taken away.
@@ -162,7 +217,8 @@ impl Track {
         let aside = self.aside();
         aside.passed.is_empty()
             && aside.counted == 0
-            && self.beginning.load(Ordering::Acquire) == self.end.load(Ordering::Acquire)
+            && self.words[BEGINNING].load(Ordering::Acquire)
+                == self.words[END].load(Ordering::Acquire)
     }
 
     #[cold]
@@ -179,18 +235,29 @@ impl Track {
 
     /// With the lock.
     fn empty(&self, mut take: impl FnMut(Passed)) {
-        let end = self.end.load(Ordering::Acquire);
-        let beginning = self.beginning.load(Ordering::Relaxed);
+        let end = self.words[END].load(Ordering::Acquire);
+        let beginning = self.words[BEGINNING].load(Ordering::Relaxed);
         for at in beginning..end {
-            let slot = &self.slots[at & (self.slots.len() - 1)];
+            let [task, start, end] = self.slot(at);
             take(Passed {
-                task: TaskId::new(slot.task.load(Ordering::Relaxed)),
-                start: slot.start.load(Ordering::Relaxed),
-                end: slot.end.load(Ordering::Relaxed),
+                task: id(task.load(Ordering::Relaxed)),
+                start: start.load(Ordering::Relaxed),
+                end: end.load(Ordering::Relaxed),
             });
         }
-        self.beginning.store(end, Ordering::Release);
+        self.words[BEGINNING].store(end, Ordering::Release);
     }
+}
+
+/// How many slots each has of so many tracks for so many tasks.
+fn slots(tracks: usize, tasks: usize) -> usize {
+    let share = tasks.div_ceil(tracks.max(1));
+    share.clamp(4, SLOTS_MOST).next_power_of_two()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it was an id before")]
+fn id(word: u64) -> TaskId {
+    TaskId::new(word as usize)
 }
 
 #[cfg(test)]
@@ -199,7 +266,7 @@ mod tests {
 
     #[test]
     fn what_has_passed_is_taken_away_once_and_in_order_however_much_it_is() {
-        const TASKS: usize = 5 * SLOTS;
+        const TASKS: usize = 5 * SLOTS_MOST;
         let track = Track::new(1, TASKS);
         let mut taken = Vec::new();
         let mut some = VecDeque::new();

@@ -46,14 +46,12 @@ impl Terminal {
             return false;
         }
         let mut keys = [0; 64];
-        match io::stdin().lock().read(&mut keys) {
-            Ok(count @ 1..) => keys[..count].iter().any(|key| matches!(key, b't' | 0x14)),
-            _ => {
-                self.give_back();
-                self.wants_keys = false;
-                false
-            }
+        if let Ok(count @ 1..) = io::stdin().lock().read(&mut keys) {
+            return keys[..count].iter().any(|key| matches!(key, b't' | 0x14));
         }
+        self.give_back();
+        self.wants_keys = false;
+        false
     }
 
     /// Has keys come one by one, and not shown, where the terminal listens to us.

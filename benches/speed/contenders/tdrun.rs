@@ -48,7 +48,7 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     };
 
     let begin = Instant::now();
-    let shelf = library::load_all(&options.targets, options.view.level())?;
+    let shelf = library::load_all(&options.targets, options.view.level(), &|_| ())?;
     let load = begin.elapsed();
 
     let begin = Instant::now();
