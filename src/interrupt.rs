@@ -21,11 +21,14 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::error::{Error, Result};
 use crate::process::end::end_by;
-use crate::process::{self, Pause};
+use crate::process::{self, Pause, tree};
 use crate::stream;
 
 /// How long a run has to write its reports after the second signal.
 const LAST_WORDS: Duration = Duration::from_millis(900);
+
+/// How long what tasks have started may take to end, once the supervisor is gone.
+const ALL_ENDED: Duration = Duration::from_millis(500);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -125,7 +128,7 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
                     SIGCONT => pause.end(),
                     // The supervisor is gone, and nobody else would see to what tasks have started.
                     SIGUSR2 if process::parent() != supervisor => {
-                        process::end_descendants();
+                        tree::end_all(ALL_ENDED);
                         process::vanish();
                     }
                     SIGUSR2 => {}

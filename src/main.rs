@@ -12,9 +12,10 @@ use tdrun::cli::{self, Command, Options};
 use tdrun::error::Error;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
+use tdrun::isolate::{self, Apart, Hidden, Setting};
 use tdrun::library;
 use tdrun::process::{self, end};
-use tdrun::report::Reporters;
+use tdrun::report::{Reporters, ShowOutput};
 use tdrun::run::{self, Ear, Run};
 use tdrun::state::State;
 use tdrun::stream::{self, Stream};
@@ -37,6 +38,9 @@ fn main() {
 
 /// From the words of the command line to the status of the process, which has everything else done in another one.
 fn supervised() -> anyhow::Result<Exit> {
+    if let Some(hidden) = Hidden::find(std::env::args_os()) {
+        return Err(hidden.run(library::load_one).into());
+    }
     let options = match cli::parse(std::env::args_os())? {
         Command::Print(text) => {
             print(Stream::stdout(), |out| out.write_all(text.as_bytes()))?;
@@ -71,7 +75,7 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
     let level = options.view.level();
     let loading = |target| enter(Phase::Loading(target));
     let library::Shelf {
-        catalog,
+        mut catalog,
         targets,
         warnings,
         files,
@@ -79,6 +83,10 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
     } = library::load_all(&options.targets, level, &loading)?;
     enter(Phase::Starting);
     warn(&warnings);
+    let apart = match options.look {
+        None => start_apart(&mut catalog, &options)?,
+        Some(_) => None,
+    };
 
     let mut links = Links::resolve(&catalog)?;
     let selection = select::select(&catalog, &mut links, &start::request(options, &targets))?;
@@ -110,6 +118,11 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
     enter(Phase::Running);
     let summary = run.execute(&mut reporters, &requests, connect);
     library::listen(None);
+    if let Some(apart) = apart
+        && summary.abandoned == 0
+    {
+        apart.leave();
+    }
     let exit = match summary.exit() {
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
         exit => exit,
@@ -118,6 +131,29 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
         exit,
         abandoned: summary.abandoned > 0,
     })
+}
+
+/// Starts what runs tasks in processes of their own, where there are such tasks.
+fn start_apart(catalog: &mut Catalog, options: &Options) -> anyhow::Result<Option<Arc<Apart>>> {
+    let setting = Setting {
+        has_timeout: options.limits.timeout.is_some(),
+        live: options.view.output == ShowOutput::Live,
+        level: options.view.level(),
+        looked_into: None,
+        on_gone: Box::new(|| {
+            if let Some(black_box) = blackbox::get() {
+                black_box.end(End::Again);
+            }
+            process::vanish();
+        }),
+    };
+    let started = isolate::start(catalog, &options.isolation, setting)?;
+    Ok(started.map(|started| {
+        if let Some(note) = started.note {
+            say(&format!("tdrun: note: {}\n", tdrun::error::escape(&note)));
+        }
+        started.apart
+    }))
 }
 
 /// Leads what libraries say outside of tasks and hooks into the run.

@@ -30,6 +30,7 @@ pub(crate) fn task(library: u32, name: &str, after: &[&str]) -> Task {
         action: Arc::new(|_| Ending::Passed(None)),
         options: None,
         arguments: Arguments::default(),
+        is_program: false,
     }
 }
 

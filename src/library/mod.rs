@@ -31,7 +31,7 @@ mod table;
 mod text;
 mod value;
 
-pub use shelf::{Files, Shelf, load_all};
+pub use shelf::{Files, Shelf, load_all, load_one};
 pub use sink::{Sink, listen};
 
 /// A library that has been opened and checked. It stays in memory until the process ends.

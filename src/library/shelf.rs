@@ -3,6 +3,7 @@
 //! Knows nothing of what stands in a library.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::{FileId, Loaded, Stamp, identity, load};
 use crate::error::Result;
@@ -35,6 +36,16 @@ pub fn load_all(targets: &[Target], level: Option<Level>, begin: &dyn Fn(usize))
         shelf.targets.push(library);
     }
     Ok(shelf)
+}
+
+/// Loads one library by itself, which the user calls `shown`.
+///
+/// Errors: those of [`load`].
+pub fn load_one(path: &Path, shown: &str, level: Option<Level>) -> Result<Catalog> {
+    let mut catalog = Catalog::default();
+    let loaded = load(path, shown, LibraryId::new(0), level)?;
+    catalog.add_tasks(loaded.library, loaded.tasks);
+    Ok(catalog)
 }
 
 /// The files of libraries as they were when they were loaded.

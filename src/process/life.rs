@@ -5,11 +5,6 @@ use nix::unistd::{self, Pid};
 
 use super::tree;
 
-/// The parent of this process.
-pub fn parent() -> Pid {
-    unistd::getppid()
-}
-
 /// Ends this process at once, without a word.
 pub fn vanish() -> ! {
     let _ = kill(unistd::getpid(), Signal::SIGKILL);
@@ -45,21 +40,6 @@ impl Pause {
             let _ = kill(pid, Signal::SIGCONT);
         }
     }
-}
-
-/// From here on this process is sent the signal when its parent is gone; to be exact, the thread that has forked it. Whoever
-/// calls this looks afterwards whether the parent is still there.
-pub fn signal_on_death_of_parent(signal: Signal) {
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_pdeathsig(signal);
-    #[cfg(not(target_os = "linux"))]
-    let _ = signal;
-}
-
-/// From here on descendants whose parents are gone become children of this process, and not of the first one.
-pub fn adopt_orphans() {
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_child_subreaper(true);
 }
 
 /// This thread, and those that it makes, may write to a terminal that listens to another group.

@@ -1,4 +1,4 @@
-//! Processes as the system has them: forks, groups and trees, signals, and memory that two of them share.
+//! Processes as the system has them: forks, groups and trees, signals, sockets, and memory that two of them share.
 //!
 //! Knows nothing of tdrun.
 #![allow(unsafe_code)]
@@ -6,23 +6,31 @@
 pub mod end;
 mod fault;
 mod life;
+pub mod poll;
 mod shared;
-mod tree;
+pub mod signals;
+pub mod socket;
+pub mod tree;
+mod wait;
 mod watch;
+mod words;
 
+use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{self, ForkResult, Pid};
 
 pub use fault::on_fatal_signal;
-pub use life::{
-    Pause, adopt_orphans, parent, signal_on_death_of_parent, stop_here, vanish, without_stop,
-    write_from_background,
-};
+pub use life::{Pause, stop_here, vanish, without_stop, write_from_background};
+pub use nix::unistd::Pid as ProcessId;
 pub use shared::words;
-pub use tree::{children, descendants, end_descendants};
-pub use watch::{Ear, mind_children, next_change};
+pub use wait::{Change, Status, next_change, reap};
+pub use watch::{Ear, mind_children, take_change};
+pub use words::Words;
 
 /// Which side of a fork this is.
 pub enum Side {
@@ -37,12 +45,10 @@ pub enum Side {
 /// # Panics
 /// Where this process has more than one thread: a lock that another one holds would be held for ever in the child.
 pub fn fork() -> io::Result<Side> {
-    assert_eq!(threads(), 1, "only a process with one thread may fork");
-    // SAFETY: there is no other thread, so memory is as this one left it.
-    match unsafe { unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(Side::Parent(child)),
-        ForkResult::Child => Ok(Side::Child),
-    }
+    let single = Single::check();
+    single
+        .expect("only a process with one thread may fork")
+        .fork()
 }
 
 /// Nanoseconds since some moment, on the clock that never goes back and that all processes share. A task may take no longer
@@ -60,4 +66,147 @@ pub fn monotonic() -> u64 {
 pub fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task");
     tasks.map_or(1, Iterator::count)
+}
+
+/// This process has one thread. Who keeps this starts none, nor calls what might: so that not every fork has to look.
+pub struct Single(());
+
+impl Single {
+    /// None where there are more.
+    pub fn check() -> Option<Self> {
+        (threads() == 1).then_some(Self(()))
+    }
+
+    /// Splits this process in two.
+    pub fn fork(&self) -> io::Result<Side> {
+        // SAFETY: there is no other thread, so memory is as this one left it.
+        match unsafe { unistd::fork() }? {
+            ForkResult::Parent { child } => Ok(Side::Parent(child)),
+            ForkResult::Child => Ok(Side::Child),
+        }
+    }
+}
+
+/// The number of this process.
+pub fn id() -> Pid {
+    unistd::getpid()
+}
+
+/// The number of its parent.
+pub fn parent() -> Pid {
+    unistd::getppid()
+}
+
+/// The calling thread is the one that the process began with.
+pub fn is_first_thread() -> bool {
+    unistd::gettid() == unistd::getpid()
+}
+
+/// Becomes the leader of a new group, which is in the background of its terminal.
+pub fn lead_group() {
+    // Fails only for who leads a session.
+    let _ = unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
+}
+
+/// Orphans among the descendants become children of this process.
+pub fn adopt_orphans() {
+    let _ = prctl::set_child_subreaper(true);
+}
+
+/// From here on this process gets the signal when the thread that forked it ends; false where that has happened already.
+pub fn hear_of_end(parent: Pid, signal: Signal) -> bool {
+    let _ = prctl::set_pdeathsig(signal);
+    unistd::getppid() == parent
+}
+
+/// What lists of processes show, as far as it fits.
+pub fn set_name(name: &str) {
+    let name = name.bytes().take(15).take_while(|byte| *byte != 0);
+    if let Ok(name) = CString::new(name.collect::<Vec<_>>()) {
+        let _ = prctl::set_name(&name);
+    }
+}
+
+/// Puts a copy of a descriptor in the place of a number, whatever was there. Programs that are started do not get it where
+/// it is `private`.
+pub fn place(descriptor: BorrowedFd<'_>, number: i32, private: bool) -> io::Result<()> {
+    let flags = if private { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: descriptors are numbers; who calls this knows that nobody relies on what was there.
+    match unsafe { libc::dup3(descriptor.as_raw_fd(), number, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// A copy of a descriptor, of this number or more; programs that are started do not get it.
+pub fn copy_from(descriptor: impl AsFd, least: i32) -> io::Result<OwnedFd> {
+    let number = descriptor.as_fd().as_raw_fd();
+    // SAFETY: descriptors are numbers.
+    match unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, least) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: it is new.
+        copy => Ok(unsafe { OwnedFd::from_raw_fd(copy) }),
+    }
+}
+
+/// A copy of a descriptor, of this number or more, that programs get which are started.
+pub fn hand_on(descriptor: impl AsFd, least: i32) -> io::Result<OwnedFd> {
+    let copy = copy_from(descriptor, least)?;
+    // SAFETY: only a flag of it is changed.
+    match unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_SETFD, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(copy),
+    }
+}
+
+/// Closes all descriptors from this number on. Who had some has to forget them.
+pub fn close_from(number: u32) {
+    // SAFETY: as in `place`.
+    if unsafe { libc::syscall(libc::SYS_close_range, number, u32::MAX, 0) } == 0 {
+        return;
+    }
+    for number in number..65536 {
+        // SAFETY: as in `place`.
+        unsafe { libc::close(number.cast_signed()) };
+    }
+}
+
+/// The group that a terminal belongs to; none where it is no terminal of ours.
+pub fn owner_of_terminal(terminal: impl AsFd) -> Option<Pid> {
+    // SAFETY: descriptors are numbers.
+    let group = unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) };
+    (group > 0).then(|| Pid::from_raw(group))
+}
+
+/// Makes a terminal belong to a group, where it is one. To be called with signals held back.
+pub fn give_terminal(terminal: impl AsFd, group: Pid) {
+    // SAFETY: descriptors and groups are numbers.
+    unsafe { libc::tcsetpgrp(terminal.as_fd().as_raw_fd(), group.as_raw()) };
+}
+
+/// Writes what C streams hold back.
+pub fn flush_streams() {
+    // SAFETY: null means all output streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+/// Becomes another program, which is looked up in PATH where it has no slash. Comes back only where that fails.
+pub fn become_program(words: &[String]) -> io::Error {
+    let words: Result<Vec<_>, _> = words
+        .iter()
+        .map(|word| CString::new(word.as_str()))
+        .collect();
+    match words {
+        Ok(words) if !words.is_empty() => match unistd::execvp(&words[0], &words) {
+            Err(errno) => errno.into(),
+            Ok(never) => match never {},
+        },
+        _ => io::ErrorKind::InvalidInput.into(),
+    }
+}
+
+/// Ends this process, and runs nothing before that.
+pub fn end(status: i32) -> ! {
+    // SAFETY: it runs nothing else.
+    unsafe { libc::_exit(status) }
 }

@@ -1,65 +1,115 @@
-//! What a process has started, and what that has started.
+//! Who has started whom, and the end of all of them.
 
+use std::collections::HashSet;
 use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 
-/// Those that cannot be ended, as they wait for a disk for example, are not waited for longer than this.
-const PATIENCE: Duration = Duration::from_secs(2);
+use super::signals::{Signal, send};
 
-/// The children of a process, of all its threads.
-pub fn children(of: Pid) -> Vec<Pid> {
-    let tasks = fs::read_dir(format!("/proc/{of}/task"))
-        .into_iter()
-        .flatten();
+/// How often is looked whether all have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The children of a process, with those that have ended and are not reaped.
+pub fn children(process: Pid) -> Vec<Pid> {
     let mut children = Vec::new();
-    for task in tasks.flatten() {
-        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        let pids = text.split_ascii_whitespace();
-        children.extend(pids.filter_map(|pid| pid.parse().ok()).map(Pid::from_raw));
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return children;
+    };
+    for thread in threads.flatten() {
+        let text = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let numbers = text.split_ascii_whitespace().filter_map(|n| n.parse().ok());
+        children.extend(numbers.map(Pid::from_raw));
     }
     children
 }
 
-/// All that descend from a process, each parent before its children.
-pub fn descendants(of: Pid) -> Vec<Pid> {
-    let mut found = children(of);
-    let mut at = 0;
-    while let Some(pid) = found.get(at) {
-        let more = children(*pid);
-        found.extend(more);
-        at += 1;
+/// All that a process has started, and what those have; not itself.
+pub fn descendants(process: Pid) -> Vec<Pid> {
+    let (mut found, mut left) = (Vec::new(), vec![process]);
+    let mut seen = HashSet::from([process]);
+    while let Some(next) = left.pop() {
+        for child in children(next) {
+            if seen.insert(child) {
+                found.push(child);
+                left.push(child);
+            }
+        }
     }
     found
 }
 
-/// Whether a process stands still, as a signal has stopped it.
-pub(super) fn is_stopped(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which may have anything in it.
-    let state = status
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    matches!(state, Some('T' | 't'))
+/// The name of a process; empty where there is none.
+pub fn name(process: Pid) -> String {
+    let name = fs::read(format!("/proc/{process}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim_end().to_owned()
+}
+
+/// It has ended, or there is no such process.
+pub fn has_ended(process: Pid) -> bool {
+    matches!(state(process), None | Some('Z' | 'X'))
+}
+
+fn state(process: Pid) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name may hold anything; the state stands behind it.
+    let (_, behind) = stat.rsplit_once(") ")?;
+    behind.chars().next()
+}
+
+/// A signal has stopped it for a while.
+pub fn is_stopped(process: Pid) -> bool {
+    matches!(state(process), Some('T' | 't'))
+}
+
+/// The group of a process.
+pub fn group(process: Pid) -> Option<Pid> {
+    getpgid(Some(process)).ok()
+}
+
+/// Kills a child that adopts orphans, and all that it has started, whatever groups and sessions those have made. Waits no
+/// longer than `patience` for the others; they are then somebody's children, and can be killed again.
+pub fn kill(process: Pid, patience: Duration) {
+    // One that stands still starts no others, and reaps none: their numbers stay theirs.
+    send(process, Signal::SIGSTOP);
+    let start = Instant::now();
+    loop {
+        let alive: Vec<_> = descendants(process)
+            .into_iter()
+            .filter(|other| !has_ended(*other))
+            .collect();
+        if alive.is_empty() {
+            break;
+        }
+        for other in alive {
+            send(other, Signal::SIGKILL);
+        }
+        if start.elapsed() >= patience {
+            break;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    send(process, Signal::SIGKILL);
 }
 
 /// Ends all that descend from this process, also what those start meanwhile. To be called where this process adopts orphans,
-/// so that nobody gets away; and where nobody else waits for children of it.
-pub fn end_descendants() {
-    let deadline = Instant::now() + PATIENCE;
+/// so that nobody gets away, and where nobody else waits for children of it. Those that cannot be ended, as they wait for a
+/// disk for example, are not waited for longer than `patience`.
+pub fn end_all(patience: Duration) {
+    let start = Instant::now();
     loop {
         let all = descendants(getpid());
-        if all.is_empty() || Instant::now() >= deadline {
+        if all.is_empty() || start.elapsed() >= patience {
             return;
         }
-        for pid in all {
-            let _ = kill(pid, Signal::SIGKILL);
+        for process in all {
+            send(process, Signal::SIGKILL);
         }
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status.pid().is_some()) {
         }
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(LOOK_EVERY);
     }
 }

@@ -69,7 +69,7 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 /// What has become of a child: it has ended, was stopped, or goes on. None where nothing has happened.
-pub fn next_change() -> Option<(Pid, ExitStatus)> {
+pub fn take_change() -> Option<(Pid, ExitStatus)> {
     let mut status = 0;
     let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     loop {

@@ -31,6 +31,7 @@ fn task(declaration: &str, library: u32, line: u32) -> Task {
         action: Arc::new(|_| Ending::Passed(None)),
         options: None,
         arguments: Arguments::default(),
+        is_program: false,
     }
 }
 

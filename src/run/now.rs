@@ -210,6 +210,7 @@ mod tests {
             action: Arc::new(|_| Ending::Passed(None)),
             options: None,
             arguments: Arguments::default(),
+            is_program: false,
         });
         catalog.add(library, tasks);
         Briefing {

@@ -342,6 +342,7 @@ impl Draft {
             },
             options: declares.then(|| self.options.into()),
             arguments: Arguments::default(),
+            is_program: false,
         }
     }
 }

@@ -19,7 +19,7 @@ use nix::unistd::{Pid, getppid, setpgid};
 use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::process::{self, Ear, Side};
+use crate::process::{self, Ear, Side, tree};
 use crate::task::TaskId;
 use terminal::Terminal;
 
@@ -27,8 +27,13 @@ use terminal::Terminal;
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a runner has to end after the third signal to stop, or to stop itself for a while.
 const HASTE: Duration = Duration::from_millis(900);
+/// How long what a runner has left behind may take to end.
+const ALL_ENDED: Duration = Duration::from_secs(2);
 /// Runners that die in a row with nobody to blame.
 const BLAMELESS_MOST: u32 = 2;
+
+/// So often a runner may ask for another one.
+const AGAIN_MOST: u32 = 16;
 
 /// One life of a runner.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +112,8 @@ pub fn supervise(
 ) -> Result<Exit> {
     process::mind_children();
     process::adopt_orphans();
-    let (mut number, mut stops, mut blameless) = (0, Stops::default(), 0);
+    let supervisor = process::id();
+    let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
     loop {
         number += 1;
         let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
@@ -119,7 +125,7 @@ pub fn supervise(
             Side::Parent(runner) => runner,
             Side::Child => {
                 ear.close();
-                become_runner(black_box);
+                become_runner(black_box, supervisor);
                 run(round);
                 process::end::leave(Exit::Bug.code(), true)
             }
@@ -141,9 +147,17 @@ pub fn supervise(
         watch.ear.close();
         match black_box.ended() {
             Some(End::Exit(exit)) => return Ok(exit),
-            Some(End::Again) => process::end_descendants(),
+            Some(End::Again) => {
+                tree::end_all(ALL_ENDED);
+                again += 1;
+                if again > AGAIN_MOST {
+                    let message =
+                        format!("the process that tasks are forked from was lost {again} times");
+                    return Err(Error::new("run.lost", message));
+                }
+            }
             None => {
-                process::end_descendants();
+                tree::end_all(ALL_ENDED);
                 if let Some(signal) = status.signal().filter(|signal| stops.last == Some(*signal)) {
                     return Ok(Exit::Signal(signal));
                 }
@@ -176,13 +190,10 @@ const HEARD: [Signal; 9] = [
 ];
 
 /// The child's first steps.
-fn become_runner(black_box: &BlackBox) {
-    let me = Pid::from_raw(0);
-    let _ = setpgid(me, me);
-    let supervisor = getppid();
+fn become_runner(black_box: &BlackBox, supervisor: Pid) {
+    process::lead_group();
     // From here on this process hears when the supervisor is gone.
-    process::signal_on_death_of_parent(Signal::SIGUSR2);
-    if getppid() != supervisor {
+    if !process::hear_of_end(supervisor, Signal::SIGUSR2) {
         process::vanish();
     }
     process::adopt_orphans();
@@ -232,7 +243,7 @@ impl Watch<'_> {
             while let Some(signal) = self.ear.next() {
                 self.hear(signal);
             }
-            while let Some((pid, status)) = process::next_change() {
+            while let Some((pid, status)) = process::take_change() {
                 if pid != self.runner {
                     continue; // adopted
                 }

@@ -94,6 +94,8 @@ pub struct Task {
     pub options: Option<Arc<Options>>,
     /// The values of its parameters, where it is made of a template.
     pub arguments: Arguments,
+    /// It runs a program, which is a process of its own already.
+    pub is_program: bool,
 }
 
 /// Names as an author declared them.
@@ -366,6 +368,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
     /// As loggers write it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -343,6 +343,14 @@ impl<'a> TaskRef<'a> {
         }
     }
 
+    /// It runs a program, which is a process of its own already.
+    pub fn is_program(self) -> bool {
+        match self.0 {
+            Kind::Own(task) => task.is_program,
+            Kind::Read { .. } => false,
+        }
+    }
+
     /// What it declares besides name, dependencies and labels; nothing where it is all as usual.
     pub fn declared(self) -> Option<&'a Arc<Options>> {
         match self.0 {
@@ -404,6 +412,7 @@ mod tests {
             action: Arc::new(|_| Ending::Passed(None)),
             options: None,
             arguments: Arguments::default(),
+            is_program: false,
         };
         let exclusive = || {
             Some(Options {

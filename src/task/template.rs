@@ -133,6 +133,7 @@ impl Template {
                 Arc::new(options)
             }),
             arguments,
+            is_program: task.is_program,
         })
     }
 

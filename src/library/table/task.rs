@@ -61,6 +61,7 @@ pub(super) fn read<'a>(
         action: action(reader, raw)?,
         options: options(reader, raw, pattern.as_ref())?.map(Arc::new),
         arguments: Arguments::default(),
+        is_program: raw.kind == raw::KIND_COMMAND,
     };
     Ok(Read::Declared(Box::new(match pattern {
         None => task.into(),

@@ -1,0 +1,384 @@
+//! The process of a task: calls it, and asks the runner for all that it asks for.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::order::{Order, What};
+use super::server::SOCKET_OF_TASK;
+use super::wire::{Answer, HEADER, Header, Reader, Writer};
+use super::word;
+use crate::process::socket::{self, Patience};
+use crate::process::{self, ProcessId, Words};
+use crate::task::{
+    Arguments, Caller, Cancel, Catalog, Declined, Ending, Host, Hosts, Json, LibraryId, Observed,
+    Progress, Record, Refused, TaskRef,
+};
+
+/// What a frame of a task is about.
+pub(super) mod kind {
+    pub(in super::super) const BEGUN: u8 = 0;
+    pub(in super::super) const ENDED: u8 = 1;
+    pub(in super::super) const LOG: u8 = 2;
+    pub(in super::super) const PROGRESS: u8 = 3;
+    pub(in super::super) const RESULT: u8 = 4;
+    pub(in super::super) const STATE: u8 = 5;
+    pub(in super::super) const SET: u8 = 6;
+    pub(in super::super) const SWAP: u8 = 7;
+    pub(in super::super) const LOCK: u8 = 8;
+    pub(in super::super) const UNLOCK: u8 = 9;
+    pub(in super::super) const START: u8 = 10;
+    pub(in super::super) const WAIT: u8 = 11;
+}
+
+/// The number of the one call that there is.
+const CALL: u32 = 1;
+/// A task that says how far it is more often than this is not heard each time.
+const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs what is ordered, and ends this process.
+pub(super) fn run(catalog: &Catalog, order: &Order, words: &Words) -> ! {
+    let Ok(socket) = socket::inherited(SOCKET_OF_TASK) else {
+        process::end(1)
+    };
+    match &order.what {
+        What::Task(id) => {
+            let task = catalog.task(*id);
+            let remote = Remote::new(order, words, socket, task.name(), task.arguments());
+            remote.call(|caller| catalog.call_here(*id, caller))
+        }
+        What::Named(library, name) => {
+            let (call, arguments) = find(catalog, *library, name);
+            let remote = Remote::new(order, words, socket, name, &arguments);
+            remote.call(call)
+        }
+        What::Setup(library) | What::Teardown(library) => {
+            let definition = &catalog.libraries[library.index()];
+            let (hook, name) = match order.what {
+                What::Setup(_) => (&definition.setup, "setup"),
+                _ => (&definition.teardown, "teardown"),
+            };
+            let remote = Remote::new(order, words, socket, name, Arguments::NONE);
+            remote.call(|caller| {
+                let ending = hook.as_ref().map(|hook| hook(caller));
+                ending.map(Box::new)
+            })
+        }
+    }
+}
+
+type Call<'a> = Box<dyn FnOnce(&Caller<'_>) -> Option<Box<Ending>> + 'a>;
+
+/// A task by its name, among those that were loaded, or made of a template; and its arguments.
+fn find<'a>(catalog: &'a Catalog, library: LibraryId, name: &str) -> (Call<'a>, Arguments) {
+    if let Some(id) = catalog.find(library, name) {
+        let arguments = catalog.task(id).arguments().clone();
+        return (
+            Box::new(move |caller| catalog.call_here(id, caller)),
+            arguments,
+        );
+    }
+    let templates = catalog.templates.iter();
+    let mut own = templates.filter(|template| template.task.library == library);
+    let made = own.find_map(|template| {
+        let arguments = template.pattern().matches(name)?;
+        template.instance(arguments).ok()
+    });
+    if let Some(task) = made {
+        let arguments = task.arguments.clone();
+        let call = move |caller: &Caller<'_>| TaskRef::from(&task).call(caller);
+        return (Box::new(call), arguments);
+    }
+    let ending = Ending::failed(format!("there is no task `{name}` in the library any more"));
+    (Box::new(|_| Some(Box::new(ending))), Arguments::default())
+}
+
+/// The host, at the other end of the socket.
+struct Remote {
+    me: ProcessId,
+    nonce: u32,
+    attempt: u32,
+    grace: Duration,
+    name: Box<str>,
+    arguments: Arguments,
+    word: Option<&'static AtomicU32>,
+    socket: OwnedFd,
+    over: AtomicBool,
+    next: AtomicU32,
+    /// Held while a frame is written, so that none stands in another.
+    writing: Mutex<()>,
+    answers: Mutex<Answers>,
+    /// There are answers, or somebody has to read them.
+    came: Condvar,
+    last_progress: Mutex<Option<Instant>>,
+}
+
+/// Answers to those who wait; one of them reads for all.
+#[derive(Default)]
+struct Answers {
+    by_request: HashMap<u32, Answer>,
+    is_read: bool,
+    /// Nothing more will come.
+    closed: bool,
+}
+
+struct RemoteHosts(Arc<Remote>);
+
+impl Hosts for RemoteHosts {
+    fn host(&self, call: u32) -> Option<Arc<dyn Host>> {
+        (call == CALL && !self.0.is_over()).then(|| Arc::clone(&self.0) as _)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Remote {
+    fn new(
+        order: &Order,
+        words: &Words,
+        socket: OwnedFd,
+        name: &str,
+        arguments: &Arguments,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            me: process::id(),
+            nonce: order.nonce,
+            attempt: order.attempt,
+            grace: order.grace,
+            name: name.into(),
+            arguments: arguments.clone(),
+            word: words.get(order.word as usize),
+            socket,
+            over: AtomicBool::new(false),
+            next: AtomicU32::new(0),
+            writing: Mutex::default(),
+            answers: Mutex::default(),
+            came: Condvar::new(),
+            last_progress: Mutex::default(),
+        })
+    }
+
+    /// Calls an action, tells how it ended, and ends this process.
+    fn call(self: Arc<Self>, act: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>) -> ! {
+        let hosts: Arc<dyn Hosts> = Arc::new(RemoteHosts(Arc::clone(&self)));
+        let caller = Caller::new(&hosts, CALL);
+        let ending = panic::catch_unwind(AssertUnwindSafe(|| act(&caller)));
+        if process::id() != self.me {
+            // The task has forked, and this is not the one that the runner knows.
+            process::flush_streams();
+            process::end(0);
+        }
+        self.over.store(true, Ordering::SeqCst);
+        let Ok(ending) = ending else { process::end(1) };
+        process::flush_streams();
+        let ending = ending.map_or(Ending::Passed(None), |ending| *ending);
+        let mut out = Writer::framed();
+        out.byte(kind::ENDED).ending(&ending);
+        let sent = self.send(out);
+        process::end(i32::from(!sent))
+    }
+
+    fn send(&self, out: Writer) -> bool {
+        let frame = out.frame(self.nonce);
+        let _writing = locked(&self.writing);
+        socket::send_all(self.socket.as_fd(), &frame).is_ok()
+    }
+
+    /// Asks, and waits for the answer; none where nobody answers any more.
+    fn ask(&self, kind: u8, write: impl FnOnce(&mut Writer)) -> Option<Answer> {
+        if self.is_over() || process::id() != self.me {
+            return None;
+        }
+        let request = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut out = Writer::framed();
+        out.byte(kind).number(request);
+        write(&mut out);
+        if !self.send(out) {
+            return None;
+        }
+        let mut answers = locked(&self.answers);
+        loop {
+            if let Some(answer) = answers.by_request.remove(&request) {
+                return Some(answer);
+            }
+            if answers.closed {
+                return None;
+            }
+            if answers.is_read {
+                let waited = self.came.wait(answers);
+                answers = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            answers.is_read = true;
+            drop(answers);
+            let read = self.read();
+            answers = locked(&self.answers);
+            answers.is_read = false;
+            match read {
+                Some((request, answer)) => drop(answers.by_request.insert(request, answer)),
+                None => answers.closed = true,
+            }
+            self.came.notify_all();
+        }
+    }
+
+    /// The next answer, and to which request.
+    fn read(&self) -> Option<(u32, Answer)> {
+        let mut header = [0; HEADER];
+        self.fill(&mut header)?;
+        let header = Header::read(&header, self.nonce)?;
+        let mut body = vec![0; header.length];
+        self.fill(&mut body)?;
+        if !header.fits(&body) {
+            return None;
+        }
+        let mut from = Reader(&body);
+        Some((from.number()?, from.answer()?))
+    }
+
+    fn fill(&self, mut buffer: &mut [u8]) -> Option<()> {
+        while !buffer.is_empty() {
+            match socket::receive(self.socket.as_fd(), buffer, Patience::Wait) {
+                Ok(bytes @ 1..) => buffer = &mut buffer[bytes..],
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn get(&self, kind: u8, name: &str) -> Option<Json> {
+        match self.ask(kind, |out| {
+            out.text(name);
+        })? {
+            Answer::Value(value) => value,
+            _ => None,
+        }
+    }
+
+    fn act(&self, kind: u8, write: impl FnOnce(&mut Writer)) -> Result<(), Declined> {
+        match self.ask(kind, write) {
+            Some(Answer::Done) => Ok(()),
+            Some(Answer::Declined(declined)) => Err(declined),
+            _ => Err(Refused::Stale.into()),
+        }
+    }
+}
+
+/// The kind of refusal alone.
+fn bare(Declined { refused, .. }: Declined) -> Refused {
+    refused
+}
+
+impl Host for Remote {
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    fn log(&self, record: Record) {
+        let mut out = Writer::framed();
+        out.byte(kind::LOG).record(&record);
+        self.send(out);
+    }
+
+    fn progress(&self, progress: Progress) {
+        let mut last = locked(&self.last_progress);
+        let is_done = progress.total > 0 && progress.done >= progress.total;
+        if !is_done && last.is_some_and(|last| last.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        drop(last);
+        let mut out = Writer::framed();
+        out.byte(kind::PROGRESS).progress(&progress);
+        self.send(out);
+    }
+
+    /// Who asks is not asked by a signal any more: see [`word`].
+    fn cancelled(&self) -> bool {
+        let word = self
+            .word
+            .map(|word| word.fetch_or(word::ASKS, Ordering::AcqRel));
+        self.is_over() || word.is_some_and(|word| word & word::CANCELLED != 0)
+    }
+
+    /// For programs, which are processes of their own already and do not come here.
+    fn when_cancelled(&self, _act: Box<dyn Fn(Cancel) + Send + Sync>) {}
+
+    fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    fn observed(&self, _observed: Observed) {}
+
+    fn result(&self, task: &str) -> Option<Json> {
+        self.get(kind::RESULT, task)
+    }
+
+    fn state(&self, key: &str) -> Option<Json> {
+        self.get(kind::STATE, key)
+    }
+
+    fn set_state(&self, key: &str, value: Option<Json>) -> Result<(), Refused> {
+        self.act(kind::SET, |out| {
+            out.text(key).json(value.as_ref());
+        })
+        .map_err(bare)
+    }
+
+    fn swap_state(
+        &self,
+        key: &str,
+        expected: Option<Json>,
+        value: Option<Json>,
+    ) -> Result<(), Refused> {
+        let write = |out: &mut Writer| {
+            out.text(key).json(expected.as_ref()).json(value.as_ref());
+        };
+        self.act(kind::SWAP, write).map_err(bare)
+    }
+
+    fn lock(&self, name: &str) -> Result<(), Refused> {
+        let first = u8::from(process::is_first_thread());
+        self.act(kind::LOCK, |out| {
+            out.byte(first).text(name);
+        })
+        .map_err(bare)
+    }
+
+    fn unlock(&self, name: &str) -> Result<(), Refused> {
+        self.act(kind::UNLOCK, |out| {
+            out.text(name);
+        })
+        .map_err(bare)
+    }
+
+    fn start(&self, task: &str) -> Result<(), Declined> {
+        self.act(kind::START, |out| {
+            out.text(task);
+        })
+    }
+
+    fn wait(&self, task: &str) -> Result<(), Declined> {
+        let first = u8::from(process::is_first_thread());
+        self.act(kind::WAIT, |out| {
+            out.byte(first).text(task);
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! The runner's side: has processes started for tasks and hooks, and serves each until it has ended.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::fresh::Fresh;
+use super::order::{Command, Order, What};
+use super::session::{Ended, Judge, Pipe, Session};
+use super::wire::Frames;
+use super::{Which, word};
+use crate::process::Words;
+use crate::process::poll::Poll;
+use crate::process::socket::{self, Patience};
+use crate::task::{
+    Caller, Cancel, Channel, Ending, Failure, Host, Launcher, LibraryId, TaskId, TaskRef,
+};
+
+/// How many processes may run at the same time, of those that can be told by a word that they are cancelled.
+pub(super) const WORDS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// Bytes that are read at once: what a pipe usually holds.
+const CHUNK: usize = 64 << 10;
+/// How often a process is started again that did not come to begin with its task.
+const LOST_MAX: usize = 2;
+/// How long the server may take to end all that is left.
+const LEAVE_FOR: Duration = Duration::from_secs(2);
+
+/// What is called when the server has gone: it does not come back.
+pub type OnGone = Box<dyn Fn() + Send + Sync>;
+
+/// Has tasks run in processes of their own.
+pub struct Apart {
+    pub(super) which: Which,
+    /// The one that is looked into under a debugger.
+    pub(super) looked_into: Option<(LibraryId, Box<str>)>,
+    /// All tasks are given a time.
+    pub(super) has_timeout: bool,
+    /// By library: a panic ends the process.
+    pub(super) aborts: Vec<bool>,
+    /// So many tasks are known to the server by their ids.
+    pub(super) loaded: usize,
+    /// Output is told line by line.
+    pub(super) live: bool,
+    /// How processes are started that are no copies of the server.
+    pub(super) fresh: Option<Fresh>,
+    pub(super) control: OwnedFd,
+    pub(super) words: Words,
+    pub(super) next: AtomicU32,
+    pub(super) lanes: Mutex<Lanes>,
+    pub(super) on_gone: OnGone,
+}
+
+/// Lanes that nobody uses just now.
+#[derive(Default)]
+pub(super) struct Lanes {
+    free: Vec<Lane>,
+    made: u32,
+}
+
+/// The way to the server, for one process at a time.
+pub(super) struct Lane {
+    pub(super) socket: Arc<OwnedFd>,
+    word: u32,
+    pub(super) buffer: Box<[u8]>,
+    pub(super) frames: Frames,
+    pub(super) poll: Poll,
+}
+
+impl Lane {
+    /// Sends a word to the server. Whether it is gone shows when it is listened to.
+    pub(super) fn say(&self, command: &Command) {
+        say(self.socket.as_fd(), command);
+    }
+}
+
+fn say(socket: BorrowedFd<'_>, command: &Command) {
+    let _ = socket::send(socket, &command.write(), &[], Patience::Wait);
+}
+
+impl Apart {
+    /// Which tasks it runs, where nothing is looked into.
+    pub(super) fn is_wanted(&self, task: TaskRef<'_>) -> bool {
+        let options = || task.options();
+        match self.which {
+            Which::Never => false,
+            Which::All => true,
+            Which::Asking => options().isolate,
+            Which::Auto => {
+                let aborts = self.aborts.get(task.library().index());
+                self.has_timeout
+                    || aborts.is_some_and(|aborts| *aborts)
+                    || options().isolate
+                    || options().timeout.is_some()
+            }
+        }
+    }
+
+    /// Runs a hook of a library.
+    pub(super) fn hook(&self, what: &What, caller: &Caller<'_>) -> Ending {
+        let ending = self.run(what, caller);
+        ending.map_or(Ending::Passed(None), |ending| *ending)
+    }
+
+    fn run(&self, what: &What, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        let host = caller.host();
+        let mut losses = 0;
+        loop {
+            match self.once(what, host) {
+                Ok(Ended::As(Ending::Passed(None))) => return None,
+                Ok(Ended::As(ending)) => return Some(Box::new(ending)),
+                Ok(Ended::Lost(_)) if losses < LOST_MAX && !host.cancelled() => losses += 1,
+                Ok(Ended::Lost(why)) => {
+                    let message = format!("lost: {why}").into();
+                    let failure = Failure {
+                        message,
+                        place: None,
+                    };
+                    let (crashed, result) = (true, None);
+                    return Some(Box::new(Ending::Exited {
+                        crashed,
+                        failure,
+                        result,
+                    }));
+                }
+                Ok(Ended::Abandoned) => {
+                    (self.on_gone)();
+                    loop {
+                        thread::park(); // the process is about to end
+                    }
+                }
+                Err(error) => {
+                    return Some(Box::new(Ending::failed(format!("isolate.fork: {error}"))));
+                }
+            }
+        }
+    }
+
+    fn once(&self, what: &What, host: &Arc<dyn Host>) -> io::Result<Ended> {
+        let mut lane = self.lane()?;
+        let ended = self.start(&mut lane, what, host);
+        if !matches!(ended, Ok(Ended::Abandoned)) {
+            self.lanes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .free
+                .push(lane);
+        }
+        ended
+    }
+
+    fn start(&self, lane: &mut Lane, what: &What, host: &Arc<dyn Host>) -> io::Result<Ended> {
+        let (socket, its_socket) = socket::stream()?;
+        let nonce = self.next.fetch_add(1, Ordering::Relaxed);
+        let order = Order {
+            nonce,
+            word: lane.word,
+            attempt: host.attempt(),
+            grace: host.grace(),
+            what: what.clone(),
+        };
+        let shared = self.words.get(lane.word as usize);
+        if let Some(shared) = shared {
+            shared.store(0, Ordering::Release);
+        }
+        let (mut stdin, mut terminal) = (None, None);
+        let mut judge = Judge::Both;
+        if let Some(fresh) = &self.fresh {
+            fresh.greet(&socket, &order)?;
+            judge = fresh.judge;
+            (stdin, terminal) = (
+                fresh.terminal.as_ref().map(|t| &t[0]),
+                fresh.terminal.as_ref(),
+            );
+        }
+        let (stdout, its_stdout) = socket::pipe()?;
+        let (stderr, its_stderr) = socket::pipe()?;
+        let start = Command::Start(order).write();
+        let mut descriptors = vec![its_socket.as_fd(), its_stdout.as_fd(), its_stderr.as_fd()];
+        if let (Some(stdin), Some(terminal)) = (stdin, terminal) {
+            descriptors = vec![
+                its_socket.as_fd(),
+                terminal[1].as_fd(),
+                terminal[2].as_fd(),
+                stdin.as_fd(),
+            ];
+        }
+        if socket::send(lane.socket.as_fd(), &start, &descriptors, Patience::Wait).is_err() {
+            return Ok(Ended::Abandoned);
+        }
+        drop((its_socket, its_stdout, its_stderr));
+        let its_lane = Arc::clone(&lane.socket);
+        host.when_cancelled(Box::new(move |cancel| match cancel {
+            Cancel::Asked => {
+                let before = shared.map(|word| word.fetch_or(word::CANCELLED, Ordering::AcqRel));
+                if before.is_none_or(|before| before & word::ASKS == 0) {
+                    say(its_lane.as_fd(), &Command::Ask(nonce));
+                }
+            }
+            Cancel::GivenUp => say(its_lane.as_fd(), &Command::Kill(nonce)),
+        }));
+        let stdout = Pipe::new(stdout, Channel::Stdout, self.live);
+        let stderr = Pipe::new(stderr, Channel::Stderr, self.live);
+        Ok(Session::new(host, lane, nonce, judge, (socket, stdout, stderr)).run())
+    }
+
+    /// A lane that nobody uses.
+    fn lane(&self) -> io::Result<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.free.pop() {
+            return Ok(lane);
+        }
+        let word = lanes.made;
+        lanes.made += 1;
+        drop(lanes);
+        let (ours, its) = socket::messages()?;
+        socket::send(
+            self.control.as_fd(),
+            &[u8::MAX],
+            &[its.as_fd()],
+            Patience::Wait,
+        )?;
+        Ok(Lane {
+            socket: Arc::new(ours),
+            word,
+            buffer: vec![0; CHUNK].into(),
+            frames: Frames::default(),
+            poll: Poll::default(),
+        })
+    }
+
+    /// All task processes stand still, or go on.
+    pub fn pause(&self, pause: bool) {
+        say(self.control.as_fd(), &Command::Pause(pause));
+    }
+
+    /// Ends all that tasks have left behind, and the server. To be called when nothing runs any more.
+    pub fn leave(&self) {
+        say(self.control.as_fd(), &Command::Leave);
+        let (mut poll, end) = (Poll::default(), Instant::now() + LEAVE_FOR);
+        loop {
+            poll.clear();
+            poll.add(&self.control);
+            let patience = end.saturating_duration_since(Instant::now());
+            if patience.is_zero() || poll.wait(Some(patience)).is_err() {
+                return;
+            }
+            if poll.is_ready(0) {
+                return; // it says nothing here, so this is its end
+            }
+        }
+    }
+}
+
+impl Launcher for Apart {
+    fn takes(&self, task: TaskRef<'_>) -> bool {
+        if task.is_program() {
+            return false;
+        }
+        match &self.looked_into {
+            Some((library, name)) => task.library() == *library && task.name() == &**name,
+            None => self.is_wanted(task),
+        }
+    }
+
+    fn call(&self, id: TaskId, task: TaskRef<'_>, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        let what = if id.index() < self.loaded {
+            What::Task(id)
+        } else {
+            What::Named(task.library(), task.name().into())
+        };
+        self.run(&what, caller)
+    }
+}

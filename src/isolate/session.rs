@@ -1,0 +1,597 @@
+//! A process that runs a task, as the runner sees it: its requests, what it writes, and its end.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::child::kind;
+use super::launcher::Lane;
+use super::order::{Command, Report};
+use super::output::{Kept, Lines};
+use super::wire::{Answer, Next, Reader, Writer};
+use crate::process::poll::Poll;
+use crate::process::socket::{self, Patience};
+use crate::process::{Status, signals};
+use crate::task::{Channel, Ending, Failure, Host, Left, Observed, Output};
+
+/// How long others may still hold what the task has written to, before they are looked for.
+const AFTERMATH: Duration = Duration::from_millis(100);
+/// How long a process may live that has closed its socket without a word: it may be about to end.
+const SILENT_FOR: Duration = Duration::from_secs(1);
+/// How long the server may take to look around.
+const LOOK_FOR: Duration = Duration::from_secs(1);
+
+const CLOSED: &str = "control channel closed by the task";
+const GARBAGE: &str = "garbage in the control channel of the task";
+
+/// What became of a process.
+pub(super) enum Ended {
+    /// What its task came to.
+    As(Ending),
+    /// It has not begun with the task; how it ended.
+    Lost(String),
+    /// The server is gone.
+    Abandoned,
+}
+
+/// Who records the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judge {
+    /// The process itself ends with status 0, and has said how the task ended.
+    Both,
+    /// What was said: the status may be that of somebody else.
+    Word,
+}
+
+/// One process.
+pub(super) struct Session<'a> {
+    pub(super) host: &'a Arc<dyn Host>,
+    pub(super) lane: &'a mut Lane,
+    pub(super) nonce: u32,
+    pub(super) judge: Judge,
+    /// None: nothing more will come from it.
+    pub(super) socket: Option<OwnedFd>,
+    pub(super) stdout: Pipe,
+    pub(super) stderr: Pipe,
+    state: State,
+    /// Answers that the process has not taken yet. While there are some it is not heard.
+    unsent: Vec<u8>,
+    helpers: Option<Arc<Helpers>>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    ending: Option<Ending>,
+    /// Since when there is no socket although it has not said how it ended.
+    silent: Option<Instant>,
+    /// Why it was killed.
+    broken: Option<&'static str>,
+    status: Option<Last>,
+}
+
+/// The last that is known of it.
+enum Last {
+    Ended(Status, bool),
+    NotStarted(Box<str>),
+    Abandoned,
+}
+
+/// Where a task writes to.
+pub(super) struct Pipe {
+    /// None: nobody writes any more.
+    open: Option<OwnedFd>,
+    channel: Channel,
+    kept: Keep,
+}
+
+enum Keep {
+    All(Kept),
+    Lines(Lines),
+}
+
+/// Requests that wait for something, each on a thread of its own.
+struct Helpers {
+    answers: Mutex<Vec<Vec<u8>>>,
+    /// The thread of the call has its answer, and serves again.
+    is_back: AtomicBool,
+    wake: OwnedFd,
+    woken: OwnedFd,
+}
+
+impl Helpers {
+    fn new() -> io::Result<Arc<Self>> {
+        let (woken, wake) = socket::messages()?;
+        Ok(Arc::new(Self {
+            answers: Mutex::default(),
+            is_back: AtomicBool::new(false),
+            wake,
+            woken,
+        }))
+    }
+
+    fn answer(&self, frame: Vec<u8>) {
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(frame);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // Where there are too many, one of them wakes it.
+        let _ = socket::send(self.wake.as_fd(), &[0], &[], Patience::Now);
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let _ = socket::receive(self.woken.as_fd(), &mut [0], Patience::Now);
+        let answers =
+            std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        answers.concat()
+    }
+}
+
+impl Pipe {
+    pub(super) fn new(open: OwnedFd, channel: Channel, live: bool) -> Self {
+        let kept = if live {
+            Keep::Lines(Lines::default())
+        } else {
+            Keep::All(Kept::default())
+        };
+        let open = Some(open);
+        Self {
+            open,
+            channel,
+            kept,
+        }
+    }
+
+    /// Takes what is there, at most as much as fits.
+    fn read(&mut self, buffer: &mut [u8], host: &dyn Host) {
+        let Some(pipe) = &self.open else { return };
+        match socket::read(pipe, buffer) {
+            Ok(bytes @ 1..) => match &mut self.kept {
+                Keep::All(kept) => kept.push(&buffer[..bytes]),
+                Keep::Lines(lines) => {
+                    let channel = self.channel;
+                    lines.push(&buffer[..bytes], |line| {
+                        host.observed(Observed::Line(channel, line.into()));
+                    });
+                }
+            },
+            Ok(0) | Err(_) => self.open = None,
+        }
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        host: &'a Arc<dyn Host>,
+        lane: &'a mut Lane,
+        nonce: u32,
+        judge: Judge,
+        (socket, stdout, stderr): (OwnedFd, Pipe, Pipe),
+    ) -> Self {
+        Self {
+            host,
+            lane,
+            nonce,
+            judge,
+            socket: Some(socket),
+            stdout,
+            stderr,
+            state: State::default(),
+            unsent: Vec::new(),
+            helpers: None,
+        }
+    }
+
+    /// Serves the process until it has ended, and tells what was seen of it.
+    pub(super) fn run(mut self) -> Ended {
+        self.serve();
+        if let Some(Last::Abandoned) = self.state.status {
+            return Ended::Abandoned;
+        }
+        self.drain();
+        self.tell_output();
+        self.conclude()
+    }
+
+    /// Until the process has ended; or, on the thread of a helper, until the one of the call is back.
+    fn serve(&mut self) {
+        let mut poll = std::mem::take(&mut self.lane.poll);
+        while self.state.status.is_none() {
+            if let Some(helpers) = &self.helpers
+                && helpers.is_back.swap(false, Ordering::AcqRel)
+            {
+                self.take_answers();
+                break;
+            }
+            let patience = self
+                .state
+                .silent
+                .map(|since| SILENT_FOR.saturating_sub(since.elapsed()));
+            if patience == Some(Duration::ZERO) {
+                self.break_off(CLOSED);
+            }
+            if self
+                .wait(&mut poll, patience.filter(|patience| !patience.is_zero()))
+                .is_err()
+            {
+                self.state.status = Some(Last::Abandoned);
+            }
+        }
+        self.lane.poll = poll;
+    }
+
+    fn wait(&mut self, poll: &mut Poll, patience: Option<Duration>) -> io::Result<()> {
+        poll.clear();
+        let reports = poll.add(&self.lane.socket);
+        let out = poll.add_if(self.stdout.open.as_ref());
+        let err = poll.add_if(self.stderr.open.as_ref());
+        let requests = match &self.socket {
+            Some(socket) if !self.unsent.is_empty() => poll.add_out(socket),
+            socket => poll.add_if(socket.as_ref()),
+        };
+        let answers = poll.add_if(self.helpers.as_ref().map(|helpers| &helpers.woken));
+        poll.wait(patience)?;
+        if poll.is_ready(out) {
+            self.stdout.read(&mut self.lane.buffer, &**self.host);
+        }
+        if poll.is_ready(err) {
+            self.stderr.read(&mut self.lane.buffer, &**self.host);
+        }
+        if poll.is_ready(answers) {
+            self.take_answers();
+        }
+        if poll.is_ready(requests) {
+            if self.unsent.is_empty() {
+                self.hear();
+            } else {
+                self.send(&[]);
+            }
+        }
+        if poll.is_ready(reports) {
+            self.take_report();
+        }
+        Ok(())
+    }
+
+    /// What the server says.
+    fn take_report(&mut self) -> Option<Vec<Left>> {
+        let read = socket::receive(
+            self.lane.socket.as_fd(),
+            &mut self.lane.buffer,
+            Patience::Now,
+        );
+        let length = match read {
+            Ok(length @ 1..) => length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Ok(_) | Err(_) => {
+                self.state.status = Some(Last::Abandoned);
+                return None;
+            }
+        };
+        let report = Report::read(&self.lane.buffer[..length])?;
+        if report.nonce() != self.nonce {
+            return None; // about one that came before
+        }
+        match report {
+            Report::Ended {
+                status,
+                out_of_memory,
+                ..
+            } => {
+                self.state.status = Some(Last::Ended(status, out_of_memory));
+            }
+            Report::NotStarted(_, why) => self.state.status = Some(Last::NotStarted(why)),
+            Report::Stopped(_, signal) => self.host.observed(Observed::Stopped(signal)),
+            Report::Continued(_) => self.host.observed(Observed::Continued),
+            Report::Left(_, left) => return Some(left),
+        }
+        None
+    }
+
+    /// What the process asks for or says, as far as it is there; false where nothing is.
+    fn hear(&mut self) -> bool {
+        let Some(socket) = &self.socket else {
+            return false;
+        };
+        match socket::receive(socket.as_fd(), &mut self.lane.buffer, Patience::Now) {
+            Ok(bytes @ 1..) => self.lane.frames.push(&self.lane.buffer[..bytes]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(_) | Err(_) => {
+                self.socket = None;
+                if self.state.ending.is_none() {
+                    self.state.silent = Some(Instant::now());
+                }
+                return false;
+            }
+        }
+        loop {
+            match self.lane.frames.next(self.nonce) {
+                Next::Frame(body) => {
+                    if self.state.ending.is_none() && self.obey(&mut Reader(&body)).is_none() {
+                        self.break_off(GARBAGE);
+                        return false;
+                    }
+                }
+                Next::Part => return true,
+                Next::Garbage => {
+                    self.break_off(GARBAGE);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Ends a process that cannot be talked to any more.
+    fn break_off(&mut self, why: &'static str) {
+        self.socket = None;
+        self.state.silent = None;
+        if self.state.broken.is_none() {
+            self.state.broken = Some(why);
+            self.lane.say(&Command::Kill(self.nonce));
+        }
+    }
+
+    /// Does what a frame says; none where it says nothing.
+    fn obey(&mut self, frame: &mut Reader<'_>) -> Option<()> {
+        let host = &**self.host;
+        let kind = frame.byte()?;
+        match kind {
+            kind::BEGUN => self.state.begun = true,
+            kind::ENDED => self.state.ending = Some(frame.ending()?),
+            kind::LOG => host.log(frame.record()?),
+            kind::PROGRESS => host.progress(frame.progress()?),
+            _ => {
+                let request = frame.number()?;
+                if self.state.status.is_some() {
+                    return Some(()); // nobody waits for the answer
+                }
+                let answer: Answer = match kind {
+                    kind::RESULT => Answer::Value(host.result(frame.text()?)),
+                    kind::STATE => Answer::Value(host.state(frame.text()?)),
+                    kind::SET => {
+                        let key = frame.text()?;
+                        host.set_state(key, frame.json()?).into()
+                    }
+                    kind::SWAP => {
+                        let key = frame.text()?;
+                        let expected = frame.json()?;
+                        host.swap_state(key, expected, frame.json()?).into()
+                    }
+                    kind::UNLOCK => host.unlock(frame.text()?).into(),
+                    kind::START => host.start(frame.text()?).into(),
+                    kind::LOCK | kind::WAIT => {
+                        let first = frame.byte()? != 0;
+                        let name = frame.text()?.to_owned();
+                        let act = move |host: &dyn Host| -> Answer {
+                            match kind {
+                                kind::LOCK => host.lock(&name).into(),
+                                _ => host.wait(&name).into(),
+                            }
+                        };
+                        if first {
+                            self.act_here(request, act);
+                        } else {
+                            self.act_aside(request, act);
+                        }
+                        return Some(());
+                    }
+                    _ => return None,
+                };
+                self.answer(request, &answer);
+            }
+        }
+        Some(())
+    }
+
+    fn answer(&mut self, request: u32, answer: &Answer) {
+        let frame = frame_of(request, answer, self.nonce);
+        self.send(&frame);
+    }
+
+    /// Sends as much as the process takes now; the rest stays.
+    fn send(&mut self, frame: &[u8]) {
+        self.unsent.extend_from_slice(frame);
+        let Some(socket) = &self.socket else {
+            return self.unsent.clear();
+        };
+        let mut sent = 0;
+        while sent < self.unsent.len() {
+            match socket::send(socket.as_fd(), &self.unsent[sent..], &[], Patience::Now) {
+                Ok(bytes) => sent += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It has ended, or is about to: that is seen by itself.
+                Err(_) => sent = self.unsent.len(),
+            }
+        }
+        self.unsent.drain(..sent);
+    }
+
+    fn take_answers(&mut self) {
+        if let Some(helpers) = &self.helpers {
+            let answers = helpers.take();
+            self.send(&answers);
+        }
+    }
+
+    fn helpers(&mut self) -> io::Result<Arc<Helpers>> {
+        if let Some(helpers) = &self.helpers {
+            return Ok(Arc::clone(helpers));
+        }
+        let helpers = Helpers::new()?;
+        self.helpers = Some(Arc::clone(&helpers));
+        Ok(helpers)
+    }
+
+    /// Waits for something that the thread of the task asks for, on the one of the call: so it gives up the place of its
+    /// task where it would in one process. Meanwhile another thread serves the process.
+    fn act_here(&mut self, request: u32, act: impl FnOnce(&dyn Host) -> Answer) {
+        let (host, nonce) = (Arc::clone(self.host), self.nonce);
+        let Ok(helpers) = self.helpers() else {
+            let answer = act(&*host);
+            return self.answer(request, &answer);
+        };
+        thread::scope(|scope| {
+            let serving = thread::Builder::new().name("serves".into());
+            // Without such a thread nothing else is served meanwhile.
+            let serving = serving.spawn_scoped(scope, || self.serve());
+            let answer = frame_of(request, &act(&*host), nonce);
+            if serving.is_ok() {
+                helpers.is_back.store(true, Ordering::Release);
+            }
+            helpers.answer(answer);
+        });
+    }
+
+    /// Waits for something that another thread of the process asks for.
+    fn act_aside(&mut self, request: u32, act: impl FnOnce(&dyn Host) -> Answer + Send + 'static) {
+        let (host, nonce) = (Arc::clone(self.host), self.nonce);
+        let started = self.helpers().and_then(|helpers| {
+            let wait = move || helpers.answer(frame_of(request, &act(&*host), nonce));
+            thread::Builder::new().name("waits".into()).spawn(wait)
+        });
+        if started.is_err() {
+            self.answer(request, &Err(crate::task::Refused::Limit).into());
+        }
+    }
+
+    /// Takes what is still on its way. Where others hold what the task has written to, it waits a moment for their end.
+    fn drain(&mut self) {
+        while self.state.broken.is_none() && self.hear() {}
+        self.lane.frames.clear();
+        let mut poll = std::mem::take(&mut self.lane.poll);
+        let end = Instant::now() + AFTERMATH;
+        while self.stdout.open.is_some() || self.stderr.open.is_some() {
+            poll.clear();
+            let out = poll.add_if(self.stdout.open.as_ref());
+            let err = poll.add_if(self.stderr.open.as_ref());
+            let patience = end.saturating_duration_since(Instant::now());
+            if patience.is_zero() || poll.wait(Some(patience)).is_err() {
+                self.tell_left(&mut poll);
+                break;
+            }
+            if poll.is_ready(out) {
+                self.stdout.read(&mut self.lane.buffer, &**self.host);
+            }
+            if poll.is_ready(err) {
+                self.stderr.read(&mut self.lane.buffer, &**self.host);
+            }
+        }
+        self.lane.poll = poll;
+    }
+
+    fn tell_left(&mut self, poll: &mut Poll) {
+        self.lane.say(&Command::WhoIsLeft(self.nonce));
+        let end = Instant::now() + LOOK_FOR;
+        let mut left = None;
+        while left.is_none() {
+            poll.clear();
+            let reports = poll.add(&self.lane.socket);
+            let patience = end.saturating_duration_since(Instant::now());
+            if patience.is_zero() || poll.wait(Some(patience)).is_err() {
+                break;
+            }
+            if poll.is_ready(reports) {
+                left = self.take_report();
+                if matches!(self.state.status, Some(Last::Abandoned)) {
+                    break;
+                }
+            }
+        }
+        // Somebody is there, be it one who cannot be seen from here.
+        let left = left.filter(|left| !left.is_empty()).unwrap_or_else(|| {
+            vec![Left {
+                pid: None,
+                name: "".into(),
+            }]
+        });
+        self.host.observed(Observed::Left(left.into()));
+    }
+
+    fn tell_output(&mut self) {
+        let mut output = Output::default();
+        let pipes = [
+            (&mut self.stdout, &mut output.stdout),
+            (&mut self.stderr, &mut output.stderr),
+        ];
+        for (pipe, written) in pipes {
+            let channel = pipe.channel;
+            match &mut pipe.kept {
+                Keep::All(kept) => *written = kept.take(),
+                Keep::Lines(lines) => {
+                    lines.end(|line| self.host.observed(Observed::Line(channel, line.into())));
+                }
+            }
+        }
+        if !output.stdout.head.is_empty() || !output.stderr.head.is_empty() {
+            self.host.observed(Observed::Output(Box::new(output)));
+        }
+    }
+
+    fn conclude(self) -> Ended {
+        let Self { state, judge, .. } = self;
+        let crashed = |why: String| {
+            let failure = Failure {
+                message: why.into(),
+                place: None,
+            };
+            Ended::As(Ending::Exited {
+                crashed: true,
+                failure,
+                result: None,
+            })
+        };
+        let (status, out_of_memory) = match state.status {
+            Some(Last::Ended(status, out_of_memory)) => (status, out_of_memory),
+            Some(Last::NotStarted(why)) => {
+                return Ended::As(Ending::failed(format!("isolate.fork: {why}")));
+            }
+            Some(Last::Abandoned) | None => return Ended::Abandoned,
+        };
+        let how = how(status, out_of_memory);
+        match (state.ending, state.broken) {
+            (Some(ending), _) if status == Status::Exited(0) || judge == Judge::Word => {
+                Ended::As(ending)
+            }
+            (Some(_), _) => crashed(format!("{how} after it had finished")),
+            (None, Some(why)) => crashed(why.into()),
+            (None, None) if judge == Judge::Word && !state.begun => {
+                let how = how.replacen("exited", "ended", 1);
+                Ended::Lost(format!("{how} without a record"))
+            }
+            (None, None) => match status {
+                Status::Exited(_) => crashed(format!("{how} before finishing")),
+                Status::Killed(..) => crashed(how),
+            },
+        }
+    }
+}
+
+fn frame_of(request: u32, answer: &Answer, nonce: u32) -> Vec<u8> {
+    let mut out = Writer::framed();
+    out.number(request).answer(answer);
+    out.frame(nonce)
+}
+
+/// How a process has ended, in words.
+fn how(status: Status, out_of_memory: bool) -> String {
+    match status {
+        Status::Exited(status) => format!("exited with status {status}"),
+        Status::Killed(signal, core) => {
+            let name = signals::name(signal);
+            let core = if core { " (core dumped)" } else { "" };
+            let memory = if out_of_memory {
+                " (out of memory?)"
+            } else {
+                ""
+            };
+            format!("killed by {name}{core}{memory}")
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Waiting until one of several descriptors has something.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// Descriptors to wait for. It knows their numbers only: who closes one takes it out.
+#[derive(Default)]
+pub struct Poll(Vec<libc::pollfd>);
+
+impl Poll {
+    /// Waits for none.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds one: something to read, or its end. Its place.
+    pub fn add(&mut self, descriptor: impl AsFd) -> usize {
+        self.push(descriptor.as_fd().as_raw_fd(), libc::POLLIN)
+    }
+
+    /// Adds one, or an empty place.
+    pub fn add_if(&mut self, descriptor: Option<impl AsFd>) -> usize {
+        let number = descriptor.map_or(-1, |descriptor| descriptor.as_fd().as_raw_fd());
+        self.push(number, libc::POLLIN)
+    }
+
+    /// Adds one: it takes more, or nobody reads it any more.
+    pub fn add_out(&mut self, descriptor: impl AsFd) -> usize {
+        self.push(descriptor.as_fd().as_raw_fd(), libc::POLLOUT)
+    }
+
+    fn push(&mut self, fd: i32, events: i16) -> usize {
+        let revents = 0;
+        self.0.push(libc::pollfd {
+            fd,
+            events,
+            revents,
+        });
+        self.0.len() - 1
+    }
+
+    /// Waits until one is ready, or for so long. A signal ends it, too.
+    pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<()> {
+        // Not too early: a wait of less than a millisecond is one.
+        let millis = patience.map_or(-1, |time| {
+            i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        let count = self.0.len() as libc::nfds_t;
+        // SAFETY: the array lasts as long as the call.
+        if unsafe { libc::poll(self.0.as_mut_ptr(), count, millis) } >= 0 {
+            return Ok(());
+        }
+        for polled in &mut self.0 {
+            polled.revents = 0;
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// The one at this place has something, or has come to its end.
+    pub fn is_ready(&self, place: usize) -> bool {
+        self.0[place].revents != 0
+    }
+}
