@@ -15,7 +15,9 @@ use crate::task::{Catalog, TaskId};
 pub(super) enum Due {
     /// This attempt is to be asked to stop.
     Cancel(TaskId, u32),
-    /// This attempt has had its grace, after so long a time of its own.
+    /// This attempt has had its grace, and can be ended.
+    Kill(TaskId, u32),
+    /// This attempt has had its grace and has not come back, after so long a time of its own.
     GiveUp(TaskId, u32, Duration),
     /// The delay before a retry is over.
     Again(TaskId),
@@ -41,6 +43,8 @@ struct Running {
     attempt: u32,
     began: Duration,
     timeout: Option<Duration>,
+    /// It can be ended, and comes back then.
+    is_apart: bool,
     asked: Asked,
     /// How often it was called slow.
     slow: u32,
@@ -51,8 +55,12 @@ struct Running {
 enum Asked {
     No,
     ToStop,
+    ToDie,
     GivenUp,
 }
+
+/// How long a task has to come back that was killed. One that the system keeps does not.
+const LAST: Duration = Duration::from_secs(10);
 
 impl Clock {
     pub(super) fn new(limits: Limits) -> Self {
@@ -83,6 +91,7 @@ impl Clock {
                     attempt: *attempt,
                     began: *at,
                     timeout: declared.or(self.limits.timeout),
+                    is_apart: catalog.is_apart(*task),
                     asked: Asked::No,
                     slow: 0,
                     paused: false,
@@ -158,7 +167,7 @@ impl Clock {
         let run = match self.run {
             Asked::No => limit,
             Asked::ToStop => limit.map(|limit| limit.saturating_add(self.limits.grace)),
-            Asked::GivenUp => None,
+            Asked::ToDie | Asked::GivenUp => None,
         };
         [retry, tasks, run].into_iter().flatten().min()
     }
@@ -175,6 +184,9 @@ impl Running {
         let timeout = match self.asked {
             Asked::No => self.timeout,
             Asked::ToStop => self.timeout.map(|limit| limit.saturating_add(limits.grace)),
+            Asked::ToDie => self
+                .timeout
+                .map(|limit| limit.saturating_add(limits.grace + LAST)),
             Asked::GivenUp => None,
         };
         let first = [slow, timeout].into_iter().flatten().min();
@@ -188,7 +200,17 @@ impl Running {
                 self.asked = Asked::ToStop;
                 due.push(Due::Cancel(task, self.attempt));
             }
-            if self.asked == Asked::ToStop && ran >= limit.saturating_add(limits.grace) {
+            let over = limit.saturating_add(limits.grace);
+            if self.asked == Asked::ToStop && ran >= over && self.is_apart {
+                self.asked = Asked::ToDie;
+                due.push(Due::Kill(task, self.attempt));
+            }
+            let (before, over) = if self.is_apart {
+                (Asked::ToDie, over.saturating_add(LAST))
+            } else {
+                (Asked::ToStop, over)
+            };
+            if self.asked == before && ran >= over {
                 self.asked = Asked::GivenUp;
                 due.push(Due::GiveUp(task, self.attempt, limit));
             }
@@ -207,10 +229,12 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::event::{Attempt, Cause};
     use crate::graph::sketch;
-    use crate::task::{Failure, Outcome};
+    use crate::task::{Caller, Ending, Failure, Launcher, Outcome, TaskRef};
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -246,6 +270,41 @@ mod tests {
             (15, Some(17), vec![Due::Cancel(task, 1)]),
             (16, Some(17), vec![]),
             (17, None, vec![Due::GiveUp(task, 1, seconds(5))]),
+            (99, None, vec![]),
+        ] {
+            assert_eq!(clock.due(seconds(now)), due, "{now}");
+            assert_eq!(clock.next(), next.map(seconds), "{now}");
+        }
+    }
+
+    /// Runs nothing, and takes all.
+    struct Elsewhere;
+
+    impl Launcher for Elsewhere {
+        fn takes(&self, _: TaskRef<'_>) -> bool {
+            true
+        }
+        fn call(&self, _: TaskId, _: TaskRef<'_>, _: &Caller<'_>) -> Option<Box<Ending>> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_task_that_can_be_killed_is_given_up_only_when_that_was_in_vain() {
+        let (mut clock, catalog) = clock(Limits {
+            timeout: Some(seconds(5)),
+            grace: seconds(2),
+            slow: None,
+            ..Limits::default()
+        });
+        catalog.set_launcher(Arc::new(Elsewhere));
+        clock.note(&started(1, 10), &catalog);
+        let task = TaskId::new(0);
+        for (now, next, due) in [
+            (15, Some(17), vec![Due::Cancel(task, 1)]),
+            (17, Some(27), vec![Due::Kill(task, 1)]),
+            (26, Some(27), vec![]),
+            (27, None, vec![Due::GiveUp(task, 1, seconds(5))]),
             (99, None, vec![]),
         ] {
             assert_eq!(clock.due(seconds(now)), due, "{now}");

@@ -427,6 +427,7 @@ impl<'a> Pump<'a> {
                     self.services.cancel(task, attempt);
                     self.control.interrupt(task, attempt);
                 }
+                Due::Kill(task, attempt) => self.services.kill(task, attempt),
                 Due::GiveUp(task, attempt, limit) => self.give_up(task, attempt, limit),
                 Due::Again(task) => self.control.again(task),
                 Due::Slow(task, worker, running) => self.report(Event::Slow {

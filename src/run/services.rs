@@ -128,6 +128,13 @@ impl Services {
         }
     }
 
+    /// Ends an attempt of a task that can be ended. Its call comes back, and tells how it ended.
+    pub(super) fn kill(&self, task: TaskId, attempt: u32) {
+        if let Some(call) = self.find(task, attempt) {
+            call.tell(Cancel::GivenUp);
+        }
+    }
+
     /// From here on nothing that this attempt asks for counts.
     pub(super) fn give_up(&self, task: TaskId, attempt: u32) {
         if let Some(call) = self.find(task, attempt) {

@@ -127,7 +127,7 @@ fn tags(reader: Reader<'_>, raw: &raw::Task, pattern: Option<&Pattern>) -> Check
 
 /// It has none of what stands in [`Options`], as nearly all tasks.
 fn has_no_options(raw: &raw::Task) -> bool {
-    raw.flags & (raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT) == 0
+    raw.flags & (raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT | raw::TASK_ISOLATE) == 0
         && [raw.before_count, raw.then_count, raw.lock_count] == [0; 3]
         && [raw.wave, raw.condition, raw.retries] == [0, raw::AFTER_PASSED, 0]
         && raw.priority == 0
