@@ -114,9 +114,10 @@ pub fn supervise(
     process::adopt_orphans();
     let supervisor = process::id();
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
+    // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
+    let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;
-        let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
         let round = Round {
             number,
             stopped_by: stops.last,
@@ -124,7 +125,7 @@ pub fn supervise(
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
             Side::Child => {
-                ear.close();
+                ear.let_through();
                 become_runner(black_box, supervisor);
                 run(round);
                 process::end::leave(Exit::Bug.code(), true)
@@ -134,17 +135,17 @@ pub fn supervise(
         let _ = setpgid(runner, runner);
         let mut watch = Watch {
             black_box,
-            ear,
+            ear: &ear,
             runner,
             stops,
             deadline: None,
             is_pausing: false,
+            goes_on: false,
             terminal: Terminal::new(keys),
         };
         let status = watch.until_end();
         stops = watch.stops;
         watch.terminal.give_back();
-        watch.ear.close();
         match black_box.ended() {
             Some(End::Exit(exit)) => return Ok(exit),
             Some(End::Again) => {
@@ -216,13 +217,15 @@ struct Stops {
 /// One runner, and what there is to see and hear.
 struct Watch<'a> {
     black_box: &'a BlackBox,
-    ear: Ear,
+    ear: &'a Ear,
     runner: Pid,
     stops: Stops,
     /// When it is ended by force; or where it pauses, stopped by force.
     deadline: Option<Instant>,
-    /// It was asked to stop for a while.
+    /// It was asked to stop for a while,
     is_pausing: bool,
+    /// and to go on before it had.
+    goes_on: bool,
     terminal: Terminal,
 }
 
@@ -271,11 +274,15 @@ impl Watch<'_> {
                 }
             }
             Signal::SIGTSTP => {
-                self.is_pausing = true;
+                (self.is_pausing, self.goes_on) = (true, false);
                 self.deadline = Some(Instant::now() + HASTE);
                 let _ = kill(self.runner, signal);
             }
             Signal::SIGCONT => {
+                if self.is_pausing {
+                    (self.is_pausing, self.goes_on) = (false, true);
+                    self.deadline = None;
+                }
                 let _ = killpg(self.runner, signal);
             }
             Signal::SIGUSR1 => drop(kill(self.runner, signal)),
@@ -303,8 +310,15 @@ impl Watch<'_> {
     /// The runner was stopped for a while: because it was told to; by the terminal, which it may not use; or by somebody.
     fn on_stopped(&mut self, signal: i32) {
         self.black_box.stop_clock(true);
+        // What came meanwhile may be that all is to go on.
+        while let Some(signal) = self.ear.next() {
+            self.hear(signal);
+        }
         let by_terminal = [Signal::SIGTTIN, Signal::SIGTTOU].map(|signal| signal as i32);
         if by_terminal.contains(&signal) && self.terminal.lend(self.runner) {
+            let _ = killpg(self.runner, Signal::SIGCONT);
+        } else if self.goes_on {
+            self.goes_on = false;
             let _ = killpg(self.runner, Signal::SIGCONT);
         } else if self.is_pausing || self.terminal.is_lent() && signal == Signal::SIGTSTP as i32 {
             if self.is_pausing {
