@@ -132,8 +132,8 @@
 //!   nouns
 //! - [`error`], [`interrupt`], [`target`], [`event`]: what goes wrong, signals, what the user names, what a run tells
 //! - [`state`], [`glob`], [`graph`], [`command`]: the shared values; globs; the checked dependencies and their views; programs
-//! - [`isolate`], [`plan`], [`select`], [`library`], [`report`]: processes for tasks; the graph in motion; the choice; shared
-//!   objects; who listens
+//! - [`isolate`], [`record`], [`plan`], [`select`], [`library`], [`report`]: processes for tasks; the journal; the graph in
+//!   motion; the choice; shared objects; who listens
 //! - [`pool`], [`run`]: worker threads; a run from setup to summary
 //! - [`scheduler`]: the embedding face
 //! - [`cli`], [`start`], [`look`]: the command line, and what it leads to
@@ -153,6 +153,7 @@ pub mod look;
 pub mod plan;
 pub mod pool;
 pub mod process;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod scheduler;

@@ -1,0 +1,228 @@
+//! What a run that is taken up keeps of the one before: how tasks ended, which tasks were added, what state they made.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Ended;
+use super::read::{Recorded, id};
+use crate::task::{Json, TaskId};
+
+/// What stays as it was recorded. Nothing, where a run is a new one.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// By id.
+    plain: Vec<Option<Plain>>,
+    stood: HashMap<TaskId, Stood>,
+    added: Vec<TaskId>,
+    changes: Vec<Change>,
+    /// In the order of their ends: those that have their outcome.
+    finished: Vec<TaskId>,
+    told: Told,
+    is_idle: bool,
+}
+
+/// A task that passed at once and returned nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Its worker,
+    pub worker: u32,
+    /// when it began, in nanoseconds since the start of that run,
+    pub start: u64,
+    /// and how long it ran.
+    pub took: u64,
+}
+
+/// A task of which more is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stood {
+    /// From the first one on.
+    pub attempts: Vec<Ended>,
+    /// No other one follows.
+    pub is_done: bool,
+}
+
+/// A change of a state key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: Box<str>,
+    /// Its value; none where it was removed.
+    pub value: Option<Json>,
+    /// The number that was there before.
+    pub was: Option<i64>,
+}
+
+/// Whose end people have been told already.
+#[derive(Debug)]
+enum Told {
+    All,
+    Some(HashSet<TaskId>),
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self::Some(HashSet::new())
+    }
+}
+
+impl Change {
+    /// The value of the key, over what it holds now. Where that is not what it was, as a change before this one does not count
+    /// any more, numbers change by as much as they did.
+    pub fn over(&self, now: Option<&Json>) -> Option<Json> {
+        let number = |json: &Json| json.parse::<i64>().ok();
+        let (now, value) = (now.and_then(number), self.value.as_ref().and_then(number));
+        if let (Some(was), Some(now), Some(value)) = (self.was, now, value)
+            && let Some(sum) = value
+                .checked_sub(was)
+                .and_then(|more| now.checked_add(more))
+        {
+            return Some(sum.to_string().into());
+        }
+        self.value.clone()
+    }
+}
+
+impl Kept {
+    /// Nothing stays.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.stood.is_empty() && self.added.is_empty()
+    }
+
+    /// How a task passed that passed at once and returned nothing.
+    pub fn plain(&self, task: TaskId) -> Option<Plain> {
+        self.plain.get(task.index()).copied().flatten()
+    }
+
+    /// How other tasks ended, as far as they did.
+    pub fn stood(&self, task: TaskId) -> Option<&Stood> {
+        self.stood.get(&task)
+    }
+
+    /// The task has its outcome.
+    pub fn stays(&self, task: TaskId) -> bool {
+        self.plain(task).is_some() || self.stood(task).is_some_and(|stood| stood.is_done)
+    }
+
+    /// That attempt does not run again.
+    pub fn has(&self, task: TaskId, attempt: u32) -> bool {
+        self.stays(task)
+            || self
+                .stood(task)
+                .is_some_and(|stood| stood.attempts.len() >= attempt as usize)
+    }
+
+    /// People know how the task ended.
+    pub fn is_told(&self, task: TaskId) -> bool {
+        self.stays(task)
+            && match &self.told {
+                Told::All => true,
+                Told::Some(told) => told.contains(&task),
+            }
+    }
+
+    /// People have been told of the first so many that have their outcome, in the order in which they were recorded.
+    pub fn told_first(&mut self, count: usize) {
+        let first = self.finished.iter().take(count);
+        self.told = Told::Some(first.copied().collect());
+    }
+
+    /// People have been told of these.
+    pub fn told(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+        self.told = Told::Some(tasks.into_iter().collect());
+    }
+
+    /// Tasks that were added while the run went on.
+    pub fn added(&self) -> &[TaskId] {
+        &self.added
+    }
+
+    /// What tasks that stay have done to the state, in their order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Nothing is left to run.
+    pub fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
+    pub(super) fn all_told(&mut self) {
+        self.told = Told::All;
+    }
+
+    pub(super) fn idle(&mut self, is_idle: bool) {
+        self.is_idle = is_idle;
+    }
+
+    pub(super) fn add(&mut self, task: TaskId) {
+        self.added.push(task);
+    }
+
+    pub(super) fn set_changes(&mut self, changes: Vec<Change>) {
+        self.changes = changes;
+    }
+
+    pub(super) fn keep_plain(&mut self, task: TaskId, plain: Plain) {
+        if self.plain.len() <= task.index() {
+            self.plain.resize(task.index() + 1, None);
+        }
+        self.plain[task.index()] = Some(plain);
+    }
+
+    pub(super) fn keep_stood(&mut self, task: TaskId, stood: Stood) {
+        self.stood.insert(task, stood);
+    }
+}
+
+impl Recorded {
+    /// What a new process keeps that goes on with the same run: every task that has its outcome, whatever that is; of others
+    /// the attempts that have ended. Nobody has been told anything, until the caller says so.
+    ///
+    /// `find` gives the task of a library and name; those that were added may have other ids by now.
+    pub fn restart(&self, mut find: impl FnMut(&str, &str) -> Option<TaskId>) -> Kept {
+        let mut kept = Kept::default();
+        let mut ids: HashMap<usize, TaskId> = HashMap::new();
+        for (&number, &task) in &self.by_id {
+            ids.insert(task, id(number));
+        }
+        for (library, name, task) in &self.added {
+            match find(library, name) {
+                Some(id) => {
+                    kept.add(id);
+                    ids.insert(*task, id);
+                }
+                None => drop(ids.remove(task)),
+            }
+        }
+        let mut order: Vec<_> = ids.iter().collect();
+        order.sort_unstable_by_key(|(_, id)| **id);
+        for (&task, &id) in order {
+            self.keep(&mut kept, task, id);
+        }
+        let finished = self.finished.iter().filter_map(|task| ids.get(task));
+        kept.finished = finished.copied().collect();
+        kept.set_changes(self.changes(|task| ids.contains_key(&task)));
+        kept
+    }
+
+    pub(super) fn keep(&self, kept: &mut Kept, task: usize, id: TaskId) {
+        let known = &self.tasks[task];
+        if let Some(plain) = known.plain {
+            kept.keep_plain(id, plain);
+        } else if !known.attempts.is_empty() {
+            let stood = Stood {
+                attempts: known.attempts.clone(),
+                is_done: known.is_done,
+            };
+            kept.keep_stood(id, stood);
+        }
+    }
+
+    /// Those that count, of tasks that stay.
+    pub(super) fn changes(&self, stays: impl Fn(usize) -> bool) -> Vec<Change> {
+        let made = self.changes.iter().filter(|made| {
+            let known = &self.tasks[made.task];
+            made.counts && made.life == known.life && stays(made.task)
+        });
+        made.map(|made| made.change.clone()).collect()
+    }
+}

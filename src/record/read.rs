@@ -1,0 +1,403 @@
+//! From records to what is known of each task.
+//!
+//! A file may hold several runs, each with ids of its own; what they have in common are names. A private journal holds one,
+//! and has no names but those of tasks that were added.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::entry::{self, Entry, FORMAT};
+use super::kept::{Change, Plain};
+use super::{Crash, Ended, Library};
+use crate::event::Cause;
+use crate::task::{Failure, Json, Outcome, Place, TaskId};
+
+/// What a journal says.
+#[derive(Default)]
+pub struct Recorded {
+    /// What people should know of the file.
+    pub warnings: Vec<String>,
+    /// The exit status of the last run, where that came to its end.
+    pub exit: Option<i32>,
+    /// Why the last run started nothing any more.
+    pub stopped: Option<String>,
+    /// How the processes of the last run ended that did so before their time.
+    pub crashes: Vec<Crash>,
+    /// Each run, with its libraries.
+    pub(super) runs: Vec<Vec<Library>>,
+    pub(super) tasks: Vec<Known>,
+    /// By library and name: places in `tasks`.
+    pub(super) by_name: HashMap<Box<str>, HashMap<Box<str>, usize>>,
+    /// By id in the last run.
+    pub(super) by_id: HashMap<u32, usize>,
+    /// Tasks that were added: library, name, place.
+    pub(super) added: Vec<(Box<str>, Box<str>, usize)>,
+    /// In the order in which they were made.
+    pub(super) changes: Vec<Made>,
+    /// Tasks in the order in which they got their outcome in the last run.
+    pub(super) finished: Vec<usize>,
+}
+
+/// What is known of a task.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The run that the rest is of.
+    pub(super) run: usize,
+    /// See [`super::definition`]; 0 where that is not known.
+    pub(super) definition: u64,
+    /// It passed at once and returned nothing.
+    pub(super) plain: Option<Plain>,
+    /// Otherwise: its attempts that have ended.
+    pub(super) attempts: Vec<Ended>,
+    /// The last of these is not followed by another one.
+    pub(super) is_done: bool,
+    /// An attempt has begun and not ended.
+    pub(super) is_started: bool,
+    /// Counted up when it begins anew.
+    pub(super) life: u32,
+}
+
+/// A change of a state key.
+pub(super) struct Made {
+    pub(super) task: usize,
+    pub(super) life: u32,
+    pub(super) change: Change,
+    /// The attempt has ended.
+    pub(super) counts: bool,
+}
+
+/// Takes records one by one.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) recorded: Recorded,
+    /// The journal is of a newer format.
+    pub(super) newer: Option<u32>,
+    /// By task and attempt: changes that count when that ends.
+    pending: HashMap<(usize, u32), Vec<usize>>,
+    /// Attempts that run.
+    running: HashMap<usize, u32>,
+    /// Planned in this run, with their definitions.
+    planned: Vec<(usize, u64)>,
+    /// Those of `recorded.added`.
+    added: HashSet<usize>,
+    is_open: bool,
+}
+
+impl Recorded {
+    /// There is nothing: as good as no journal.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The tasks that were added while the last run went on: library and name, in their order.
+    pub fn added(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.added
+            .iter()
+            .map(|(library, name, _)| (&**library, &**name))
+    }
+
+    /// The libraries of the last run.
+    pub fn libraries(&self) -> &[Library] {
+        self.runs.last().map_or(&[], Vec::as_slice)
+    }
+
+    fn named(&mut self, library: &str, name: &str) -> usize {
+        let known = self.by_name.get(library).and_then(|names| names.get(name));
+        if let Some(task) = known {
+            return *task;
+        }
+        let task = self.new_task();
+        let names = self.by_name.entry(library.into()).or_default();
+        names.insert(name.into(), task);
+        task
+    }
+
+    fn new_task(&mut self) -> usize {
+        let run = self.runs.len().saturating_sub(1);
+        self.tasks.push(Known {
+            run,
+            ..Known::default()
+        });
+        self.tasks.len() - 1
+    }
+
+    fn task(&mut self, id: u32) -> usize {
+        if let Some(task) = self.by_id.get(&id) {
+            return *task;
+        }
+        let task = self.new_task();
+        self.by_id.insert(id, task);
+        task
+    }
+}
+
+impl Known {
+    fn begin_anew(&mut self) {
+        *self = Self {
+            run: self.run,
+            definition: self.definition,
+            life: self.life + 1,
+            ..Self::default()
+        };
+    }
+}
+
+impl Reader {
+    /// Takes a record; false where it is none.
+    pub(super) fn take(&mut self, record: &str) -> bool {
+        let Ok(entry) = serde_json::from_str(record) else {
+            // Of a newer format all may be otherwise but this.
+            self.newer = self.newer.or_else(|| newer(record));
+            return false;
+        };
+        if !self.is_open && !matches!(entry, Entry::Open(_)) {
+            return false;
+        }
+        match entry {
+            Entry::Open(open) if open.format > FORMAT => {
+                self.newer = Some(open.format);
+                return false;
+            }
+            Entry::Open(open) => self.open(open),
+            Entry::Plan(plan) => self.plan(&plan),
+            Entry::Kept(kept) => self.keep(&kept),
+            Entry::Start(start) => {
+                let task = self.recorded.task(start.task);
+                self.recorded.tasks[task].is_started = true;
+                self.running.insert(task, start.attempt);
+            }
+            Entry::State(state) => self.state(&state),
+            Entry::Ran(ran) => self.ran(&ran),
+            Entry::End(end) => self.end(&end),
+            Entry::Added(added) => self.added(added),
+            Entry::Hook(_) => {}
+            Entry::Stop(stop) => self.recorded.stopped = Some(stop.why.into_owned()),
+            Entry::Crash(crash) => self.crash(crash.into()),
+            Entry::Fin(fin) => self.recorded.exit = Some(fin.exit),
+        }
+        true
+    }
+
+    pub(super) fn finish(self) -> Recorded {
+        self.recorded
+    }
+
+    fn open(&mut self, open: entry::Open<'_>) {
+        let recorded = &mut self.recorded;
+        let libraries = open.libraries.into_iter().map(Library::from);
+        recorded.runs.push(libraries.collect());
+        recorded.by_id.clear();
+        recorded.added.clear();
+        recorded.finished.clear();
+        recorded.crashes.clear();
+        (recorded.exit, recorded.stopped) = (None, None);
+        self.pending.clear();
+        self.running.clear();
+        self.planned.clear();
+        self.added.clear();
+        self.is_open = true;
+    }
+
+    fn plan(&mut self, plan: &entry::Plan<'_>) {
+        for (id, library, name, hash) in &plan.tasks {
+            let library = self.recorded.libraries().get(*library as usize);
+            let library = library.map_or_else(String::new, |library| library.name.clone());
+            let task = self.recorded.named(&library, name);
+            let definition = u64::from_str_radix(hash, 16).unwrap_or(0);
+            self.recorded.by_id.insert(*id, task);
+            self.planned.push((task, definition));
+            let known = &mut self.recorded.tasks[task];
+            if known.definition == 0 {
+                known.definition = definition;
+            }
+        }
+    }
+
+    fn keep(&mut self, kept: &entry::Kept) {
+        let kept = kept.tasks.iter().map(|id| self.recorded.task(*id));
+        let kept: HashSet<_> = kept.collect();
+        let run = self.recorded.runs.len() - 1;
+        for (task, definition) in std::mem::take(&mut self.planned) {
+            if !kept.contains(&task) {
+                let known = &mut self.recorded.tasks[task];
+                known.begin_anew();
+                (known.run, known.definition) = (run, definition);
+            }
+        }
+    }
+
+    fn state(&mut self, state: &entry::State<'_>) {
+        // What a setup sets the next one sets again, as it is then.
+        let Some(task) = state.task else {
+            return;
+        };
+        let task = self.recorded.task(task);
+        let known = &self.recorded.tasks[task];
+        let has_ended = known.attempts.len() >= state.attempt as usize || known.plain.is_some();
+        let at = self.recorded.changes.len();
+        self.recorded.changes.push(Made {
+            task,
+            life: known.life,
+            change: Change {
+                key: state.key.as_ref().into(),
+                value: state.value.map(json),
+                was: state.was,
+            },
+            // A thread that a task has left behind.
+            counts: has_ended,
+        });
+        if !has_ended {
+            let changes = self.pending.entry((task, state.attempt)).or_default();
+            changes.push(at);
+        }
+    }
+
+    /// The attempt has ended: what it did counts.
+    fn commit(&mut self, task: usize, attempt: u32) {
+        for at in self.pending.remove(&(task, attempt)).unwrap_or_default() {
+            self.recorded.changes[at].counts = true;
+        }
+        self.running.remove(&task);
+        self.recorded.tasks[task].is_started = false;
+    }
+
+    fn ran(&mut self, ran: &entry::Ran) {
+        for &(id, start, took) in &ran.tasks {
+            let task = self.recorded.task(id);
+            let known = &mut self.recorded.tasks[task];
+            known.attempts.clear();
+            known.plain = Some(Plain {
+                worker: ran.worker,
+                start: ran.at.saturating_add(start),
+                took,
+            });
+            known.is_done = true;
+            self.commit(task, 1);
+            self.recorded.finished.push(task);
+        }
+    }
+
+    fn end(&mut self, end: &entry::End<'_>) {
+        let outcome = Outcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == end.outcome);
+        let Some(outcome) = outcome.filter(|_| !end.idle) else {
+            return; // follows from the rest
+        };
+        let ended = Ended {
+            outcome,
+            worker: end.worker.map(|worker| worker as usize),
+            at: end.at,
+            took: end.took,
+            result: end.result.map(json),
+            cause: cause(outcome, end),
+        };
+        let task = self.recorded.task(end.task);
+        self.push(task, end.attempt, ended);
+        self.recorded.tasks[task].is_done = end.last;
+        if end.last {
+            self.recorded.finished.push(task);
+        }
+    }
+
+    fn push(&mut self, task: usize, attempt: u32, ended: Ended) {
+        let known = &mut self.recorded.tasks[task];
+        known.plain = None;
+        known.attempts.truncate(attempt.saturating_sub(1) as usize);
+        known.attempts.push(ended);
+        self.commit(task, attempt);
+    }
+
+    fn added(&mut self, added: entry::Added<'_>) {
+        for (id, library, name) in added.tasks {
+            let task = self.recorded.named(&library, &name);
+            self.recorded.by_id.insert(id, task);
+            if self.added.insert(task) {
+                let (library, name) = (library.as_ref().into(), name.as_ref().into());
+                self.recorded.added.push((library, name, task));
+            }
+        }
+    }
+
+    fn crash(&mut self, crash: Crash) {
+        if let Some(guilty) = crash.task {
+            let guilty = u32::try_from(guilty.index()).unwrap_or(u32::MAX);
+            let task = self.recorded.task(guilty);
+            let known = &self.recorded.tasks[task];
+            let tried = u32::try_from(known.attempts.len()).unwrap_or(u32::MAX);
+            let attempt = self.running.get(&task).copied().unwrap_or(tried + 1);
+            if !known.is_done {
+                self.pending.remove(&(task, attempt));
+                self.push(task, attempt, crashed(&crash));
+            }
+        }
+        // What ran beside it is run again, from before what it did.
+        self.pending.clear();
+        for (task, _) in self.running.drain() {
+            self.recorded.tasks[task].is_started = false;
+        }
+        self.recorded.crashes.push(crash);
+    }
+}
+
+/// The attempt that took its process with it.
+fn crashed(crash: &Crash) -> Ended {
+    let message = match (&crash.words, crash.signal, crash.status) {
+        (Some(words), ..) => words.clone(),
+        (None, Some(signal), _) => format!("killed by signal {signal}"),
+        (None, None, Some(status)) => format!("exited with status {status} before finishing"),
+        (None, None, None) => "ended the whole process".to_owned(),
+    };
+    Ended {
+        outcome: Outcome::Crashed,
+        worker: crash.worker,
+        at: crash.at,
+        took: crash.took,
+        result: None,
+        cause: Some(Cause::Failure(Failure {
+            message: message.into(),
+            place: None,
+        })),
+    }
+}
+
+fn cause(outcome: Outcome, end: &entry::End<'_>) -> Option<Cause> {
+    let failure = end.message.as_ref().map(|message| Failure {
+        message: message.as_ref().into(),
+        place: end.file.as_ref().map(|file| Place {
+            file: Arc::from(&**file),
+            line: end.line,
+        }),
+    });
+    if let Some(limit) = end.limit {
+        return Some(Cause::TimedOut {
+            limit: Duration::from_nanos(limit),
+            still_running: end.running,
+            failure,
+        });
+    }
+    match &end.reason {
+        Some(reason) => Some(Cause::Skip(reason.as_ref().into())),
+        None if outcome == Outcome::Skipped => Some(Cause::Skip("".into())),
+        None => failure.map(Cause::Failure),
+    }
+}
+
+fn json(raw: &RawValue) -> Json {
+    raw.get().into()
+}
+
+/// The format of a record that begins a run, if it is a newer one.
+fn newer(record: &str) -> Option<u32> {
+    let record: serde_json::Value = serde_json::from_str(record).ok()?;
+    let format = record.get("open")?.get("format")?.as_u64()?;
+    u32::try_from(format).ok().filter(|format| *format > FORMAT)
+}
+
+/// The id of a task of the last run.
+pub(super) fn id(id: u32) -> TaskId {
+    TaskId::new(id as usize)
+}
