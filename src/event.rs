@@ -167,6 +167,8 @@ pub struct Finished {
     pub result: Option<Json>,
     /// The attempts that came before the last one. A task that passed after some is flaky.
     pub attempts: Vec<Attempt>,
+    /// It ended so in an earlier process, and people have been told.
+    pub kept: bool,
 }
 
 impl Finished {

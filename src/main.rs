@@ -10,13 +10,16 @@ use std::sync::{Arc, LazyLock};
 use tdrun::blackbox::{self, End, LastWords, Phase};
 use tdrun::cli::{self, Command, Options};
 use tdrun::error::Error;
+use tdrun::event::Summary;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
 use tdrun::isolate::{self, Apart, Hidden, Setting};
 use tdrun::library;
 use tdrun::process::{self, end};
+use tdrun::record::{Journal, News};
 use tdrun::report::{Reporters, ShowOutput};
 use tdrun::run::{self, Ear, Run};
+use tdrun::start::journal::Journals;
 use tdrun::state::State;
 use tdrun::stream::{self, Stream};
 use tdrun::supervise::{self, Crash, How, Next, Round};
@@ -49,13 +52,14 @@ fn supervised() -> anyhow::Result<Exit> {
         Command::Run(options) => *options,
     };
     warn(&options.warnings);
+    let journals = start::journal::open(&options)?;
     // Read once: it may come out of a pipe.
     let state = Cell::new(start::state(&options)?);
     let workers = run::most_workers(options.workers);
     let black_box = blackbox::open(workers, run::TRACK)
         .map_err(|error| Error::new("run.process", format!("cannot map memory: {error}")))?;
-    let mut run = |round| {
-        let done = story(&options, state.take(), round);
+    let mut run = |round: Round<'_>| {
+        let done = story(&options, &journals, state.take(), round);
         let done = done.unwrap_or_else(|error| Done::at(report(&error)));
         leave(done.exit, done.abandoned)
     };
@@ -66,7 +70,12 @@ fn supervised() -> anyhow::Result<Exit> {
 }
 
 /// The runner.
-fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> {
+fn story(
+    options: &Options,
+    journals: &Journals,
+    state: State,
+    round: Round<'_>,
+) -> anyhow::Result<Done> {
     stream::silence_stdin();
     let (out, err) = (Stream::stdout(), Stream::stderr());
 
@@ -99,11 +108,31 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
         return Ok(Done::at(Exit::Passed));
     }
 
+    let libraries = start::journal::libraries(&catalog, &files, journals);
+    let known = (&catalog, &mut links, &*graph);
+    let taken = match round.number {
+        1 => start::journal::resume(options, journals, &libraries, known)?,
+        _ => {
+            let lost = round.crash.map(Crash::record);
+            let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
+            start::journal::go_on(journals, lost.as_ref(), known, is_told)?
+        }
+    };
+    warn(&taken.warnings);
+    if !taken.note.is_empty() && !options.view.quiet {
+        say(&format!("{}\n", tdrun::error::escape(&taken.note)));
+    }
     let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
     warn(&replaced);
     let mut reporters = Reporters::open(&options.view, &out, &err)?;
     let requests = interrupt::listen(round.stopped_by)?;
+    if round.number == 1 {
+        start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
+    }
+    let journal = journals.journal.clone();
     let run = Run {
+        journal: journal.clone(),
+        kept: taken.kept,
         catalog: Arc::new(catalog),
         links,
         graph,
@@ -127,10 +156,29 @@ fn story(options: &Options, state: State, round: Round) -> anyhow::Result<Done> 
         Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
         exit => exit,
     };
+    let exit = finish(journal.as_deref(), &summary, exit);
     Ok(Done {
         exit,
         abandoned: summary.abandoned > 0,
     })
+}
+
+/// Records the end of the run; the exit status, which is another one where the journal is not whole.
+fn finish(journal: Option<&Journal>, summary: &Summary, exit: Exit) -> Exit {
+    let Some(journal) = journal else {
+        return exit;
+    };
+    journal.fin(summary, exit.code());
+    for news in journal.news() {
+        match news {
+            News::Off(error) => drop(report(&error.into())),
+            News::Warning(warning) => warn(&[warning]),
+        }
+    }
+    match exit {
+        Exit::Passed if journal.trouble().is_some() => Exit::Output,
+        exit => exit,
+    }
 }
 
 /// Starts what runs tasks in processes of their own, where there are such tasks.
@@ -213,6 +261,7 @@ fn note_last(words: LastWords) {
 /// What follows the crash of a runner.
 fn after(options: &Options, crash: &Crash) -> Next {
     let error = match crash.phase {
+        Phase::Running if !crash.is_hopeless => return Next::Again,
         Phase::Loading(target) => crashed_while_loading(&options.targets[target], &crash.how),
         Phase::Starting | Phase::Running => {
             let message = format!("the process that runs the tasks was lost: {}", crash.how);

@@ -1,6 +1,8 @@
 //! From options to what a run needs: the request for tasks, the state and the given results.
 //!
-//! Reads the state file, and nothing else from outside.
+//! Reads the state file and opens the journal, and nothing else from outside.
+
+pub mod journal;
 
 use std::sync::Arc;
 

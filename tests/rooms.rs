@@ -14,10 +14,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &["exit"]),
     ("blackbox", &["exit", "process", "task"]),
     ("interrupt", &["error", "process", "stream"]),
-    (
-        "supervise",
-        &["blackbox", "error", "exit", "process", "task"],
-    ),
     ("target", &["error"]),
     ("event", &["error", "exit", "task"]),
     ("state", &["error", "task"]),
@@ -29,6 +25,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["error", "exit", "graph", "process", "stream", "task"],
     ),
     ("record", &["error", "event", "exit", "stream", "task"]),
+    (
+        "supervise",
+        &["blackbox", "error", "exit", "process", "record", "task"],
+    ),
     ("plan", &["event", "graph", "sync", "task"]),
     ("select", &["error", "glob", "graph", "task"]),
     ("library", &["command", "error", "target", "task"]),
@@ -80,7 +80,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "start",
         &[
-            "cli", "error", "graph", "library", "record", "select", "state", "task",
+            "cli", "error", "graph", "library", "record", "run", "select", "state", "task",
         ],
     ),
     ("look", &["cli", "error", "graph", "plan", "task"]),

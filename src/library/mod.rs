@@ -60,6 +60,11 @@ impl FileId {
             inode: metadata.ino(),
         }
     }
+
+    /// The device and the inode.
+    pub fn numbers(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
 }
 
 /// A file at one moment: enough to notice that it was replaced or written to.
@@ -86,8 +91,23 @@ impl Stamp {
         self.id
     }
 
+    /// Where it is; absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When it was written last: seconds and nanoseconds.
+    pub fn modified(&self) -> (i64, i64) {
+        self.modified
+    }
+
     /// Whether the path still leads to that file, unchanged.
-    fn is_current(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|now| Self::of(&self.path, &now) == *self)
     }
 }

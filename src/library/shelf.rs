@@ -53,6 +53,11 @@ pub fn load_one(path: &Path, shown: &str, level: Option<Level>) -> Result<Catalo
 pub struct Files(Vec<(String, Stamp)>);
 
 impl Files {
+    /// The files, by library.
+    pub fn stamps(&self) -> impl Iterator<Item = &Stamp> {
+        self.0.iter().map(|(_, stamp)| stamp)
+    }
+
     /// A warning for each file that is another one by now, or has other content.
     pub fn changed(&self) -> Vec<String> {
         let changed = self.0.iter().filter(|(_, stamp)| !stamp.is_current());

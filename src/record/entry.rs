@@ -49,9 +49,6 @@ pub(super) struct Open<'a> {
     pub(super) argv: Vec<Cow<'a, str>>,
     pub(super) cwd: Cow<'a, str>,
     pub(super) planned: usize,
-    /// A hash of all planned tasks; none where each has its own, in `plan`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) graph: Option<Cow<'a, str>>,
     pub(super) libraries: Vec<Library<'a>>,
 }
 
@@ -196,6 +193,9 @@ pub(super) struct Crash<'a> {
     pub(super) suspects: Vec<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) hook: Option<Cow<'a, str>>,
+    /// The place of its library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) library: Option<u32>,
     /// What the guilty task did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) words: Option<Cow<'a, str>>,

@@ -241,10 +241,12 @@ impl Journal {
                 .collect(),
             cwd: cwd.to_string_lossy().into_owned().into(),
             planned: opening.planned,
-            graph: opening.graph.map(|graph| format!("{graph:016x}").into()),
             libraries,
         };
         self.put(&Entry::Open(open));
+        if !opening.is_named {
+            return;
+        }
         let mut tasks = tasks.peekable();
         while tasks.peek().is_some() {
             let some = tasks.by_ref().take(PLANNED).map(|task| {
@@ -290,7 +292,8 @@ impl Journal {
     }
 
     /// Plain tasks passed on a worker: which, from when to when. In the order of their ends.
-    pub fn ran(&self, on: usize, tasks: &mut dyn Iterator<Item = (TaskId, u64, u64)>) {
+    pub fn ran(&self, on: usize, tasks: impl IntoIterator<Item = (TaskId, u64, u64)>) {
+        let mut tasks = tasks.into_iter();
         let Some(first) = tasks.next() else {
             return;
         };

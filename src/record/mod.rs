@@ -65,10 +65,10 @@ pub struct Opening<'a> {
     pub argv: &'a [String],
     /// How many tasks are planned.
     pub planned: usize,
-    /// A hash of them all, where they have none of their own.
-    pub graph: Option<u64>,
     /// In the order of their ids.
     pub libraries: &'a [Library],
+    /// Who takes this one up may have other ids, and knows tasks by their names.
+    pub is_named: bool,
 }
 
 /// A library as it was loaded.
@@ -238,8 +238,10 @@ pub struct Crash {
     pub task: Option<TaskId>,
     /// Or tasks that ran then, and may have done it.
     pub suspects: Vec<TaskId>,
-    /// Or the hook.
+    /// Or the hook,
     pub hook: Option<String>,
+    /// of this library.
+    pub library: Option<LibraryId>,
     /// What it did.
     pub words: Option<String>,
     /// The worker of the task,
@@ -259,6 +261,7 @@ impl Crash {
             task: self.task.as_ref().map(id),
             suspects: self.suspects.iter().map(id).collect(),
             hook: self.hook.as_deref().map(Into::into),
+            library: self.library.map(|library| library.0),
             words: self.words.as_deref().map(Into::into),
             worker: self.worker.and_then(|worker| u32::try_from(worker).ok()),
             at: self.at,
@@ -276,6 +279,7 @@ impl From<entry::Crash<'_>> for Crash {
             task: entry.task.map(task),
             suspects: entry.suspects.into_iter().map(task).collect(),
             hook: entry.hook.map(Into::into),
+            library: entry.library.map(LibraryId),
             words: entry.words.map(Into::into),
             worker: entry.worker.map(|worker| worker as usize),
             at: entry.at,

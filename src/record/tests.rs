@@ -58,8 +58,8 @@ fn begin(journal: &Journal, names: &[&str], sha256: &str) {
         started: UNIX_EPOCH + Duration::from_secs(9),
         argv: &["tdrun".into(), "x.so".into()],
         planned: names.len(),
-        graph: None,
         libraries: &[library("x", sha256)],
+        is_named: true,
     };
     journal.open(&opening, planned(names, 1).into_iter());
 }
@@ -83,7 +83,7 @@ fn full() -> Journal {
     let journal = Journal::private().unwrap();
     begin(&journal, &["a", "b", "c", "d", "e", "f"], "s");
     journal.hook(Hook::Setup, "x", &Ok(()));
-    journal.ran(0, &mut [(task(0), 5, 9), (task(1), 9, 20)].into_iter());
+    journal.ran(0, [(task(0), 5, 9), (task(1), 9, 20)]);
     journal.start(Begun {
         task: task(2),
         attempt: 1,
@@ -192,7 +192,7 @@ fn an_attempt_without_an_end_leaves_nothing_behind() {
     set(By::Task(task(1), 1), "2");
     journal.crash(&Crash::default());
     set(By::Task(task(0), 1), "3");
-    journal.ran(0, &mut [(task(0), 0, 1)].into_iter());
+    journal.ran(0, [(task(0), 0, 1)]);
     // By a thread that it has left behind.
     set(By::Task(task(0), 1), "4");
     let kept = restart(&journal.read().unwrap());
@@ -459,7 +459,7 @@ impl World {
 fn passed_stays_under_whatever_number_and_all_else_runs() {
     let journal = Journal::private().unwrap();
     begin(&journal, &["a", "b", "c", "d", "e", "f"], "s");
-    journal.ran(0, &mut [(task(0), 0, 1), (task(5), 0, 1)].into_iter());
+    journal.ran(0, [(task(0), 0, 1), (task(5), 0, 1)]);
     journal.end(task(1), 1, &ended(Outcome::Skipped), true);
     journal.end(task(2), 1, &ended(Outcome::Failed), true);
     journal.end(task(3), 1, &ended(Outcome::Failed), false);
@@ -479,7 +479,7 @@ fn passed_stays_under_whatever_number_and_all_else_runs() {
 fn what_has_changed_is_refused_or_runs_with_all_that_comes_after_it() {
     let journal = Journal::private().unwrap();
     begin(&journal, &["a", "b", "gone"], "s");
-    journal.ran(0, &mut (0..3).map(|at| (task(at), 0, 1)));
+    journal.ran(0, (0..3).map(|at| (task(at), 0, 1)));
     let recorded = journal.read().unwrap();
     let mut world = World::new(&["a", "b"], &[(0, 1)]);
     world.definition = 2;
@@ -503,7 +503,7 @@ fn what_has_changed_is_refused_or_runs_with_all_that_comes_after_it() {
 fn a_second_resume_sees_the_first() {
     let journal = Journal::private().unwrap();
     begin(&journal, &["a", "b", "c"], "s");
-    journal.ran(0, &mut (0..3).map(|at| (task(at), 0, 1)));
+    journal.ran(0, (0..3).map(|at| (task(at), 0, 1)));
     // Taken up with other numbers, and with b and what comes after it to be run again: killed before that.
     begin(&journal, &["c", "b", "a"], "s");
     journal.keep([task(2)].into_iter());
@@ -512,6 +512,6 @@ fn a_second_resume_sees_the_first() {
     // Another selection knows what it did not select.
     begin(&journal, &["b"], "s");
     journal.keep([].into_iter());
-    journal.ran(0, &mut [(task(0), 0, 1)].into_iter());
+    journal.ran(0, [(task(0), 0, 1)]);
     assert_eq!(world.stays(&journal.read().unwrap()), ["a", "b"]);
 }

@@ -284,6 +284,7 @@ impl End {
             done: self.done,
             planned: self.planned,
             attempts: self.attempts,
+            kept: false,
             cause: self.cause.map(Box::new),
             result: self.result.map(Arc::from),
         })

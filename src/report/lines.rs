@@ -189,6 +189,7 @@ impl Teller {
         self.running.remove(&finished.task);
         self.done = finished.done;
         let told = match finished.outcome {
+            _ if finished.kept => false,
             Outcome::NotRun => false,
             Outcome::Passed | Outcome::Skipped => self.tells(Detail::Normal),
             Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => true,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::messages::Message;
+use super::recording::{Found, Stands};
 use super::seat::{Callee, Seat};
 use super::services::Services;
 use super::track::Track;
@@ -41,6 +42,8 @@ struct Running {
 pub(super) struct Report {
     cause: Option<Box<Cause>>,
     result: Option<Json>,
+    /// It ended in an earlier process.
+    stands: Option<Box<Stands>>,
 }
 
 impl Report {
@@ -67,8 +70,8 @@ impl Crew {
     }
 
     /// Takes a task off the lane, if it runs there: from here on it stands in the ledger. What was not said when it began is
-    /// said now.
-    fn take_off_lane(&self, task: TaskId) {
+    /// said now. Gives what stands there by that.
+    fn take_off_lane(&self, task: TaskId) -> Option<(usize, Duration)> {
         let mut tracks = self.services.tracks.iter().enumerate();
         let found = tracks.find_map(|(worker, track)| {
             let (_, since) = track.running().filter(|(running, _)| *running == task)?;
@@ -85,12 +88,39 @@ impl Crew {
                 at: began,
             });
         }
+        found
+    }
+
+    /// The end of an attempt that an earlier process has seen.
+    #[cold]
+    fn replay(&self, task: TaskId, found: Found) -> Option<(Outcome, Report)> {
+        let Found::End(ended, stands) = found else {
+            self.services.results.clear(task);
+            return None;
+        };
+        let report = Report {
+            cause: ended.cause.map(Box::new),
+            result: ended.result,
+            stands: Some(Box::new(stands)),
+        };
+        Some((ended.outcome, report))
     }
 
     fn ended(&self, task: TaskId, outcome: Outcome, report: Report) {
         let now = self.services.now();
         let ran = self.ledger().running.remove(&task);
         let ran = ran.map(|ran| (Some(ran.worker), now.saturating_sub(ran.began)));
+        let recording = &self.services.recording;
+        let ran = match &report.stands {
+            Some(stands) => Some((stands.worker, stands.took)),
+            None if outcome == Outcome::Passed => {
+                let plain = recording
+                    .plain(task)
+                    .map(|(worker, took)| (Some(worker), took));
+                plain.or(ran)
+            }
+            None => ran,
+        };
         self.tell_end(task, outcome, report, ran.unwrap_or_default());
     }
 
@@ -102,18 +132,25 @@ impl Crew {
         (worker, took): (Option<usize>, Duration),
     ) {
         let attempts = self.ledger().attempts.remove(&task).unwrap_or_default();
+        let (at, recording) = (self.services.now(), &self.services.recording);
+        let attempt = u32::try_from(attempts.len() + 1).unwrap_or(u32::MAX);
+        let end = (outcome, report.cause.as_deref(), report.result.as_ref());
+        recording.end((task, attempt), end, (worker, at, took), true);
+        let attempts = attempts.into_iter().map(|(attempt, _)| attempt);
+        let earlier = report.stands.map(|stands| stands.earlier);
         self.send(Event::Finished(Finished {
             task,
             outcome,
             worker,
-            at: self.services.now(),
+            at,
             took,
             // Counted when it is reported, in the order of that.
             done: 0,
             planned: 0,
             cause: report.cause,
             result: report.result,
-            attempts: attempts.into_iter().map(|(attempt, _)| attempt).collect(),
+            attempts: earlier.into_iter().flatten().chain(attempts).collect(),
+            kept: recording.is_told(task),
         }));
     }
 
@@ -175,6 +212,7 @@ impl pool::Crew for Crew {
         if attempt > 1 {
             self.services.forget_move(task);
         }
+        self.services.recording.start(task, attempt, worker, began);
         self.ledger()
             .running
             .insert(task, Running { worker, began });
@@ -194,6 +232,9 @@ impl pool::Crew for Crew {
         attempt: u32,
     ) -> Option<(Outcome, Report)> {
         let services = &self.services;
+        if let Some(found) = services.recording.find(task, attempt) {
+            return self.replay(task, found);
+        }
         let limit = self.limit(task);
         services.results.clear(task);
         let source = Source::Task(task, worker);
@@ -240,17 +281,30 @@ impl pool::Crew for Crew {
             cause: report
                 .cause
                 .map_or_else(|| Cause::Skip("".into()), |cause| *cause),
-            took: at.saturating_sub(began),
+            took: match &report.stands {
+                Some(stands) => stands.took,
+                None => at.saturating_sub(began),
+            },
         };
         let attempts = ledger.attempts.entry(task).or_default();
         attempts.push((attempt.clone(), worker));
-        let number = attempts.len();
-        let delay = self.delay(task, number);
+        let delay = self.delay(task, attempts.len());
+        let number = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
         drop(ledger);
+        let recording = &self.services.recording;
+        let end = (outcome, Some(&attempt.cause), report.result.as_ref());
+        let ran = (Some(worker), at, attempt.took);
+        recording.end((task, number), end, ran, false);
+        // What does not run again is not waited for.
+        let delay = if recording.has(task, number + 1) {
+            Duration::ZERO
+        } else {
+            delay
+        };
         self.send(Event::Retrying {
             task,
             worker,
-            number: u32::try_from(number).unwrap_or(u32::MAX),
+            number,
             attempt,
             at,
         });
@@ -276,6 +330,9 @@ impl pool::Crew for Crew {
                     // Before a wait ends by this: who fails for that must be known as stopped.
                     self.services.cancelled.store(true, Ordering::Release);
                 }
+                if let Some(journal) = self.services.recording.journal() {
+                    journal.stop(why);
+                }
                 self.send(Event::Stopping(why));
             }
             Change::Settled(task, outcome, cause) => {
@@ -290,11 +347,20 @@ impl pool::Crew for Crew {
     }
 
     fn added(&self, tasks: &[TaskId]) {
+        if let Some(journal) = self.services.recording.journal() {
+            let catalog = &self.services.catalog;
+            journal.added(tasks.iter().map(|task| {
+                let library = &catalog.library(*task).name;
+                (*task, library.as_str(), catalog.task(*task).name())
+            }));
+        }
         self.send(Event::Planned(tasks.to_vec()));
     }
 
     fn paused(&self, worker: usize, task: TaskId) {
-        self.take_off_lane(task);
+        if let Some((worker, began)) = self.take_off_lane(task) {
+            self.services.recording.start(task, 1, worker, began);
+        }
         let at = self.services.now();
         self.send(Event::Paused { task, worker, at });
     }
@@ -353,6 +419,7 @@ fn judge(
         let report = Report {
             cause: cause.map(Box::new),
             result: result.filter(|_| outcome != Outcome::Passed),
+            stands: None,
         };
         return (Outcome::TimedOut, report);
     }
@@ -364,6 +431,7 @@ fn judge(
     let report = Report {
         cause: failure.map(|failure| Box::new(Cause::Failure(failure))),
         result,
+        stands: None,
     };
     (outcome, report)
 }

@@ -16,6 +16,9 @@ use crate::task::{Action, Ending, Failure, Library, LibraryId};
 /// begun: theirs is the teardown.
 pub(super) fn set_up(pump: &mut Pump<'_>) -> Vec<LibraryId> {
     let mut begun = Vec::new();
+    if pump.services.recording.is_idle() {
+        return begun;
+    }
     for library in libraries(pump) {
         if pump.stopped.is_some() || pump.left {
             break;
@@ -79,6 +82,9 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     };
     if let Err(failure) = &end {
         pump.errors.push(error(hook, &definition.path, failure));
+    }
+    if let Some(journal) = pump.services.recording.journal() {
+        journal.hook(hook, &definition.name, &end);
     }
     let passed = end.is_ok();
     pump.report(Event::HookFinished(hook, library, end));

@@ -13,6 +13,7 @@ mod messages;
 mod model;
 mod now;
 mod pump;
+mod recording;
 #[cfg(test)]
 mod reference;
 mod seat;
@@ -28,6 +29,7 @@ use std::time::{Duration, SystemTime};
 use crew::Crew;
 pub use ear::Ear;
 use pump::Pump;
+use recording::Recording;
 use services::Services;
 use time::Start;
 use track::Track;
@@ -40,10 +42,11 @@ use crate::graph::{Graph, Links};
 use crate::interrupt::Requests;
 use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
+use crate::record::{Journal, Kept};
 use crate::report::Reporter;
 use crate::state::{Results, State, Unread};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::task::{Catalog, TaskId};
+use crate::task::{Catalog, Json, TaskId};
 
 /// Everything that a run needs.
 pub struct Run {
@@ -65,6 +68,10 @@ pub struct Run {
     pub limits: Limits,
     /// The state arguments as typed, for the briefing.
     pub state_arguments: Vec<String>,
+    /// Where it is recorded.
+    pub journal: Option<Arc<Journal>>,
+    /// What stays as an earlier run left it.
+    pub kept: Kept,
     /// Asked when nothing of a library is called any more: what people should know besides.
     pub last_words: Box<dyn FnOnce() -> Vec<String>>,
 }
@@ -128,7 +135,9 @@ impl Run {
         let briefing = self.briefing(limit);
         let start = Start::now();
         let (outbox, inbox) = messages::channel(start);
-        let tracks = tracks(limit, briefing.planned.len());
+        let kept = (!self.kept.is_empty()).then(|| Arc::new(self.kept));
+        let recording = Recording::new(self.journal, kept);
+        let tracks = tracks(limit, briefing.planned.len(), &recording);
         let services = Arc::new(Services {
             catalog: self.catalog,
             links: RwLock::new(self.links),
@@ -137,6 +146,7 @@ impl Run {
             limits: self.limits,
             outbox,
             tracks,
+            recording,
             wants_passed: AtomicBool::new(true),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
@@ -161,6 +171,7 @@ impl Run {
         let services = (services, self.graph);
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         let prepared = hooks::set_up(&mut pump);
+        take_up(&mut pump);
         run_tasks(&mut pump, &mut pool, limit);
         hooks::tear_down(&mut pump, &prepared);
         pump.drain();
@@ -194,17 +205,50 @@ impl Run {
 }
 
 /// A track for each of so many workers, for so many tasks.
-fn tracks(workers: usize, tasks: usize) -> Box<[Track]> {
+fn tracks(workers: usize, tasks: usize, recording: &Recording) -> Box<[Track]> {
+    let recorded = |(worker, track): (usize, Track)| track.recorded(worker, recording);
     #[cfg(not(model))]
     if let Some(black_box) = blackbox::get()
         && black_box.tracks().len() >= workers
     {
         let all = black_box.tracks().take(workers);
-        return all
-            .map(|words| Track::in_black_box(words, workers, tasks))
-            .collect();
+        let tracks = all.map(|words| Track::in_black_box(words, workers, tasks));
+        return tracks.enumerate().map(recorded).collect();
     }
-    (0..workers).map(|_| Track::new(workers, tasks)).collect()
+    let tracks = (0..workers).map(|_| Track::new(workers, tasks));
+    tracks.enumerate().map(recorded).collect()
+}
+
+/// Records what the workers of a process that is gone have left behind: what they have passed and nobody has recorded.
+#[cfg(not(model))]
+pub fn recover(journal: &Arc<Journal>) {
+    let Some(black_box) = blackbox::get() else {
+        return;
+    };
+    let recording = Recording::new(Some(Arc::clone(journal)), None);
+    for (worker, words) in black_box.tracks().enumerate() {
+        if let Some(track) = Track::left_behind(words) {
+            track.recorded(worker, &recording).count_off();
+        }
+    }
+}
+
+/// What stays of an earlier run, besides how its tasks ended: the state that those made, and tasks that were added.
+fn take_up(pump: &mut Pump<'_>) {
+    let services = Arc::clone(&pump.services);
+    let Some(kept) = services.recording.kept() else {
+        return;
+    };
+    if pump.stopped.is_some() {
+        return;
+    }
+    for change in kept.changes() {
+        let over = |now: Option<&Json>| change.over(now);
+        services.state.replay(&change.key, over);
+    }
+    if let Err(declined) = services.add_again(&pump.control, kept.added()) {
+        pump.report(Event::Warning(declined.why));
+    }
 }
 
 /// The tasks, from the first to the last outcome. Where the run was stopped before, there is nothing left to start.
@@ -232,7 +276,8 @@ fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, limit: usize) {
 
 /// A key that was given and that nobody asked for is most likely a slip of the fingers.
 fn warn_of_unread_keys(pump: &mut Pump<'_>) {
-    if pump.stopped.is_some() {
+    // Tasks that stay may have asked, in an earlier process.
+    if pump.stopped.is_some() || pump.services.recording.kept().is_some() {
         return;
     }
     for Unread { key, meant } in pump.services.state.unread() {

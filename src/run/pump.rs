@@ -18,6 +18,7 @@ use crate::event::{Briefing, Cause, Event, Finished, Moment, Stop, Summary};
 use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
+use crate::record::{Journal, News};
 use crate::report::{Interest, Reporter};
 use crate::sync::atomic::{Ordering, fence};
 use crate::task::{Failure, Outcome, TaskId};
@@ -131,6 +132,12 @@ impl<'a> Pump<'a> {
         }
         self.now.note(&event, || self.services.now());
         self.clock.note(&event, &self.services.catalog);
+        let recording = &self.services.recording;
+        if let Event::Started { task, .. } | Event::Retrying { task, .. } = &event
+            && recording.is_told(*task)
+        {
+            return; // how it ended was told by an earlier process
+        }
         match &mut event {
             Event::Finished(finished) => {
                 (finished.done, finished.planned) = self.now.done();
@@ -276,6 +283,7 @@ impl<'a> Pump<'a> {
 
     /// Tells what has happened by now.
     fn take<T>(&mut self, done: &mut impl FnMut(&mut Message) -> Option<T>) -> Taken<T> {
+        self.tell_of_journal();
         self.inbox.wake();
         self.look_at_lane();
         // First the clock, then all else: see `merge`.
@@ -314,6 +322,18 @@ impl<'a> Pump<'a> {
             }
         }
         if came { Taken::Some } else { Taken::Nothing }
+    }
+
+    /// What is wrong with the journal is told at once; it changes nothing else.
+    fn tell_of_journal(&mut self) {
+        let services = Arc::clone(&self.services);
+        let journal = services.recording.journal();
+        for news in journal.map(Journal::news).unwrap_or_default() {
+            match news {
+                News::Off(error) => self.reporters.notice(&format!("tdrun: {error}\n")),
+                News::Warning(warning) => self.report(Event::Warning(warning)),
+            }
+        }
     }
 
     /// Starts and ends of tasks on the lane have to be told; all of them, or of those whose start has been told.
@@ -355,17 +375,22 @@ impl<'a> Pump<'a> {
             self.now.passed(1);
             return;
         }
+        let took = Duration::from_nanos(end.saturating_sub(start));
+        let recording = &self.services.recording;
+        let kept = recording.is_told(task);
+        let (worker, took) = recording.plain(task).unwrap_or((worker, took));
         self.report(Event::Finished(Finished {
             task,
             outcome: Outcome::Passed,
             worker: Some(worker),
             at: Duration::from_nanos(end),
-            took: Duration::from_nanos(end.saturating_sub(start)),
+            took,
             done: 0,
             planned: 0,
             cause: None,
             result: None,
             attempts: Vec::new(),
+            kept,
         }));
     }
 

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use super::crew::Crew;
 use super::messages::Outbox;
+use super::recording::Recording;
 use super::seat::{Callee, Window};
 use super::time::Start;
 use super::track::Track;
 use crate::error::Error;
 use crate::event::{Event, Hook, Source};
 use crate::graph::{Known, Links};
-use crate::plan::{Owner, Phase};
+use crate::plan::{Owner, Phase, Plan};
 use crate::pool::Control;
+use crate::record::By;
 use crate::state::{Results, State};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::{
@@ -38,6 +40,8 @@ pub(super) struct Services {
     pub(super) outbox: Outbox,
     /// One for each worker there may be.
     pub(super) tracks: Box<[Track]>,
+    /// What is recorded, and what was.
+    pub(super) recording: Recording,
     /// More has to be known of tasks that passed than how many they are.
     pub(super) wants_passed: AtomicBool,
     /// What runs is asked to stop. Tasks that clean up, and hooks, are not where they begin later.
@@ -98,6 +102,32 @@ impl Services {
         let library = self.catalog.library(task);
         library.setup.is_none()
             || locked(&self.prepared).contains(&self.catalog.task(task).library())
+    }
+
+    /// Adds tasks that an earlier process had added.
+    pub(super) fn add_again(
+        &self,
+        control: &Control<Crew>,
+        tasks: &[TaskId],
+    ) -> Result<(), Declined> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        control.add(&self.catalog, |plan| {
+            let known = |task| self.known(plan, task);
+            let added = links.addition(&self.catalog, tasks, known);
+            added.map_err(|error| declined(&error))
+        })
+    }
+
+    /// What a plan knows of a task.
+    fn known(&self, plan: &Plan, task: TaskId) -> Known {
+        match plan.phase(task) {
+            Phase::Unplanned if self.results.get(task).is_some() => Known::Given,
+            Phase::Unplanned => Known::New,
+            _ => Known::Planned,
+        }
     }
 
     /// Asks all that run to stop.
@@ -284,6 +314,17 @@ impl Call {
         }
     }
 
+    fn record_state(&self, key: &str, expected: Option<&Json>, value: Option<&Json>) {
+        if let Some(journal) = self.services.recording.journal() {
+            let by = match self.source {
+                Source::Task(task, _) => By::Task(task, self.attempt),
+                Source::Hook(hook, _) => By::Hook(hook),
+                Source::Library => By::Library,
+            };
+            journal.state(by, key, expected, value);
+        }
+    }
+
     /// Where it runs now, after it has waited.
     fn source(&self) -> Source {
         match self.source {
@@ -314,11 +355,7 @@ impl Call {
         let tasks = links.ask(catalog, self.library, self.arguments(), word);
         let tasks = tasks.map_err(|error| declined(&error))?;
         self.control.add(catalog, |plan| {
-            let known = |task| match plan.phase(task) {
-                Phase::Unplanned if self.services.results.get(task).is_some() => Known::Given,
-                Phase::Unplanned => Known::New,
-                _ => Known::Planned,
-            };
+            let known = |task| self.services.known(plan, task);
             let added = links.addition(catalog, &tasks, known);
             let added = added.map_err(|error| declined(&error))?;
             match added
@@ -535,7 +572,8 @@ impl Host for Call {
     }
 
     fn set_state(&self, key: &str, value: Option<Json>) -> Result<(), Refused> {
-        self.services.state.set(key, value)
+        let tell = |value: Option<&Json>| self.record_state(key, None, value);
+        self.services.state.set_and(key, value, tell)
     }
 
     fn swap_state(
@@ -544,7 +582,9 @@ impl Host for Call {
         expected: Option<Json>,
         value: Option<Json>,
     ) -> Result<(), Refused> {
-        self.services.state.swap(key, expected.as_ref(), value)
+        let expected = expected.as_ref();
+        let tell = |value: Option<&Json>| self.record_state(key, expected, value);
+        self.services.state.swap_and(key, expected, value, tell)
     }
 
     fn lock(&self, name: &str) -> Result<(), Refused> {

@@ -192,6 +192,8 @@ pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
     let links = Links::resolve(&catalog).unwrap();
     let graph = Graph::new(&catalog, &links, catalog.ids().collect()).unwrap();
     Run {
+        journal: None,
+        kept: Kept::default(),
         last_words: Box::new(Vec::new),
         catalog: Arc::new(catalog),
         links,

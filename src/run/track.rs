@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::PoisonError;
 
+use super::recording::Recording;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use crate::sync::{Mutex, MutexGuard};
 use crate::task::TaskId;
@@ -30,6 +31,8 @@ pub(super) struct Track {
     mask: u64,
     /// What there was no room for; stands before the slots.
     aside: Mutex<Aside>,
+    /// Where what has passed is recorded before it leaves the slots, and as whose.
+    recording: (usize, Recording),
 }
 
 /// Where the track is: in the black box, where there is one.
@@ -111,6 +114,7 @@ impl Track {
             words,
             mask: slots as u64 - 1,
             aside: Mutex::default(),
+            recording: (0, Recording::default()),
         }
     }
 
@@ -122,7 +126,14 @@ impl Track {
             words: Words::Shared(words),
             mask: slots - 1,
             aside: Mutex::default(),
+            recording: (0, Recording::default()),
         })
+    }
+
+    /// The track of this worker, and what passes there is recorded.
+    pub(super) fn recorded(self, worker: usize, recording: &Recording) -> Self {
+        let recording = (worker, recording.clone());
+        Self { recording, ..self }
     }
 
     /// The worker runs a task.
@@ -208,6 +219,7 @@ impl Track {
     /// With the lock.
     fn skip(&self) -> usize {
         let end = self.words[END].load(Ordering::Acquire);
+        self.record(end);
         let count = end - self.words[BEGINNING].swap(end, Ordering::AcqRel);
         usize::try_from(count).expect("no more than slots")
     }
@@ -236,16 +248,31 @@ impl Track {
     /// With the lock.
     fn empty(&self, mut take: impl FnMut(Passed)) {
         let end = self.words[END].load(Ordering::Acquire);
+        self.record(end);
+        self.upto(end).for_each(&mut take);
+        self.words[BEGINNING].store(end, Ordering::Release);
+    }
+
+    /// What is about to leave the slots.
+    fn record(&self, end: u64) {
+        let (worker, recording) = &self.recording;
+        if recording.journal().is_some() {
+            let passed = self.upto(end);
+            recording.ran(*worker, passed.map(|it| (it.task, it.start, it.end)));
+        }
+    }
+
+    /// What stands in the slots. With the lock.
+    fn upto(&self, end: u64) -> impl Iterator<Item = Passed> {
         let beginning = self.words[BEGINNING].load(Ordering::Relaxed);
-        for at in beginning..end {
+        (beginning..end).map(|at| {
             let [task, start, end] = self.slot(at);
-            take(Passed {
+            Passed {
                 task: id(task.load(Ordering::Relaxed)),
                 start: start.load(Ordering::Relaxed),
                 end: end.load(Ordering::Relaxed),
-            });
-        }
-        self.words[BEGINNING].store(end, Ordering::Release);
+            }
+        })
     }
 }
 

@@ -37,6 +37,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Links};
 use crate::interrupt::{Abort, Requests};
 use crate::plan::Rules;
+use crate::record::Kept;
 use crate::report::Reporter;
 use crate::run::{Limits, Run};
 use crate::select::{self, Request};
@@ -378,6 +379,8 @@ impl Prepared {
         let state = Arc::new(self.state);
         let mut teller = Teller::new(self.listeners, abort, Arc::clone(&state));
         let run = Run {
+            journal: None,
+            kept: Kept::default(),
             catalog: Arc::new(self.catalog),
             links: self.links,
             graph: Arc::new(self.graph),

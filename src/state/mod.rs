@@ -60,8 +60,20 @@ impl State {
 
     /// Sets a key; `None` removes it.
     pub fn set(&self, key: &str, value: Option<Json>) -> Result<(), Refused> {
+        self.set_and(key, value, |_| ())
+    }
+
+    /// The same, and `tell` is called with the value before anybody changes another one.
+    pub fn set_and(
+        &self,
+        key: &str,
+        value: Option<Json>,
+        tell: impl FnOnce(Option<&Json>),
+    ) -> Result<(), Refused> {
         check_key(key)?;
-        self.locked().put(key, value);
+        let mut values = self.locked();
+        tell(value.as_ref());
+        values.put(key, value);
         Ok(())
     }
 
@@ -72,14 +84,33 @@ impl State {
         expected: Option<&Json>,
         value: Option<Json>,
     ) -> Result<(), Refused> {
+        self.swap_and(key, expected, value, |_| ())
+    }
+
+    /// The same, with a `tell` as in [`State::set_and`] where it is set.
+    pub fn swap_and(
+        &self,
+        key: &str,
+        expected: Option<&Json>,
+        value: Option<Json>,
+        tell: impl FnOnce(Option<&Json>),
+    ) -> Result<(), Refused> {
         check_key(key)?;
         let mut values = self.locked();
         values.unread.remove(key);
         if values.by_key.get(key) != expected {
             return Err(Refused::Changed);
         }
+        tell(value.as_ref());
         values.put(key, value);
         Ok(())
+    }
+
+    /// Sets a key to what follows from its value; nobody has asked for it by that.
+    pub fn replay(&self, key: &str, next: impl FnOnce(Option<&Json>) -> Option<Json>) {
+        let mut values = self.locked();
+        let value = next(values.by_key.get(key));
+        values.put(key, value);
     }
 
     /// Keys that were given and that nobody has asked for.

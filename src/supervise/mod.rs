@@ -20,6 +20,7 @@ use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::process::{self, Ear, Side, tree};
+use crate::record;
 use crate::task::TaskId;
 use terminal::Terminal;
 
@@ -37,11 +38,13 @@ const AGAIN_MOST: u32 = 16;
 
 /// One life of a runner.
 #[derive(Clone, Copy, Debug)]
-pub struct Round {
+pub struct Round<'a> {
     /// From 1.
     pub number: u32,
     /// The signal that has asked an earlier one to stop.
     pub stopped_by: Option<i32>,
+    /// How the one before ended, where it has crashed.
+    pub crash: Option<&'a Crash>,
 }
 
 /// A runner that has ended, and not as it should.
@@ -59,6 +62,32 @@ pub struct Crash {
     pub hook: Option<Hook>,
     /// Runners have died in a row with nobody to blame; it makes no sense to go on.
     pub is_hopeless: bool,
+}
+
+impl Crash {
+    /// As it stands in the journal.
+    pub fn record(&self) -> record::Crash {
+        let (signal, status) = match self.how {
+            How::Words(LastWords::Signal(signal)) | How::Signal(signal, _) => (Some(signal), None),
+            How::Status(status) => (None, Some(status)),
+            How::Words(LastWords::Call(_)) => (None, None),
+        };
+        let hook = self
+            .hook
+            .map(|hook| if hook.is_setup { "setup" } else { "teardown" });
+        record::Crash {
+            signal,
+            status,
+            task: self.guilty,
+            suspects: self.suspects.clone(),
+            hook: hook.map(str::to_owned),
+            library: self.hook.map(|hook| hook.library),
+            words: Some(self.how.to_string()),
+            worker: None,
+            at: 0,
+            took: 0,
+        }
+    }
 }
 
 /// How a runner ended.
@@ -107,7 +136,7 @@ pub enum Next {
 pub fn supervise(
     black_box: &BlackBox,
     keys: bool,
-    run: &mut dyn FnMut(Round),
+    run: &mut dyn FnMut(Round<'_>),
     after: &mut dyn FnMut(&Crash) -> Next,
 ) -> Result<Exit> {
     process::mind_children();
@@ -115,12 +144,14 @@ pub fn supervise(
     let supervisor = process::id();
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
     // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
+    let mut last = None;
     let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;
         let round = Round {
             number,
             stopped_by: stops.last,
+            crash: last.as_ref(),
         };
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
@@ -146,6 +177,7 @@ pub fn supervise(
         let status = watch.until_end();
         stops = watch.stops;
         watch.terminal.give_back();
+        last = None;
         match black_box.ended() {
             Some(End::Exit(exit)) => return Ok(exit),
             Some(End::Again) => {
@@ -166,6 +198,8 @@ pub fn supervise(
                 if let Next::End(exit) = after(&crash) {
                     return Ok(exit);
                 }
+                last = Some(crash);
+                continue;
             }
         }
     }

@@ -62,6 +62,8 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     let (results, _) = start::results(&options, &catalog, &mut links, graph.planned())?;
     let (_abort, requests) = Abort::new();
     let run = Run {
+        journal: None,
+        kept: tdrun::record::Kept::default(),
         catalog: Arc::clone(&catalog),
         links,
         graph: Arc::clone(&graph),

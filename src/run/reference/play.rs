@@ -298,6 +298,7 @@ impl World<'_> {
             cause: cause.map(Box::new),
             result: None,
             attempts: vec![failed_attempt(); earlier],
+            kept: false,
         }));
     }
 }

@@ -272,6 +272,7 @@ fn events(case: &Case, words: &str) -> Vec<Event> {
                     cause: reason.map(Box::new),
                     result: None,
                     attempts: vec![failed_attempt(); before],
+                    kept: false,
                 })
             }
         }

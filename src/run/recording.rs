@@ -1,0 +1,158 @@
+//! What a run tells its journal, and what it keeps of an earlier one.
+//!
+//! Where there is neither, all of this is a look at an empty option.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::time::nanos;
+use crate::event::{Attempt, Cause};
+use crate::record::{Begun, Ended, Journal, Kept};
+use crate::task::{Json, Outcome, TaskId};
+
+/// The journal, and what stays.
+#[derive(Clone, Default)]
+pub(super) struct Recording {
+    journal: Option<Arc<Journal>>,
+    kept: Option<Arc<Kept>>,
+}
+
+/// An attempt that ended in an earlier process.
+pub(super) struct Stands {
+    pub(super) worker: Option<usize>,
+    pub(super) took: Duration,
+    /// Those before it that are not told one by one.
+    pub(super) earlier: Vec<Attempt>,
+}
+
+/// How an attempt ended, as far as an earlier process knows.
+pub(super) enum Found {
+    /// It passed and returned nothing.
+    Plain,
+    /// More is known.
+    End(Ended, Stands),
+}
+
+impl Recording {
+    pub(super) fn new(journal: Option<Arc<Journal>>, kept: Option<Arc<Kept>>) -> Self {
+        Self { journal, kept }
+    }
+
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
+    }
+
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_deref()
+    }
+
+    /// Nothing is left to run, so nothing need be prepared for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.kept().is_some_and(Kept::is_idle)
+    }
+
+    /// People know how the task ended.
+    pub(super) fn is_told(&self, task: TaskId) -> bool {
+        self.kept().is_some_and(|kept| kept.is_told(task))
+    }
+
+    /// That attempt does not run again, and stands in the journal.
+    pub(super) fn has(&self, task: TaskId, attempt: u32) -> bool {
+        self.kept().is_some_and(|kept| kept.has(task, attempt))
+    }
+
+    /// How an attempt ended that does not run again.
+    pub(super) fn find(&self, task: TaskId, attempt: u32) -> Option<Found> {
+        let kept = self.kept()?;
+        if kept.plain(task).is_some() {
+            return Some(Found::Plain);
+        }
+        let stood = kept.stood(task)?;
+        let last = stood.attempts.last()?;
+        let is_fine = matches!(last.outcome, Outcome::Passed | Outcome::Skipped);
+        let (ended, earlier) = if stood.is_done && is_fine {
+            // However often it may be tried by now.
+            (last, &stood.attempts[..stood.attempts.len() - 1])
+        } else {
+            (stood.attempts.get(attempt as usize - 1)?, &[][..])
+        };
+        let stands = Stands {
+            worker: ended.worker,
+            took: Duration::from_nanos(ended.took),
+            earlier: earlier.iter().map(attempt_of).collect(),
+        };
+        Some(Found::End(ended.clone(), stands))
+    }
+
+    /// Where a task ran that passed at once in an earlier process, and for how long.
+    pub(super) fn plain(&self, task: TaskId) -> Option<(usize, Duration)> {
+        let plain = self.kept()?.plain(task)?;
+        Some((plain.worker as usize, Duration::from_nanos(plain.took)))
+    }
+
+    /// An attempt begins that does not run on the lane.
+    pub(super) fn start(&self, task: TaskId, attempt: u32, worker: usize, at: Duration) {
+        if let Some(journal) = self.journal()
+            && !self.has(task, attempt)
+        {
+            let at = nanos(at);
+            journal.start(Begun {
+                task,
+                attempt,
+                worker,
+                at,
+            });
+        }
+    }
+
+    /// An attempt has ended; or a task got its outcome without one.
+    pub(super) fn end(
+        &self,
+        (task, attempt): (TaskId, u32),
+        (outcome, cause, result): (Outcome, Option<&Cause>, Option<&Json>),
+        (worker, at, took): (Option<usize>, Duration, Duration),
+        last: bool,
+    ) {
+        let Some(journal) = self.journal() else {
+            return;
+        };
+        if self.has(task, attempt) {
+            return;
+        }
+        if worker.is_none() {
+            journal.settled(task, outcome, nanos(at));
+            return;
+        }
+        let ended = Ended {
+            outcome,
+            worker,
+            at: nanos(at),
+            took: nanos(took),
+            result: result.cloned(),
+            cause: cause.cloned(),
+        };
+        journal.end(task, attempt, &ended, last);
+    }
+
+    /// Plain tasks have passed on a worker.
+    pub(super) fn ran(&self, worker: usize, tasks: impl Iterator<Item = (TaskId, u64, u64)>) {
+        let Some(journal) = self.journal() else {
+            return;
+        };
+        match self.kept() {
+            None => journal.ran(worker, tasks),
+            Some(kept) => journal.ran(worker, tasks.filter(|(task, ..)| !kept.stays(*task))),
+        }
+    }
+}
+
+fn attempt_of(ended: &Ended) -> Attempt {
+    Attempt {
+        outcome: ended.outcome,
+        cause: ended
+            .cause
+            .clone()
+            .unwrap_or_else(|| Cause::Skip("".into())),
+        took: Duration::from_nanos(ended.took),
+    }
+}

@@ -1,0 +1,195 @@
+//! From options to the journal of a run: a new one, or that of a run that is taken up.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::cli::Options;
+use crate::error::Result;
+use crate::graph::{Graph, Links};
+use crate::library::Files;
+use crate::record::{Crash, Journal, Kept, Library, Now, Opening, Planned, Recorded};
+use crate::run;
+use crate::task::{Catalog, LibraryId, TaskId};
+
+/// The journal that was asked for, locked, and what an earlier run has left there.
+#[derive(Default)]
+pub struct Journals {
+    /// Where to write.
+    pub journal: Option<Arc<Journal>>,
+    /// What stands there already.
+    pub recorded: Option<Recorded>,
+}
+
+/// A run that is taken up.
+#[derive(Default)]
+pub struct Taken {
+    /// What stays.
+    pub kept: Kept,
+    /// In the order of `graph`, which tasks do; none where there was no earlier run.
+    pub stays: Option<Vec<TaskId>>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+    /// How many tasks stay; empty where there was no earlier run.
+    pub note: String,
+    /// How earlier processes of this run ended before their time.
+    pub crashes: Vec<Crash>,
+}
+
+/// Opens what the options name, unless nothing is to run. Errors: those of [`Journal::create`] and [`Journal::take_up`].
+pub fn open(options: &Options) -> Result<Journals> {
+    let mut journals = Journals::default();
+    if options.look.is_some() {
+        return Ok(journals);
+    }
+    if let Some(resume) = &options.resume {
+        let (journal, recorded) = Journal::take_up(&resume.path)?;
+        journals.journal = Some(Arc::new(journal));
+        journals.recorded = Some(recorded);
+    } else if let Some(path) = &options.journal {
+        journals.journal = Some(Arc::new(Journal::create(path)?));
+    } else {
+        journals.journal = Some(Arc::new(Journal::private()?));
+    }
+    Ok(journals)
+}
+
+/// The libraries as they were loaded; with the hash of their content where a journal is kept.
+pub fn libraries(catalog: &Catalog, files: &Files, journals: &Journals) -> Vec<Library> {
+    let is_kept = journals
+        .journal
+        .as_ref()
+        .is_some_and(|journal| journal.is_kept());
+    let all = catalog.libraries.iter().zip(files.stamps());
+    let all = all.map(|(library, stamp)| {
+        let (dev, ino) = stamp.id().numbers();
+        let mut library = Library {
+            name: library.name.clone(),
+            path: stamp.path().to_owned(),
+            dev,
+            ino,
+            size: stamp.size(),
+            mtime: stamp.modified(),
+            sha256: None,
+        };
+        // What was loaded is not what stands there where that has changed since.
+        if is_kept && stamp.is_current() {
+            library.hash();
+        }
+        library
+    });
+    all.collect()
+}
+
+/// Decides what stays of the run that is taken up. Errors: `resume.changed`.
+pub fn resume(
+    options: &Options,
+    journals: &Journals,
+    libraries: &[Library],
+    (catalog, links, graph): (&Catalog, &mut Links, &Graph),
+) -> Result<Taken> {
+    let (Some(recorded), Some(resume)) = (&journals.recorded, &options.resume) else {
+        return Ok(Taken::default());
+    };
+    let mut taken = Taken {
+        warnings: recorded.warnings.clone(),
+        ..Taken::default()
+    };
+    if recorded.is_empty() {
+        return Ok(taken);
+    }
+    let shown = resume.path.display().to_string();
+    let now = Now {
+        shown: &shown,
+        libraries,
+        order: graph.topological(),
+        changed: resume.changed,
+    };
+    let before = |task: TaskId| {
+        if task.index() < graph.ids() {
+            graph.dependencies(task)
+        } else {
+            &[]
+        }
+    };
+    let find = |library: LibraryId, name: &str| {
+        let there = links.get(catalog, library, name);
+        there.or_else(|| links.given(catalog, library, name).ok().flatten())
+    };
+    let planned = |task| Planned::new(task, catalog.task(task));
+    let resumed = recorded.resume(&now, planned, before, find)?;
+    let of = graph.planned().len() + resumed.kept.added().len();
+    let stays = resumed.stays.len();
+    let (s, stay) = match (of, stays) {
+        (1, 1) => ("", "stays as it is"),
+        (1, _) => ("", "stay as they are"),
+        (_, 1) => ("s", "stays as it is"),
+        _ => ("s", "stay as they are"),
+    };
+    taken.note = format!("resumed {shown}: {stays} of {of} task{s} {stay}");
+    taken.warnings.extend(resumed.warnings);
+    (taken.kept, taken.stays) = (resumed.kept, Some(resumed.stays));
+    Ok(taken)
+}
+
+/// What a new process keeps that goes on with the run of one that is gone. `lost` is how that ended, where it was its own
+/// fault; `is_told` whose end people know.
+///
+/// Errors: those of [`Journal::read`].
+pub fn go_on(
+    journals: &Journals,
+    lost: Option<&Crash>,
+    (catalog, links, _): (&Catalog, &mut Links, &Graph),
+    is_told: impl Fn(TaskId) -> bool,
+) -> Result<Taken> {
+    let mut taken = Taken::default();
+    let Some(journal) = &journals.journal else {
+        return Ok(taken);
+    };
+    // Cuts off what the other one did not come to write to its end.
+    taken.warnings = journal.read()?.warnings;
+    run::recover(journal);
+    if let Some(lost) = lost {
+        journal.crash(lost);
+    }
+    let recorded = journal.read()?;
+    let mut find = |library: LibraryId, name: &str| {
+        let there = links.get(catalog, library, name);
+        there.or_else(|| links.given(catalog, library, name).ok().flatten())
+    };
+    taken.kept = recorded.restart(|library, name| {
+        let library = catalog.libraries.iter().position(|l| l.name == library)?;
+        find(LibraryId::new(library), name)
+    });
+    let told = catalog.ids().filter(|task| is_told(*task));
+    taken.kept.told(told);
+    taken.crashes = recorded.crashes;
+    Ok(taken)
+}
+
+/// Records that the run begins, and what stays. From here on trouble with the journal changes nothing but the exit status.
+pub fn begin(
+    journals: &Journals,
+    taken: &Taken,
+    libraries: &[Library],
+    (catalog, graph): (&Catalog, &Graph),
+) {
+    let Some(journal) = &journals.journal else {
+        return;
+    };
+    let argv: Vec<_> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let opening = Opening {
+        started: SystemTime::now(),
+        argv: &argv,
+        planned: graph.planned().len(),
+        libraries,
+        is_named: journal.is_kept(),
+    };
+    let tasks = graph.planned().iter().chain(taken.kept.added());
+    let planned = tasks.map(|task| Planned::new(*task, catalog.task(*task)));
+    journal.open(&opening, planned);
+    if let Some(stays) = &taken.stays {
+        journal.keep(stays.iter().copied());
+    }
+}
