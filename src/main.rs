@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, LazyLock};
 
@@ -13,12 +14,13 @@ use tdrun::error::Error;
 use tdrun::event::Summary;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
-use tdrun::isolate::{self, Apart, Hidden, Setting};
+use tdrun::isolate::{self, Apart, Hidden, Setting, Under};
 use tdrun::library;
 use tdrun::process::{self, end};
 use tdrun::record::{Journal, News};
 use tdrun::report::{Reporters, ShowOutput};
 use tdrun::run::{self, Ear, Run};
+use tdrun::select::Request;
 use tdrun::start::journal::Journals;
 use tdrun::state::State;
 use tdrun::stream::{self, Stream};
@@ -76,6 +78,11 @@ fn story(
     state: State,
     round: Round<'_>,
 ) -> anyhow::Result<Done> {
+    let terminal = match options.isolation.under {
+        Some(Under::Debugger(_)) => Some(process::standard_streams()?),
+        _ => None,
+    };
+    let mut limits = options.limits;
     stream::silence_stdin();
     let (out, err) = (Stream::stdout(), Stream::stderr());
 
@@ -92,13 +99,25 @@ fn story(
     } = library::load_all(&options.targets, level, &loading)?;
     enter(Phase::Starting);
     warn(&warnings);
-    let apart = match options.look {
-        None => start_apart(&mut catalog, &options)?,
-        Some(_) => None,
+    // Now, while there is little else in memory. Only the one that is looked into has to be known before.
+    let mut apart = match (options.look, &terminal) {
+        (None, None) => start_apart(&mut catalog, options, None)?,
+        _ => None,
     };
 
     let mut links = Links::resolve(&catalog)?;
-    let selection = select::select(&catalog, &mut links, &start::request(options, &targets))?;
+    let request = start::request(options, &targets);
+    let mut selection = select::select(&catalog, &mut links, &request)?;
+    if let (None, Some(terminal)) = (options.look, terminal) {
+        let task = start::looked_into(&catalog, &selection)?;
+        limits.untimed = Some(task);
+        apart = start_apart(&mut catalog, options, Some((task, terminal)))?;
+        let request = Request {
+            with_deps: true,
+            ..request
+        };
+        selection = select::select(&catalog, &mut links, &request)?;
+    }
     if options.view.verbose {
         note_dropped(&catalog, &links.dropped(&selection));
     }
@@ -140,7 +159,7 @@ fn story(
         results: Arc::new(results),
         rules: options.rules,
         workers: options.workers,
-        limits: options.limits,
+        limits,
         state_arguments: options.typed.clone(),
         last_words: Box::new(move || files.changed()),
     };
@@ -182,12 +201,16 @@ fn finish(journal: Option<&Journal>, summary: &Summary, exit: Exit) -> Exit {
 }
 
 /// Starts what runs tasks in processes of their own, where there are such tasks.
-fn start_apart(catalog: &mut Catalog, options: &Options) -> anyhow::Result<Option<Arc<Apart>>> {
+fn start_apart(
+    catalog: &mut Catalog,
+    options: &Options,
+    looked_into: Option<(TaskId, [OwnedFd; 3])>,
+) -> anyhow::Result<Option<Arc<Apart>>> {
     let setting = Setting {
         has_timeout: options.limits.timeout.is_some(),
         live: options.view.output == ShowOutput::Live,
         level: options.view.level(),
-        looked_into: None,
+        looked_into,
         on_gone: Box::new(|| {
             if let Some(black_box) = blackbox::get() {
                 black_box.end(End::Again);

@@ -26,6 +26,26 @@ pub fn request(options: &Options, libraries: &[LibraryId]) -> Request {
     }
 }
 
+/// The task of a selection that is to be looked into.
+///
+/// Errors: `usage.debugger` where there are several, or it runs a program.
+pub fn looked_into(catalog: &Catalog, selection: &[TaskId]) -> Result<TaskId> {
+    let error = |message| Error::new("usage.debugger", message);
+    match *selection {
+        [task] if catalog.task(task).is_program() => {
+            let name = catalog.name(task);
+            let message = format!("`--debugger` looks into functions, and `{name}` runs a program");
+            Err(error(message))
+        }
+        [task] => Ok(task),
+        _ => {
+            let count = selection.len();
+            let message = format!("`--debugger` looks into one task, and {count} are selected");
+            Err(error(message).hint("select it by its name: `lib.so::task`"))
+        }
+    }
+}
+
 /// The state before setup: the file's, and over it the command line's, whose values are strings.
 pub fn state(options: &Options) -> Result<State> {
     let state = State::default();

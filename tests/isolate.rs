@@ -2,7 +2,12 @@
 
 mod common;
 
-use common::tool::{Tdrun, tdrun};
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::tool::{Tdrun, done, tdrun};
 
 /// Behind the prelude: texts as values, and a visitor that keeps the last one.
 const WORDS: &str = r#"
@@ -23,7 +28,11 @@ __attribute__((unused)) static void see(void *user, td_str text) {
 /// A library of these tasks, and `tdrun` with these arguments.
 fn with(args: &str, source: &str) -> Tdrun {
     let source = format!("{WORDS}#line 1\n{source}\nTD_LIBRARY(tasks)\n");
-    tdrun("libx.so").args(args).library("x", &source)
+    // Some of them never return.
+    let flags = ["-Wno-return-type"];
+    tdrun("libx.so")
+        .args(args)
+        .library_with("x", &source, &flags)
 }
 
 /// Stderr without what stands in brackets, sorted: workers and percentages may differ.
@@ -109,5 +118,741 @@ static const td_task tasks[] = {
             assert_eq!(threads.stdout, other.stdout);
             assert_eq!(threads.status, other.status);
         }
+    }
+}
+
+/// A variable that only the processes of this test have, and who of them is there.
+struct Mark(String);
+
+impl Mark {
+    fn new(name: &str) -> Self {
+        Self(format!("{name}-{}", std::process::id()))
+    }
+
+    fn holders(&self) -> Vec<String> {
+        let text = format!("TDRUN_TEST_MARK={}", self.0);
+        let processes = fs::read_dir("/proc").expect("it is there").flatten();
+        let has_it = processes.filter(|process| {
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == text.as_bytes())
+        });
+        let name = |process: fs::DirEntry| {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            format!("{} {}", process.file_name().display(), name.trim())
+        };
+        has_it.map(name).collect()
+    }
+
+    /// Nobody is left, a second after.
+    #[track_caller]
+    fn expect_nobody(&self) {
+        let end = Instant::now() + Duration::from_secs(1);
+        loop {
+            let holders = self.holders();
+            if holders.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "left behind: {holders:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// As [`with`], and its mark.
+fn marked(name: &str, args: &str, source: &str) -> (Tdrun, Mark) {
+    let mark = Mark::new(name);
+    (with(args, source).env("TDRUN_TEST_MARK", &mark.0), mark)
+}
+
+/// The number that a task has written to a file.
+fn number(tdrun: &Tdrun, file: &str) -> i32 {
+    tdrun.read(file).trim().parse().expect("a number")
+}
+
+fn signal(process: i32, name: &str) {
+    let mut kill = Command::new("sh");
+    let process = process.to_string();
+    let sent = kill
+        .args(["-c", "kill -s \"$0\" \"$1\"", name, &process])
+        .status();
+    assert!(sent.expect("a shell").success());
+}
+
+#[track_caller]
+fn expect_line(stderr: &str, line: &str) {
+    assert!(
+        stderr
+            .lines()
+            .any(|told| told.trim_start().starts_with(line)),
+        "`{line}` is not in:\n{stderr}"
+    );
+}
+
+/// What stands in the failures for a task.
+#[track_caller]
+fn failure(stderr: &str, task: &str) -> String {
+    let failures = stderr
+        .split_once("\nfailures:\n")
+        .expect("there are some")
+        .1;
+    let mut parts = failures.split("\n\n");
+    let mine = parts.find(|part| part.trim_start().starts_with(&format!("{task} ")));
+    mine.unwrap_or_else(|| panic!("{task} is not in:\n{failures}"))
+        .to_owned()
+}
+
+#[test]
+fn whatever_ends_a_process_crashes_that_task_alone() {
+    let source = r#"
+TASK(segv) { raise(SIGSEGV); return TD_OK; }
+TASK(writes_null) { *(volatile int *)(size_t)(ctx & 0) = 1; return TD_OK; }
+TASK(aborts) { abort(); }
+TASK(killed) { raise(SIGKILL); return TD_OK; }
+static int deep(volatile int *x) { volatile char room[4096]; room[0] = (char)*x; return *x ? deep((volatile int *)&room) + deep(x) : 0; }
+TASK(overflows) { volatile int one = 1; for (;;) if (deep(&one) == 0x7fffffff) return TD_OK; }
+TASK(exits_0) { exit(0); }
+TASK(exits_3) { exit(3); }
+TASK(leaves_0) { _exit(0); }
+TASK(quick) { quick_exit(0); }
+TASK(becomes) { execl("/bin/true", "true", (char *)0); return TD_OK; }
+TASK(thread_ends) { pthread_exit(0); }
+TASK(no_memory) {
+    struct rlimit limit = {64 << 20, 64 << 20};
+    setrlimit(RLIMIT_AS, &limit);
+    for (;;) { char *more = malloc(1 << 20); if (!more) abort(); *more = 1; }
+}
+PASS(fine)
+PASS(also_fine)
+static const td_task tasks[] = {
+    TD_TASK(segv), TD_TASK(writes_null), TD_TASK(aborts), TD_TASK(killed), TD_TASK(overflows), TD_TASK(exits_0),
+    TD_TASK(exits_3), TD_TASK(leaves_0), TD_TASK(quick), TD_TASK(becomes), TD_TASK(thread_ends), TD_TASK(no_memory),
+    TD_TASK(fine), TD_TASK(also_fine, TD_AFTER(TD_STR("fine"))),
+};
+"#;
+    let (tdrun, mark) = marked("crash", "--isolate", source);
+    let outcome = tdrun.run();
+    assert_eq!(outcome.status, 1);
+    assert_eq!(
+        outcome.stdout,
+        "==== 2 passed, 0 failed, 0 skipped, 12 crashed in N.NNs ====\n"
+    );
+    for (task, why) in [
+        ("segv", "killed by SIGSEGV"),
+        ("writes_null", "killed by SIGSEGV"),
+        ("aborts", "killed by SIGABRT"),
+        ("killed", "killed by SIGKILL"),
+        ("overflows", "killed by SIGSEGV"),
+        ("exits_0", "exited with status 0 before finishing"),
+        ("exits_3", "exited with status 3 before finishing"),
+        ("leaves_0", "exited with status 0 before finishing"),
+        ("quick", "exited with status 0 before finishing"),
+        ("becomes", "exited with status 0 before finishing"),
+        ("thread_ends", "killed by SIGABRT"),
+        ("no_memory", "killed by SIGABRT"),
+    ] {
+        let told = failure(&outcome.stderr, task);
+        assert!(
+            told.contains(&format!("CRASHED\n    {why}")),
+            "{task}: {told}"
+        );
+    }
+    mark.expect_nobody();
+}
+
+#[test]
+fn what_is_written_to_the_control_socket_is_no_word_of_the_task() {
+    let source = r#"
+TASK(closes) { close(3); exit(0); }
+TASK(closes_all) { for (int fd = 3; fd < 100; fd++) close(fd); return TD_OK; }
+TASK(closes_and_waits) { close(3); for (;;) pause(); }
+TASK(garbage) { if (write(3, "garbage that is no frame", 24) != 24) abort(); return TD_OK; }
+TASK(flood) {
+    static char block[1 << 20];
+    for (int i = 0; i < 1024; i++) if (write(3, block, sizeof block) < 0) break;
+    for (;;) pause();
+}
+PASS(fine)
+static const td_task tasks[] = {
+    TD_TASK(closes), TD_TASK(closes_all), TD_TASK(closes_and_waits), TD_TASK(garbage), TD_TASK(flood), TD_TASK(fine),
+};
+"#;
+    let (tdrun, mark) = marked("control", "--isolate -j4", source);
+    // A runner that kept a gigabyte would end by this.
+    let outcome = tdrun.shell("ulimit -v 800000; $TDRUN");
+    assert_eq!(
+        outcome.stdout, "==== 1 passed, 0 failed, 0 skipped, 5 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    let garbage = "garbage in the control channel of the task";
+    for (task, why) in [
+        ("closes", "exited with status 0 before finishing"),
+        ("closes_all", "exited with status 1 before finishing"),
+        ("closes_and_waits", "control channel closed by the task"),
+        ("garbage", garbage),
+        ("flood", garbage),
+    ] {
+        let told = failure(&outcome.stderr, task);
+        assert!(
+            told.contains(&format!("CRASHED\n    {why}")),
+            "{task}: {told}"
+        );
+    }
+    mark.expect_nobody();
+}
+
+#[test]
+fn a_timeout_ends_the_whole_tree_whatever_it_does() {
+    let source = r#"
+static void child(void (*act)(void)) { if (fork() == 0) { act(); for (;;) pause(); } }
+static void nothing(void) {}
+static void escape(void) { setsid(); signal(SIGTERM, SIG_IGN); }
+static void daemon_like(void) { setsid(); if (fork() > 0) _exit(0); signal(SIGTERM, SIG_IGN); }
+TASK(terminates) { child(nothing); for (;;) pause(); }
+TASK(ignores) { signal(SIGTERM, SIG_IGN); child(nothing); child(escape); child(daemon_like); for (;;) pause(); }
+TASK(stops) { child(escape); raise(SIGSTOP); for (;;) pause(); }
+TASK(spins) { signal(SIGTERM, SIG_IGN); for (volatile long i = 0;; i++) {} }
+TASK(cleans) {
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    usleep(20000);
+    fclose(fopen("cleaned", "w"));
+    return TD_OK;
+}
+PASS(dependent)
+static const td_task tasks[] = {
+    TD_TASK(terminates), TD_TASK(ignores), TD_TASK(stops), TD_TASK(spins), TD_TASK(cleans),
+    TD_TASK(dependent, TD_AFTER(TD_STR("ignores"))),
+};
+"#;
+    let (tdrun, mark) = marked(
+        "timeout",
+        "--isolate --timeout=200ms --grace=400ms -j5",
+        source,
+    );
+    let start = Instant::now();
+    let outcome = tdrun.run();
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "it took {:?}",
+        start.elapsed()
+    );
+    mark.expect_nobody();
+    assert_eq!(
+        outcome.stdout, "==== 0 passed, 0 failed, 1 skipped, 5 timed out in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !outcome.stderr.contains("still running"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        tdrun.dir.join("cleaned").exists(),
+        "who asks has the time to end in order"
+    );
+    for (task, how) in [
+        ("terminates", "SIGTERM"),
+        ("ignores", "SIGKILL"),
+        ("stops", "SIGTERM"),
+        ("spins", "SIGKILL"),
+    ] {
+        let told = failure(&outcome.stderr, task);
+        assert!(told.contains(&format!("killed by {how}")), "{task}: {told}");
+    }
+}
+
+#[test]
+fn a_task_that_is_killed_from_outside_has_crashed_and_its_lock_is_free() {
+    let source = r#"
+static const td_str locks[] = {TD_STR("own")};
+TASK(holds) {
+    host->lock(ctx, S("db"));
+    host->state_set(ctx, S("key"), TD_JSON, S("1"));
+    FILE *file = fopen("pid.part", "w");
+    fprintf(file, "%d", (int)getpid());
+    fclose(file);
+    rename("pid.part", "pid");
+    TD_INFO(host, ctx, "holds it");
+    for (;;) pause();
+}
+TASK(wants) {
+    while (host->state_get(ctx, S("key"), TD_JSON, see, 0) != TD_OK) usleep(1000);
+    return host->lock(ctx, S("db")) == TD_OK ? TD_OK : TD_FAILED(host, ctx, "no lock");
+}
+PASS(wants_declared)
+static const td_task tasks[] = {
+    TD_TASK(holds, .locks = locks, .lock_count = 1), TD_TASK(wants),
+    TD_TASK(wants_declared, .locks = locks, .lock_count = 1),
+};
+"#;
+    let (tdrun, mark) = marked("outside", "--isolate -j2", source);
+    let mut running = tdrun.start();
+    running.wait_for("holds it");
+    signal(number(&tdrun, "pid"), "KILL");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    expect_line(&outcome.stderr, "killed by SIGKILL");
+    mark.expect_nobody();
+}
+
+/// A task with a family that does not want to end.
+const FAMILY: &str = r#"
+static void family(void) {
+    if (fork() == 0) { signal(SIGTERM, SIG_IGN); for (;;) pause(); }
+    if (fork() == 0) { setsid(); signal(SIGHUP, SIG_IGN); if (fork() == 0) for (;;) pause(); for (;;) pause(); }
+}
+static void tell(const char *name, int number) {
+    FILE *file = fopen("part", "w");
+    fprintf(file, "%d", number);
+    fclose(file);
+    rename("part", name);
+}
+TASK(first) { family(); tell("server", (int)getppid()); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
+TASK(second) { family(); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(second) };
+"#;
+
+#[test]
+fn nobody_survives_the_runner_or_the_server() {
+    for victim in ["runner", "server", "ctrl-c"] {
+        let (tdrun, mark) = marked(victim, "--isolate -j2", FAMILY);
+        let mut running = tdrun.start();
+        running.wait_for("runs");
+        running.wait_for("runs");
+        // The runner, the server, and two tasks with three relatives each.
+        while mark.holders().len() < 10 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        match victim {
+            "runner" => running.signal("KILL"),
+            "server" => signal(number(&tdrun, "server"), "KILL"),
+            _ => {
+                running.signal("INT");
+                running.signal("INT");
+            }
+        }
+        mark.expect_nobody();
+        let outcome = running.end();
+        assert_ne!(outcome.status, 0);
+        if victim == "server" {
+            expect_line(
+                &outcome.stderr,
+                "tdrun: the server that tasks are forked from is gone",
+            );
+        }
+    }
+}
+
+#[test]
+fn who_is_left_behind_is_not_waited_for_and_ends_with_the_run() {
+    let source = r#"
+TASK(leaves) {
+    if (fork() == 0) { for (;;) pause(); }
+    if (fork() == 0) { setsid(); signal(SIGTERM, SIG_IGN); for (;;) { usleep(1000); if (write(1, "x", 1) < 0) pause(); } }
+    return TD_OK;
+}
+TASK(looks) { return kill(-1, 0) == 0 ? TD_OK : TD_FAILED(host, ctx, "nobody"); }
+static const td_task tasks[] = { TD_TASK(leaves), TD_TASK(looks, TD_AFTER(TD_STR("leaves"))) };
+"#;
+    let (tdrun, mark) = marked("left", "--isolate", source);
+    let start = Instant::now();
+    tdrun.expect(
+        0,
+        "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        &[
+            done("[thread_0] leaves", "PASSED", 50),
+            done("[thread_0] looks", "PASSED", 100),
+        ]
+        .concat(),
+    );
+    assert!(start.elapsed() < Duration::from_secs(3));
+    mark.expect_nobody();
+}
+
+#[test]
+fn each_task_begins_clean() {
+    let source = r#"
+#include <dirent.h>
+static void handler(int number) { (void)number; }
+static int variable;
+TASK(spoils) {
+    if (chdir("/") || setenv("SPOILT", "1", 1)) return TD_FAILED(host, ctx, "cannot");
+    umask(0777);
+    signal(SIGUSR2, handler);
+    signal(SIGPIPE, SIG_IGN);
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, 0);
+    struct rlimit limit = {4, 4};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    variable = 1;
+    return TD_OK;
+}
+TASK(looks) {
+    char folder[4096];
+    if (access("libx.so", F_OK) || !getcwd(folder, sizeof folder)) return TD_FAILED(host, ctx, "another folder");
+    if (getenv("SPOILT")) return TD_FAILED(host, ctx, "another environment");
+    if (umask(022) == 0777) return TD_FAILED(host, ctx, "another umask");
+    if (variable) return TD_FAILED(host, ctx, "another variable");
+    for (int number = 1; number < 65; number++) {
+        struct sigaction now;
+        if (sigaction(number, 0, &now) == 0 && now.sa_handler != SIG_DFL) return TD_FAILED(host, ctx, "a handler");
+    }
+    sigset_t mask;
+    sigprocmask(SIG_SETMASK, 0, &mask);
+    for (int number = 1; number < 65; number++)
+        if (sigismember(&mask, number) == 1) return TD_FAILED(host, ctx, "a mask");
+    DIR *all = opendir("/proc/self/fd");
+    struct dirent *one;
+    while ((one = readdir(all)))
+        if (atoi(one->d_name) > 3 && atoi(one->d_name) != dirfd(all)) return TD_FAILED(host, ctx, one->d_name);
+    closedir(all);
+    char c;
+    if (read(0, &c, 1) != 0) return TD_FAILED(host, ctx, "standard input has something");
+    if (getpgrp() != getpid()) return TD_FAILED(host, ctx, "no group of its own");
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(spoils), TD_TASK(looks, TD_AFTER(TD_STR("spoils"))) };
+"#;
+    let tdrun = with("--isolate -q", source);
+    let fine = "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    tdrun.expect(0, fine, "");
+    // What the user ignores, and has open, is the user's.
+    let outcome = tdrun.shell("trap '' INT HUP USR1; exec 7<libx.so; $TDRUN");
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.stderr.as_str()),
+        (fine, "")
+    );
+}
+
+#[test]
+fn setup_runs_in_a_process_and_only_state_stays_of_it() {
+    let source = r#"
+static int variable;
+TASK(set_up) {
+    variable = 1;
+    TD_INFO(host, ctx, "in setup");
+    return host->state_set(ctx, S("key"), TD_JSON, S("\"from setup\""));
+}
+TASK(tear_down) { return host->state_get(ctx, S("key"), TD_JSON, see, 0) || variable; }
+TASK(looks) {
+    if (variable) return TD_FAILED(host, ctx, "the variable is here");
+    return host->state_get(ctx, S("key"), TD_TEXT, see, 0) || strcmp(seen, "from setup");
+}
+static const td_task tasks[] = { TD_TASK(looks) };
+"#;
+    let source =
+        format!("{WORDS}{source}\nTD_LIBRARY(tasks, .setup = set_up, .teardown = tear_down)\n");
+    let outcome = tdrun("libx.so --isolate").library("x", &source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.starts_with("setup: INFO in setup\n"),
+        "{}",
+        outcome.stderr
+    );
+    let crashing = source.replace("variable = 1;", "raise(SIGSEGV);");
+    let outcome = tdrun("libx.so --isolate").library("x", &crashing).run();
+    assert_eq!(outcome.status, 1);
+    let error = "tdrun: error[setup.failed]: setup of `libx.so` failed: killed by SIGSEGV";
+    expect_line(&outcome.stderr, error);
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 0 skipped, 1 not run in N.NNs ====\n"
+    );
+}
+
+#[test]
+fn what_a_stream_holds_back_is_written_once() {
+    let source = r#"
+__attribute__((constructor)) static void loaded(void) { printf("loaded; "); }
+PASS(a) PASS(b) PASS(c)
+static const td_task tasks[] = { TD_TASK(a), TD_TASK(b), TD_TASK(c) };
+"#;
+    let outcome = with("--isolate -q", source).run();
+    assert_eq!(
+        outcome.stdout,
+        "loaded; ==== 3 passed, 0 failed, 0 skipped in N.NNs ====\n"
+    );
+}
+
+#[test]
+fn ten_thousand_tasks_leave_nothing_behind() {
+    let source = r#"
+#include <dirent.h>
+enum { COUNT = 10000 };
+static int entries(const char *format, int process) {
+    char path[64];
+    snprintf(path, sizeof path, format, process);
+    DIR *all = opendir(path);
+    int count = 0;
+    while (all && readdir(all)) count++;
+    if (all) closedir(all);
+    return count;
+}
+static int parent_of(int process) {
+    char path[64];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    FILE *file = fopen(path, "r");
+    if (fscanf(file, "%*d %*s %*c %d", &parent) != 1) parent = 0;
+    fclose(file);
+    return parent;
+}
+static int children_of(int process) {
+    char path[64];
+    int count = 0, child;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", process, process);
+    FILE *file = fopen(path, "r");
+    while (fscanf(file, "%d", &child) == 1) count++;
+    fclose(file);
+    return count;
+}
+PASS(pass)
+TASK(counts) {
+    char text[512];
+    int now[3] = {entries("/proc/%d/fd", parent_of(getppid())), entries("/proc/%d/fd", getppid()), children_of(getppid())};
+    int before[3];
+    snprintf(text, sizeof text, "\"%d %d %d\"", now[0], now[1], now[2]);
+    td_str value = {text, strlen(text)};
+    if (host->state_swap(ctx, S("count"), (td_str){0, 0}, value) == TD_OK) return TD_OK;
+    host->state_get(ctx, S("count"), TD_JSON, see, 0);
+    sscanf(seen, "\"%d %d %d", &before[0], &before[1], &before[2]);
+    /* The few of a task that is just being started come and go. */
+    for (int i = 0; i < 3; i++)
+        if (now[i] > before[i] + 8) return TD_FAILED(host, ctx, strcat(strcat(text, " now, and before "), seen));
+    return TD_OK;
+}
+static td_task tasks[COUNT + 1];
+static char names[COUNT + 1][8];
+TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {
+    static td_table table = {.magic = TD_MAGIC, .major = TD_MAJOR, .size = sizeof table,
+                             .task_stride = sizeof(td_task), .task_count = COUNT + 1, .tasks = tasks};
+    (void)host;
+    for (int i = 0; i <= COUNT; i++) {
+        tasks[i].size = sizeof(td_task);
+        tasks[i].name = (td_str){names[i], (size_t)sprintf(names[i], "t%d", i)};
+        tasks[i].run = i % COUNT == 100 % COUNT || i == COUNT ? counts : pass;
+    }
+    return &table;
+}
+"#;
+    let source = format!("{WORDS}{source}");
+    let outcome = tdrun("libx.so --isolate -q -j1")
+        .library("x", &source)
+        .run();
+    assert_eq!(
+        outcome.stdout, "==== 10001 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn random_numbers_of_two_tasks_differ() {
+    let source = r#"
+#include <sys/random.h>
+static int32_t draw(const td_host *host, td_ctx ctx) {
+    unsigned long number = 0;
+    char text[32];
+    if (getrandom(&number, sizeof number, 0) < 0) return TD_FAIL;
+    snprintf(text, sizeof text, "\"%lx\"", number);
+    return host->result_set(ctx, TD_JSON, (td_str){text, strlen(text)});
+}
+TASK(one) { return draw(host, ctx); }
+TASK(two) { return draw(host, ctx); }
+TASK(compares) {
+    char first[256];
+    host->result_get(ctx, S("one"), TD_TEXT, see, 0);
+    memcpy(first, seen, sizeof first);
+    host->result_get(ctx, S("two"), TD_TEXT, see, 0);
+    return !strcmp(first, seen);
+}
+static const td_task tasks[] = {
+    TD_TASK(one), TD_TASK(two), TD_TASK(compares, TD_AFTER(TD_STR("one"), TD_STR("two"))),
+};
+"#;
+    assert_eq!(with("--isolate -q", source).run().status, 0);
+}
+
+/// Each task tells whether it is in a process of its own.
+const WHERE: &str = r#"
+static int home;
+__attribute__((constructor)) static void loaded(void) { home = (int)getpid(); }
+static int32_t where(const td_host *host, td_ctx ctx) {
+    TD_INFO(host, ctx, getpid() == home ? "at home" : "apart");
+    return TD_OK;
+}
+TASK(plain) { return where(host, ctx); }
+TASK(asks) { return where(host, ctx); }
+TASK(timed) { return where(host, ctx); }
+static const td_task tasks[] = {
+    TD_TASK(plain), TD_TASK(asks, .flags = TD_TASK_ISOLATE), TD_TASK(timed, .timeout_ms = 60000),
+    TD_COMMAND(program, "true"),
+};
+"#;
+
+#[test]
+fn who_asks_or_may_hang_is_isolated_as_the_user_wants_it() {
+    let source = WHERE.replace("TD_COMMAND(program, \"true\"),", "");
+    for (option, apart) in [
+        ("", &["asks"][..]),
+        ("--isolate", &["plain", "asks", "timed"]),
+        ("--isolate=all", &["plain", "asks", "timed"]),
+        ("--isolate=auto", &["asks", "timed"]),
+        ("--isolate=auto --timeout=60s", &["plain", "asks", "timed"]),
+        ("--isolate=never", &[]),
+    ] {
+        let outcome = with(option, &source).run();
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        for task in ["plain", "asks", "timed"] {
+            let place = if apart.contains(&task) {
+                "apart"
+            } else {
+                "at home"
+            };
+            let line = format!("{task}: INFO {place}\n");
+            assert!(
+                outcome.stderr.contains(&line),
+                "{option}: {}",
+                outcome.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn where_a_fork_is_not_safe_programs_are_started_and_one_line_says_so() {
+    let source = r#"
+static void *sleeps(void *nothing) { for (;;) pause(); return nothing; }
+__attribute__((constructor)) static void loaded(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, sleeps, 0);
+}
+PASS(fine)
+TASK(crashes) { raise(SIGSEGV); return TD_OK; }
+TASK(made) { return host->param(ctx, S("n"), see, 0) || strcmp(seen, "7"); }
+static const td_task tasks[] = {
+    TD_TASK(fine), TD_TASK(crashes), TD_TASK(last, .run = made, .name = TD_STR("made::[n]")),
+};
+"#;
+    let source = source.replace(
+        "TD_TASK(last, .run = made, .name = TD_STR(\"made::[n]\"))",
+        "{.size = sizeof(td_task), .name = TD_STR(\"made::[n]\"), .run = made}",
+    );
+    let (tdrun, mark) = marked("fresh", "--isolate libx.so::made::7", &source);
+    let outcome = tdrun.run();
+    let note = "tdrun: note: `libx.so` started 1 thread at load; tasks run in fresh processes\n";
+    assert!(outcome.stderr.starts_with(note), "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    expect_line(&outcome.stderr, "killed by SIGSEGV");
+    mark.expect_nobody();
+}
+
+#[test]
+fn the_record_decides_and_not_what_the_prefix_ends_with() {
+    let source = "PASS(fine) FAIL(fails, \"no\") TASK(exits) { exit(3); }
+static const td_task tasks[] = { TD_TASK(fine), TD_TASK(fails), TD_TASK(exits) };";
+    let prefix = r#"sh -c '"$0" "$@"; exit 1'"#;
+    let outcome = with("-j1", source)
+        .arg(format!("--run-under={prefix}"))
+        .run();
+    assert_eq!(
+        outcome.stdout, "==== 1 passed, 1 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    let (tdrun, mark) = marked("lost", "-j1 libx.so::fine", source);
+    let outcome = tdrun
+        .arg(r"--run-under=sh -c 'echo x >> tries; exit 3'")
+        .run();
+    assert_eq!(outcome.status, 1);
+    assert!(
+        failure(&outcome.stderr, "fine")
+            .contains("CRASHED\n    lost: ended with status 3 without a record"),
+        "{}",
+        outcome.stderr
+    );
+    mark.expect_nobody();
+}
+
+#[test]
+fn a_lost_process_is_started_again_on_a_budget_of_its_own() {
+    let source = "PASS(fine)\nstatic const td_task tasks[] = { TD_TASK(fine) };";
+    let script = r#"#!/bin/sh
+echo x >> tries
+test $(wc -l < tries) -gt "$LOSSES" || exit 9
+exec "$@"
+"#;
+    for (losses, summary) in [
+        ("2", "1 passed, 0 failed"),
+        ("3", "0 passed, 0 failed, 0 skipped, 1 crashed"),
+    ] {
+        let tdrun = with("--run-under=./prefix", source)
+            .file("prefix", script)
+            .env("LOSSES", losses);
+        let outcome = tdrun.shell("chmod +x prefix; $TDRUN");
+        assert!(
+            outcome.stdout.contains(summary),
+            "{losses}: {} {}",
+            outcome.stdout,
+            outcome.stderr
+        );
+        assert_eq!(tdrun.read("tries").lines().count(), 3);
+    }
+}
+
+#[test]
+fn a_debugger_gets_the_one_task_after_what_that_comes_after() {
+    let source = r#"
+TASK(before) { return host->result_set(ctx, TD_JSON, S("5")); }
+TASK(looked_at) {
+    char c = 0;
+    if (read(0, &c, 1) != 1 || c != 'y') return TD_FAILED(host, ctx, "not our standard input");
+    usleep(200000);
+    printf("said\n");
+    return host->result_get(ctx, S("before"), TD_JSON, see, 0) || strcmp(seen, "5");
+}
+PASS(other)
+static const td_task tasks[] = { TD_TASK(before), TD_TASK(looked_at, TD_AFTER(TD_STR("before")), .timeout_ms = 100), TD_TASK(other) };
+"#;
+    let script = "#!/bin/sh\necho \"debugging $#\"\nexec \"$@\"\n";
+    let tdrun = |target: &str| {
+        tdrun("")
+            .args(target)
+            .arg("--debugger=sh ./debugger")
+            .library("x", &format!("{WORDS}{source}\nTD_LIBRARY(tasks)\n"))
+            .file("debugger", script)
+    };
+    let outcome = tdrun("libx.so::looked_at").shell("echo y | $TDRUN");
+    assert_eq!(
+        outcome.stdout, "debugging 2\nsaid\n==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.status, 0);
+    tdrun("libx.so").expect_error(2, "error[usage.debugger]: `--debugger` looks into one task, and 3 are selected\n  select it by its name: `lib.so::task`");
+}
+
+#[test]
+fn the_hidden_words_are_refused_by_hand() {
+    let refusal = "error[usage.internal]: `@tdrun-process` is for tdrun itself\n  `tdrun -h` shows what is for people";
+    for words in [
+        "@tdrun-process",
+        "@tdrun-process 3 4 5",
+        "@tdrun-process 1 2 3 x",
+        "@tdrun-process a b c d",
+    ] {
+        tdrun(words).expect_error(2, refusal);
     }
 }

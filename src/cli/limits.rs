@@ -32,6 +32,7 @@ pub(super) fn limits(args: &Args) -> Result<Limits> {
             Some(word) => Some(duration("--slow", word)?).filter(|slow| !slow.is_zero()),
             None => default.slow,
         },
+        untimed: None,
     })
 }
 

@@ -178,6 +178,8 @@ pub fn start(
             fresh::start_server(&its_control, &apart.words, words).map_err(failed)?;
         }
     }
+    // What the server would adopt is there for somebody where that is gone.
+    process::adopt_orphans();
     let apart = Arc::new(apart);
     if isolation.which == Which::All && apart.looked_into.is_none() {
         wrap_hooks(catalog, &apart);

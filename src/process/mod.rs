@@ -97,6 +97,16 @@ pub fn parent() -> Pid {
     unistd::getppid()
 }
 
+/// Copies of standard input, output and error, which nobody else has.
+pub fn standard_streams() -> io::Result<[OwnedFd; 3]> {
+    let [input, output, error] = [
+        copy_from(io::stdin(), 3),
+        copy_from(io::stdout(), 3),
+        copy_from(io::stderr(), 3),
+    ];
+    Ok([input?, output?, error?])
+}
+
 /// The calling thread is the one that the process began with.
 pub fn is_first_thread() -> bool {
     unistd::gettid() == unistd::getpid()

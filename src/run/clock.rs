@@ -85,12 +85,11 @@ impl Clock {
                 attempt,
                 at,
             } => {
-                let declared = catalog.task(*task).options().timeout;
                 let running = Running {
                     worker: *worker,
                     attempt: *attempt,
                     began: *at,
-                    timeout: declared.or(self.limits.timeout),
+                    timeout: self.limits.of(catalog, *task),
                     is_apart: catalog.is_apart(*task),
                     asked: Asked::No,
                     slow: 0,

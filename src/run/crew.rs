@@ -181,8 +181,7 @@ impl Crew {
         let Services {
             catalog, limits, ..
         } = &*self.services;
-        let declared = catalog.declared(task).and_then(|options| options.timeout);
-        declared.or(limits.timeout)
+        limits.of(catalog, task)
     }
 
     /// How long a task waits before it is tried again: what it declares, doubled for each further attempt.

@@ -89,6 +89,16 @@ pub struct Limits {
     pub grace: Duration,
     /// A task that runs for so long is named, and again after each further such time.
     pub slow: Option<Duration>,
+    /// This one has all the time that it wants: somebody looks into it.
+    pub untimed: Option<TaskId>,
+}
+
+impl Limits {
+    /// How long a task may take.
+    fn of(&self, catalog: &Catalog, task: TaskId) -> Option<Duration> {
+        let declared = || catalog.declared(task).and_then(|options| options.timeout);
+        (self.untimed != Some(task)).then(|| declared().or(self.timeout))?
+    }
 }
 
 impl Default for Limits {
@@ -99,6 +109,7 @@ impl Default for Limits {
             run_timeout: None,
             grace: Duration::from_secs(10),
             slow: Some(Duration::from_secs(60)),
+            untimed: None,
         }
     }
 }
