@@ -176,11 +176,32 @@ impl Remote {
         self.over.store(true, Ordering::SeqCst);
         let Ok(ending) = ending else { process::end(1) };
         process::flush_streams();
-        let ending = ending.map_or(Ending::Passed(None), |ending| *ending);
-        let mut out = Writer::framed();
-        out.byte(kind::ENDED).ending(&ending);
-        let sent = self.send(out);
+        let sent = match ending {
+            None => self.pass(),
+            Some(ending) => {
+                let mut out = Writer::framed();
+                out.byte(kind::ENDED).ending(&ending);
+                self.send(out)
+            }
+        };
+        if !sent && let Some(word) = self.word {
+            word.fetch_or(word::CLOSED, Ordering::AcqRel);
+        }
         process::end(i32::from(!sent))
+    }
+
+    /// Says that the task has passed; false where it has closed its socket.
+    fn pass(&self) -> bool {
+        let Some(word) = self.word else {
+            let mut out = Writer::framed();
+            out.byte(kind::ENDED).ending(&Ending::Passed(None));
+            return self.send(out);
+        };
+        let is_open = socket::send(self.socket.as_fd(), &[], &[], Patience::Now).is_ok();
+        if is_open {
+            word.fetch_or(word::PASSED, Ordering::AcqRel);
+        }
+        is_open
     }
 
     fn send(&self, out: Writer) -> bool {
@@ -314,6 +335,7 @@ impl Host for Remote {
     fn cancelled(&self) -> bool {
         let word = self
             .word
+            .filter(|_| process::id() == self.me)
             .map(|word| word.fetch_or(word::ASKS, Ordering::AcqRel));
         self.is_over() || word.is_some_and(|word| word & word::CANCELLED != 0)
     }

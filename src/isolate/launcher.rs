@@ -64,7 +64,8 @@ pub(super) struct Lanes {
 /// The way to the server, for one process at a time.
 pub(super) struct Lane {
     pub(super) socket: Arc<OwnedFd>,
-    word: u32,
+    place: u32,
+    pub(super) word: Option<&'static AtomicU32>,
     pub(super) buffer: Box<[u8]>,
     pub(super) frames: Frames,
     pub(super) poll: Poll,
@@ -157,12 +158,12 @@ impl Apart {
         let nonce = self.next.fetch_add(1, Ordering::Relaxed);
         let order = Order {
             nonce,
-            word: lane.word,
+            word: lane.place,
             attempt: host.attempt(),
             grace: host.grace(),
             what: what.clone(),
         };
-        let shared = self.words.get(lane.word as usize);
+        let shared = lane.word;
         if let Some(shared) = shared {
             shared.store(0, Ordering::Release);
         }
@@ -191,7 +192,6 @@ impl Apart {
         if socket::send(lane.socket.as_fd(), &start, &descriptors, Patience::Wait).is_err() {
             return Ok(Ended::Abandoned);
         }
-        drop((its_socket, its_stdout, its_stderr));
         let its_lane = Arc::clone(&lane.socket);
         host.when_cancelled(Box::new(move |cancel| match cancel {
             Cancel::Asked => {
@@ -204,7 +204,9 @@ impl Apart {
         }));
         let stdout = Pipe::new(stdout, Channel::Stdout, self.live);
         let stderr = Pipe::new(stderr, Channel::Stderr, self.live);
-        Ok(Session::new(host, lane, nonce, judge, (socket, stdout, stderr)).run())
+        let ours = (socket, stdout, stderr);
+        let its = [its_socket, its_stdout, its_stderr];
+        Ok(Session::new(host, lane, nonce, judge, ours, its).run())
     }
 
     /// A lane that nobody uses.
@@ -213,7 +215,7 @@ impl Apart {
         if let Some(lane) = lanes.free.pop() {
             return Ok(lane);
         }
-        let word = lanes.made;
+        let place = lanes.made;
         lanes.made += 1;
         drop(lanes);
         let (ours, its) = socket::messages()?;
@@ -225,7 +227,8 @@ impl Apart {
         )?;
         Ok(Lane {
             socket: Arc::new(ours),
-            word,
+            place,
+            word: self.words.get(place as usize),
             buffer: vec![0; CHUNK].into(),
             frames: Frames::default(),
             poll: Poll::default(),

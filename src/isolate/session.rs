@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use super::launcher::Lane;
 use super::order::{Command, Report};
 use super::output::{Kept, Lines};
 use super::wire::{Answer, Next, Reader, Writer};
+use super::word;
 use crate::process::poll::Poll;
 use crate::process::socket::{self, Patience};
 use crate::process::{Status, signals};
@@ -19,8 +20,6 @@ use crate::task::{Channel, Ending, Failure, Host, Left, Observed, Output};
 
 /// How long others may still hold what the task has written to, before they are looked for.
 const AFTERMATH: Duration = Duration::from_millis(100);
-/// How long a process may live that has closed its socket without a word: it may be about to end.
-const SILENT_FOR: Duration = Duration::from_secs(1);
 /// How long the server may take to look around.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 
@@ -56,6 +55,11 @@ pub(super) struct Session<'a> {
     pub(super) socket: Option<OwnedFd>,
     pub(super) stdout: Pipe,
     pub(super) stderr: Pipe,
+    /// The ends of the process. They are kept until it has ended: that nobody else has them any more is seen a little before
+    /// the process can be reaped, and would wake this thread once more than is needed.
+    its: Option<[OwnedFd; 3]>,
+    /// What both share.
+    word: Option<&'static AtomicU32>,
     state: State,
     /// Answers that the process has not taken yet. While there are some it is not heard.
     unsent: Vec<u8>,
@@ -66,8 +70,6 @@ pub(super) struct Session<'a> {
 struct State {
     begun: bool,
     ending: Option<Ending>,
-    /// Since when there is no socket although it has not said how it ended.
-    silent: Option<Instant>,
     /// Why it was killed.
     broken: Option<&'static str>,
     status: Option<Last>,
@@ -174,7 +176,9 @@ impl<'a> Session<'a> {
         nonce: u32,
         judge: Judge,
         (socket, stdout, stderr): (OwnedFd, Pipe, Pipe),
+        its: [OwnedFd; 3],
     ) -> Self {
+        let word = lane.word;
         Self {
             host,
             lane,
@@ -183,6 +187,8 @@ impl<'a> Session<'a> {
             socket: Some(socket),
             stdout,
             stderr,
+            its: Some(its),
+            word,
             state: State::default(),
             unsent: Vec::new(),
             helpers: None,
@@ -210,34 +216,25 @@ impl<'a> Session<'a> {
                 self.take_answers();
                 break;
             }
-            let patience = self
-                .state
-                .silent
-                .map(|since| SILENT_FOR.saturating_sub(since.elapsed()));
-            if patience == Some(Duration::ZERO) {
-                self.break_off(CLOSED);
-            }
-            if self
-                .wait(&mut poll, patience.filter(|patience| !patience.is_zero()))
-                .is_err()
-            {
+            if self.wait(&mut poll).is_err() {
                 self.state.status = Some(Last::Abandoned);
             }
         }
         self.lane.poll = poll;
     }
 
-    fn wait(&mut self, poll: &mut Poll, patience: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, poll: &mut Poll) -> io::Result<()> {
         poll.clear();
         let reports = poll.add(&self.lane.socket);
         let out = poll.add_if(self.stdout.open.as_ref());
         let err = poll.add_if(self.stderr.open.as_ref());
         let requests = match &self.socket {
             Some(socket) if !self.unsent.is_empty() => poll.add_out(socket),
-            socket => poll.add_if(socket.as_ref()),
+            // One that has said how it ended says nothing more.
+            socket => poll.add_if(socket.as_ref().filter(|_| self.state.ending.is_none())),
         };
         let answers = poll.add_if(self.helpers.as_ref().map(|helpers| &helpers.woken));
-        poll.wait(patience)?;
+        poll.wait(None)?;
         if poll.is_ready(out) {
             self.stdout.read(&mut self.lane.buffer, &**self.host);
         }
@@ -305,9 +302,6 @@ impl<'a> Session<'a> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(_) | Err(_) => {
                 self.socket = None;
-                if self.state.ending.is_none() {
-                    self.state.silent = Some(Instant::now());
-                }
                 return false;
             }
         }
@@ -330,8 +324,7 @@ impl<'a> Session<'a> {
 
     /// Ends a process that cannot be talked to any more.
     fn break_off(&mut self, why: &'static str) {
-        self.socket = None;
-        self.state.silent = None;
+        (self.socket, self.its) = (None, None);
         if self.state.broken.is_none() {
             self.state.broken = Some(why);
             self.lane.say(&Command::Kill(self.nonce));
@@ -463,7 +456,15 @@ impl<'a> Session<'a> {
 
     /// Takes what is still on its way. Where others hold what the task has written to, it waits a moment for their end.
     fn drain(&mut self) {
+        drop(self.its.take());
+        // What it has said stands before the word.
         while self.state.broken.is_none() && self.hear() {}
+        let word = self.word.map_or(0, |word| word.load(Ordering::Acquire));
+        if self.state.ending.is_none() && word & word::PASSED != 0 {
+            self.state.ending = Some(Ending::Passed(None));
+        } else if word & word::CLOSED != 0 {
+            self.state.broken.get_or_insert(CLOSED);
+        }
         self.lane.frames.clear();
         let mut poll = std::mem::take(&mut self.lane.poll);
         let end = Instant::now() + AFTERMATH;
@@ -476,11 +477,12 @@ impl<'a> Session<'a> {
                 self.tell_left(&mut poll);
                 break;
             }
-            if poll.is_ready(out) {
-                self.stdout.read(&mut self.lane.buffer, &**self.host);
-            }
-            if poll.is_ready(err) {
-                self.stderr.read(&mut self.lane.buffer, &**self.host);
+            for (place, pipe) in [(out, &mut self.stdout), (err, &mut self.stderr)] {
+                if poll.is_over(place) {
+                    pipe.open = None;
+                } else if poll.is_ready(place) {
+                    pipe.read(&mut self.lane.buffer, &**self.host);
+                }
             }
         }
         self.lane.poll = poll;
@@ -556,11 +558,11 @@ impl<'a> Session<'a> {
         };
         let how = how(status, out_of_memory);
         match (state.ending, state.broken) {
+            (_, Some(why)) => crashed(why.into()),
             (Some(ending), _) if status == Status::Exited(0) || judge == Judge::Word => {
                 Ended::As(ending)
             }
             (Some(_), _) => crashed(format!("{how} after it had finished")),
-            (None, Some(why)) => crashed(why.into()),
             (None, None) if judge == Judge::Word && !state.begun => {
                 let how = how.replacen("exited", "ended", 1);
                 Ended::Lost(format!("{how} without a record"))

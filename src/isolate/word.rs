@@ -5,3 +5,7 @@
 pub(super) const ASKS: u32 = 1;
 /// The task is cancelled.
 pub(super) const CANCELLED: u32 = 2;
+/// The task has passed and returned nothing, as most do: that needs no frame, and wakes nobody before the process has ended.
+pub(super) const PASSED: u32 = 4;
+/// The task has closed its socket, and could not say how it ended.
+pub(super) const CLOSED: u32 = 8;

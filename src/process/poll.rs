@@ -60,6 +60,11 @@ impl Poll {
         }
     }
 
+    /// The one at this place has come to its end, and has nothing more.
+    pub fn is_over(&self, place: usize) -> bool {
+        self.0[place].revents & (libc::POLLIN | libc::POLLHUP) == libc::POLLHUP
+    }
+
     /// The one at this place has something, or has come to its end.
     pub fn is_ready(&self, place: usize) -> bool {
         self.0[place].revents != 0
