@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -855,4 +856,154 @@ fn the_hidden_words_are_refused_by_hand() {
     ] {
         tdrun(words).expect_error(2, refusal);
     }
+}
+
+#[test]
+fn a_fork_that_the_system_refuses_is_tried_again_and_no_task_is_dropped() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no strace");
+        return;
+    }
+    let source = "PASS(a) PASS(b) PASS(c)\nstatic const td_task tasks[] = { TD_TASK(a), TD_TASK(b), TD_TASK(c) };";
+    let fine = "==== 3 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    for (error, when) in [("EAGAIN", "2..6"), ("ENOMEM", "3"), ("EAGAIN", "2..10+2")] {
+        // Each process counts for itself: the first one of the runner is the server.
+        let script = format!(
+            "strace -f -qq -o trace -e trace=clone -e inject=clone:error={error}:when={when} $TDRUN"
+        );
+        let outcome = with("--isolate -q -j2", source).shell(&script);
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.stderr.as_str()),
+            (fine, ""),
+            "{error} {when}"
+        );
+    }
+    let script = "strace -f -qq -o trace -e trace=clone -e inject=clone:error=EPERM:when=2+ $TDRUN";
+    let outcome = with("--isolate -q -j1", source).shell(script);
+    assert_eq!(
+        outcome.stdout,
+        "==== 1 passed, 2 failed, 0 skipped in N.NNs ====\n"
+    );
+    assert!(
+        failure(&outcome.stderr, "b").contains("isolate.fork: Operation not permitted"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn two_gigabytes_of_output_do_not_stay_in_memory() {
+    let source = r#"
+TASK(pours) {
+    static char block[1 << 20];
+    memset(block, 'x', sizeof block);
+    for (int i = 0; i < 2048; i++) if (write(1 + i % 2, block, sizeof block) < 0) return TD_FAILED(host, ctx, "nobody reads");
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(pours) };
+"#;
+    for option in ["", "--no-capture --quiet"] {
+        let outcome = with(&format!("--isolate {option}"), source)
+            .shell("ulimit -v 800000; $TDRUN >out 2>&1; tail -c 300 out");
+        assert!(
+            outcome
+                .stdout
+                .contains("==== 1 passed, 0 failed, 0 skipped in "),
+            "{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn a_task_that_waits_is_served_while_it_does_and_so_are_its_threads() {
+    let source = r#"
+static const td_host *table;
+static td_ctx own;
+static volatile int told;
+static void *asks(void *user) {
+    td_str none = {0, 0};
+    (void)none;
+    for (int i = 0; i < 100; i++) {
+        if (table->state_set(own, S("thread"), TD_JSON, S("1")) != TD_OK) return user;
+        printf("a line that fills the pipe, if nobody reads it: %01000d\n", i);
+    }
+    fflush(stdout);
+    /* `other` waits for this, and the task for `other`. */
+    if (table->state_set(own, S("go"), TD_JSON, S("1")) != TD_OK) return user;
+    table->lock(own, S("db"));
+    told = 1;
+    return 0;
+}
+TASK(waits) {
+    table = host;
+    own = ctx;
+    pthread_t thread;
+    void *failed;
+    pthread_create(&thread, 0, asks, "no");
+    if (host->wait(ctx, S("other"), see, 0) != TD_OK) return TD_FAILED(host, ctx, seen);
+    pthread_join(thread, &failed);
+    return failed || !told ? TD_FAILED(host, ctx, "the thread could not ask") : TD_OK;
+}
+TASK(other) {
+    while (host->state_get(ctx, S("go"), TD_JSON, see, 0) != TD_OK) usleep(1000);
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(waits), TD_TASK(other) };
+"#;
+    for workers in ["-j1", "-j2"] {
+        let outcome = with(&format!("--isolate -q {workers}"), source).run();
+        assert_eq!(
+            outcome.stdout, "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n",
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn a_retry_is_a_new_process_and_knows_which_attempt_it_is() {
+    let source = r#"
+TASK(crashes_twice) { if (host->attempt(ctx) < 3) abort(); return TD_OK; }
+TASK(hangs_once) { if (host->attempt(ctx) < 2) for (;;) pause(); return TD_OK; }
+static const td_task tasks[] = {
+    TD_TASK(crashes_twice, .retries = 2),
+    TD_TASK(hangs_once, .retries = 1, .flags = TD_TASK_RETRY_TIMEOUT, .timeout_ms = 100),
+};
+"#;
+    let outcome = with("--isolate", source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout,
+        "==== 2 passed, 0 failed, 0 skipped; 2 of the passed flaky in N.NNs ====\n"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_tasks_in_order_and_who_asks_cleans_up() {
+    let source = r#"
+TASK(asks) {
+    TD_INFO(host, ctx, "runs");
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    usleep(50000);
+    fclose(fopen("cleaned", "w"));
+    return TD_FAILED(host, ctx, "stopped");
+}
+TASK(does_not) { TD_INFO(host, ctx, "runs"); for (;;) pause(); }
+static void handler(int number) { (void)number; fclose(fopen("handled", "w")); _exit(1); }
+TASK(handles) { signal(SIGTERM, handler); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
+static const td_task tasks[] = { TD_TASK(asks), TD_TASK(does_not), TD_TASK(handles) };
+"#;
+    let (tdrun, mark) = marked("stop", "--isolate -j3", source);
+    let mut running = tdrun.start();
+    (0..3).for_each(|_| running.wait_for("runs"));
+    running.signal("INT");
+    let outcome = running.end();
+    assert_eq!(outcome.status, 130, "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 0 skipped, 3 cancelled in N.NNs ====\n"
+    );
+    assert!(tdrun.dir.join("cleaned").exists() && tdrun.dir.join("handled").exists());
+    mark.expect_nobody();
 }
