@@ -211,6 +211,8 @@ struct Declared<'a> {
     retry_delay_ms: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolate: Option<bool>,
 }
 
 impl<'a> Entry<'a> {
@@ -283,6 +285,7 @@ impl<'a> Declared<'a> {
             retry_timeouts: some(options.retry_timeouts),
             retry_delay_ms: some(delay),
             timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+            isolate: some(options.isolate),
         }
     }
 }

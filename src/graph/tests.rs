@@ -691,6 +691,7 @@ fn the_list_tells_what_is_not_as_usual_and_which_templates_want_values() {
         timeout: Some(std::time::Duration::from_secs(30)),
         priority: -1,
         exclusive: true,
+        isolate: true,
         ..crate::task::Options::default()
     };
     let tasks: Vec<_> = catalog.ids().collect();
@@ -704,7 +705,7 @@ fn the_list_tells_what_is_not_as_usual_and_which_templates_want_values() {
 a  (locks c:r, db)
 b
 n  [io]  (wave 1; no_failures; locks db)
-z  (exclusive; priority -1; retries 2; timeout 30s)
+z  (exclusive; priority -1; retries 2; timeout 30s; isolate)
 
 Templates:
   p::[os]::[n]  (wave 2)
@@ -728,7 +729,7 @@ Templates:
     assert_eq!(tasks[0], expected[0]);
     assert_eq!(
         tasks[3],
-        r#"{"after":[],"doc":"","exclusive":true,"library":"x","name":"z","priority":-1,"retries":2,"retry_delay_ms":1500,"retry_timeouts":true,"tags":[],"target":"libx.so::z","timeout_ms":30000}"#
+        r#"{"after":[],"doc":"","exclusive":true,"isolate":true,"library":"x","name":"z","priority":-1,"retries":2,"retry_delay_ms":1500,"retry_timeouts":true,"tags":[],"target":"libx.so::z","timeout_ms":30000}"#
     );
     assert_eq!(
         json["templates"][0].to_string(),

@@ -32,6 +32,9 @@ pub(super) fn limits(options: &Options) -> Vec<String> {
     if let Some(timeout) = options.timeout {
         limits.push(format!("timeout {timeout:?}"));
     }
+    if options.isolate {
+        limits.push("isolate".to_owned());
+    }
     limits
 }
 

@@ -587,6 +587,7 @@ class task {
         return set(raw_.retries, count);
     }
     task &retry_timeouts() { return flag(TD_TASK_RETRY_TIMEOUT); }
+    task &isolate() { return flag(TD_TASK_ISOLATE); }
     task &timeout(std::chrono::milliseconds time) {
         return set(raw_.timeout_ms, static_cast<uint64_t>(time.count()));
     }

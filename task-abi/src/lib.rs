@@ -243,6 +243,12 @@
 //! #[task(wave = 1, exclusive)]
 //! fn measure() {}
 //!
+//! /// In a process of its own, which it may end, or change as it likes. What `#[setup]` left in memory is not there.
+//! #[task(isolate)]
+//! fn move_to_another_directory() -> Result {
+//!     Ok(std::env::set_current_dir("/")?)
+//! }
+//!
 //! /// Only if nothing has failed.
 //! #[task(no_failures)]
 //! fn publish() {}

@@ -149,9 +149,10 @@ fn every_option_reaches_the_table() {
         (8, raw::NO_FAILURES, -5, 2)
     );
     assert_eq!((raw.retry_delay_ms, raw.timeout_ms), (90_000, 1500));
-    let flags = raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT;
+    let flags = raw::TASK_EXCLUSIVE | raw::TASK_RETRY_TIMEOUT | raw::TASK_ISOLATE;
     assert_eq!(raw.flags, flags);
     assert_eq!(library.task("cleans_up").raw.condition, raw::ALWAYS);
+    assert_eq!(library.task("apart").raw.flags, raw::TASK_ISOLATE);
 
     let own = library.task("own_names::[n]");
     assert_eq!((&*own.after, own.raw.wave), (&["tasks".to_owned()][..], 1));

@@ -275,7 +275,7 @@ static int32_t setup(const td_host *host, td_ctx ctx, void *user) {
 static const td_task tasks[] = {
     TD_TASK(first),
     TD_TASK(second, TD_AFTER(TD_STR("first")), TD_TAGS(TD_STR("a"), TD_STR("b")), .doc = TD_STR("Second")),
-    TD_TASK_NAMED(first, "alone", .flags = TD_TASK_EXCLUSIVE, .retries = 2, .timeout_ms = 30000),
+    TD_TASK_NAMED(first, "alone", .flags = TD_TASK_EXCLUSIVE | TD_TASK_ISOLATE, .retries = 2, .timeout_ms = 30000),
     TD_TASK_NAMED(build, "build::[env]", TD_PARAMS(TD_PARAM("env", TD_CHOICES(TD_STR("dev"), TD_STR("prod")))),
                   TD_BEFORE(TD_STR("deploy::[env]")), TD_LOCKS(TD_STR("db"), TD_STR("disk:r")), .wave = 1),
     TD_TASK_NAMED(build, "serve::[env]::[port]",
@@ -342,6 +342,7 @@ TD_CPP_LIBRARY(library) {
         .retries(2, std::chrono::seconds(1))
         .retry_timeouts()
         .timeout(std::chrono::seconds(30))
+        .isolate()
         .no_failures();
     library.command("compile", {"cc", "-c", "a.c"}).cwd("src").env("LANG=C").unchecked().always();
     library.shell("count", "ls | wc -l").after("compile");

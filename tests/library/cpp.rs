@@ -59,7 +59,7 @@ TD_CPP_LIBRARY(library) {
     library.task(TD_FN(run))
         .after("a").after("b").before("c").then("d").tag("e").lock("z").lock("db:r")
         .wave(1).priority(-1).no_failures().exclusive()
-        .retries(2, std::chrono::seconds(1)).retry_timeouts().timeout(std::chrono::minutes(1));
+        .retries(2, std::chrono::seconds(1)).retry_timeouts().timeout(std::chrono::minutes(1)).isolate();
     library.task(TD_FN(fail)).always();
     library.task(TD_FN(ask));
     library.task(TD_FN(parse));
@@ -107,7 +107,7 @@ fn what_cpp_declares_arrives() {
         retry_timeouts: true,
         retry_delay: Duration::from_secs(1),
         timeout: Some(Duration::from_secs(60)),
-        isolate: false,
+        isolate: true,
     };
     assert_eq!(*tasks[0].options(), expected);
     assert_eq!(tasks[1].options().condition, Condition::Always);

@@ -114,6 +114,13 @@ fn each_field_is_read_as_it_is_meant() {
             },
         ),
         (
+            "task->flags = TD_TASK_ISOLATE;",
+            Options {
+                isolate: true,
+                ..nothing()
+            },
+        ),
+        (
             "task->retries = 2; task->retry_delay_ms = 1500; task->flags = TD_TASK_RETRY_TIMEOUT;",
             Options {
                 retries: 2,

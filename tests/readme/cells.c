@@ -61,6 +61,7 @@ static const td_task tasks[] = {
     TD_TASK_NAMED(pay, "late", .wave = 1),
     TD_TASK_NAMED(pay, "locked", TD_LOCKS(TD_STR("db"), TD_STR("cache:r"))),
     TD_TASK_NAMED(pay, "alone", .flags = TD_TASK_EXCLUSIVE),
+    TD_TASK_NAMED(pay, "apart", .flags = TD_TASK_ISOLATE),
     TD_TASK_NAMED(pay, "if_all_is_well", .condition = TD_NO_FAILURES),
     TD_TASK_NAMED(pay, "in_any_case", .condition = TD_ALWAYS),
     TD_TASK_NAMED(pay, "first", .priority = 5),

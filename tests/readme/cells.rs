@@ -52,6 +52,9 @@ fn locked() {}
 #[task(exclusive)]
 fn alone() {}
 
+#[task(isolate)]
+fn apart() {}
+
 #[task(no_failures)]
 fn if_all_is_well() {}
 

@@ -88,7 +88,7 @@ pub(super) unsafe fn read(
         setup,
         teardown,
         aborts: header.flags & raw::TABLE_PANIC_ABORT != 0,
-        warnings: source.warnings(&header, &tasks),
+        warnings: source.warnings(&tasks),
         tasks,
     })
 }
@@ -232,11 +232,8 @@ impl Source<'_> {
         }
     }
 
-    fn warnings(&self, table: &raw::Table, tasks: &Tasks) -> Vec<String> {
+    fn warnings(&self, tasks: &Tasks) -> Vec<String> {
         let shown = self.shown;
-        let aborts = table.flags & raw::TABLE_PANIC_ABORT != 0;
-        let abort = aborts
-            .then(|| format!("`{shown}` was built with panic=abort: a panic in it ends tdrun"));
         let empty = tasks.templates().iter().filter_map(|template| {
             let mut parameters = template.parameters.iter();
             let parameter =
@@ -246,7 +243,7 @@ impl Source<'_> {
                 "`{shown}`: no choices were found for `{parameter}`, so there are no tasks `{name}`"
             ))
         });
-        abort.into_iter().chain(empty).collect()
+        empty.collect()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::name::{self, Kind};
 /// A key, an example of it, and whether only `command!` has it.
 struct Key(&'static str, &'static str, bool);
 
-const KEYS: [Key; 22] = [
+const KEYS: [Key; 23] = [
     Key("name", "name = \"…\"", false),
     Key("run", "run = [\"tar\", \"xf\", \"a.tar\"]", true),
     Key("shell", "shell = \"ls | wc -l\"", true),
@@ -39,6 +39,7 @@ const KEYS: [Key; 22] = [
     Key("retry_delay", "retry_delay = \"1s\"", false),
     Key("retry_timeouts", "retry_timeouts", false),
     Key("timeout", "timeout = \"30s\"", false),
+    Key("isolate", "isolate", false),
 ];
 
 /// Whose arguments they are.
@@ -169,7 +170,7 @@ impl Arguments {
             return Err(unknown(owner, ident));
         };
         match *key {
-            "no_failures" | "always" | "exclusive" | "retry_timeouts" => {
+            "no_failures" | "always" | "exclusive" | "retry_timeouts" | "isolate" => {
                 let stray = match value {
                     Value::None => {
                         self.flags.push(ident.clone());

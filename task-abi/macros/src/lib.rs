@@ -37,6 +37,7 @@ use syn::{ItemFn, parse_macro_input};
 /// | `retry_delay = "1s"` | before the first retry; twice as long before each further one |
 /// | `retry_timeouts` | it is tried again after a timeout, too |
 /// | `timeout = "1m 30s"` | how long an attempt may take, in `h`, `m`, `s` and `ms`: then `Context::cancelled` is true, and a grace later the task is given up |
+/// | `isolate` | it runs in a process of its own, where nothing is but what the library does while it is loaded: what setup or other tasks left in memory is not there, state and results are |
 ///
 /// The numbers may be constants: `retries = RETRIES`.
 ///

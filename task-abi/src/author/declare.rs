@@ -79,6 +79,7 @@ pub(crate) struct Declared {
     pub(crate) retry_delay: Duration,
     pub(crate) retry_timeouts: bool,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) isolate: bool,
 }
 
 pub(crate) enum Action {
@@ -243,6 +244,7 @@ impl Tasks {
             retry_delay: Duration::ZERO,
             retry_timeouts: false,
             timeout: None,
+            isolate: false,
         });
         let last = self.declared.len() - 1;
         NewTask {
@@ -361,6 +363,13 @@ impl<Kind> NewTask<'_, Kind> {
     /// Counts in milliseconds; less than one is one.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.task.timeout = Some(timeout);
+        self
+    }
+
+    /// It runs in a process of its own, where nothing is but what the library does while it is loaded: what setup or other
+    /// tasks left in memory is not there, state and results are.
+    pub fn isolate(self) -> Self {
+        self.task.isolate = true;
         self
     }
 

@@ -165,7 +165,8 @@ fn raw_task(
     let mut raw = raw::Task {
         size: size::<raw::Task>(),
         flags: flag(task.exclusive, raw::TASK_EXCLUSIVE)
-            | flag(task.retry_timeouts, raw::TASK_RETRY_TIMEOUT),
+            | flag(task.retry_timeouts, raw::TASK_RETRY_TIMEOUT)
+            | flag(task.isolate, raw::TASK_ISOLATE),
         name: raw::Str::new(name),
         after: after.as_ptr(),
         after_count: after.len(),
