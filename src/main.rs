@@ -14,7 +14,7 @@ use tdrun::error::Error;
 use tdrun::event::Summary;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
-use tdrun::isolate::{self, Apart, Hidden, Setting, Under};
+use tdrun::isolate::{self, Apart, Hidden, Setting, Under, Which};
 use tdrun::library;
 use tdrun::process::{self, end};
 use tdrun::record::{Journal, News};
@@ -26,7 +26,7 @@ use tdrun::state::State;
 use tdrun::stream::{self, Stream};
 use tdrun::supervise::{self, Crash, How, Next, Round};
 use tdrun::target::Target;
-use tdrun::task::{Catalog, TaskId};
+use tdrun::task::{Catalog, TaskId, TaskRef};
 use tdrun::{interrupt, look, select, start};
 
 /// Where `say` speaks: taken before a library can close or move it.
@@ -126,6 +126,7 @@ fn story(
         print(out, |out| look::look(out, &catalog, &graph, what))?;
         return Ok(Done::at(Exit::Passed));
     }
+    note_aborting(&catalog, graph.planned(), options.isolation.which);
 
     let libraries = start::journal::libraries(&catalog, &files, journals);
     let known = (&catalog, &mut links, &*graph);
@@ -332,6 +333,25 @@ fn note_dropped(catalog: &Catalog, dropped: &[(TaskId, TaskId)]) {
     }
     if let Some(more @ 1..) = dropped.len().checked_sub(NAMED) {
         say(&format!("tdrun: note: and {more} more\n"));
+    }
+}
+
+/// Libraries whose panics end the process, where tasks of theirs run in it.
+fn note_aborting(catalog: &Catalog, planned: &[TaskId], which: Which) {
+    let runs_here = |task: TaskRef<'_>| match which {
+        Which::All | Which::Auto => false,
+        Which::Asking => !task.options().isolate,
+        Which::Never => true,
+    };
+    for (index, library) in catalog.libraries.iter().enumerate() {
+        let mut tasks = planned.iter().map(|&id| catalog.task(id));
+        if library.aborts && tasks.any(|task| task.library().index() == index && runs_here(task)) {
+            let path = tdrun::error::escape(&library.path);
+            say(&format!(
+                "tdrun: note: `{path}` was built with panic=abort: a panic in it ends the process; \
+                 --isolate=auto runs its tasks in processes of their own\n"
+            ));
+        }
     }
 }
 
