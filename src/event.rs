@@ -306,6 +306,8 @@ pub struct Running {
     pub since: Duration,
     /// How far it is, if it has told.
     pub progress: Option<Progress>,
+    /// The signal that has stopped its process.
+    pub stopped: Option<i32>,
 }
 
 impl Running {
@@ -316,6 +318,7 @@ impl Running {
             attempt,
             since,
             progress: None,
+            stopped: None,
         }
     }
 }
@@ -332,6 +335,8 @@ pub struct Summary {
     pub blocked: usize,
     /// Tasks that passed after a retry; part of the passed ones.
     pub flaky: usize,
+    /// Tasks that left processes running, however they ended themselves.
+    pub leaky: usize,
     /// Flaky tasks are not good enough.
     pub flaky_fails: bool,
     /// How long it all took, setup and teardown included.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::escape;
 use crate::event::{Briefing, Moment, Running};
+use crate::report::cause::signal_name;
 use crate::report::text;
 
 /// The run at one moment.
@@ -16,7 +17,7 @@ pub(super) struct Board<'a> {
 }
 
 impl Board<'_> {
-    /// `name`, `name (attempt 2) 40% copying`.
+    /// `name`, `name (attempt 2) 40% copying`, `name (stopped by SIGTTIN)`.
     pub(super) fn label(&self, running: &Running) -> String {
         let mut label = text::name(self.briefing, running.task);
         if running.attempt > 1 {
@@ -24,6 +25,9 @@ impl Board<'_> {
         }
         if let Some(progress) = &running.progress {
             let _ = write!(label, " {}", escape(&progress.to_string()));
+        }
+        if let Some(signal) = running.stopped {
+            let _ = write!(label, " (stopped by {})", signal_name(signal));
         }
         label
     }
@@ -92,14 +96,21 @@ mod tests {
             let what = what.into();
             Some(Progress { done, total, what })
         };
-        for (attempt, progress, expected) in [
-            (1, None, "a"),
-            (1, progress(2, 5, "copy\x1bing"), "a 40% copy\\u{1b}ing"),
-            (2, None, "a (attempt 2)"),
-            (2, progress(7, 0, ""), "a (attempt 2) 7"),
+        for (attempt, progress, stopped, expected) in [
+            (1, None, None, "a"),
+            (
+                1,
+                progress(2, 5, "copy\x1bing"),
+                None,
+                "a 40% copy\\u{1b}ing",
+            ),
+            (2, None, None, "a (attempt 2)"),
+            (2, progress(7, 0, ""), None, "a (attempt 2) 7"),
+            (1, progress(7, 0, ""), Some(21), "a 7 (stopped by SIGTTIN)"),
         ] {
             let running = Running {
                 progress,
+                stopped,
                 ..Running::new(TaskId::new(0), attempt, Duration::ZERO)
             };
             let board = Board {

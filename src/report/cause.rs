@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use signal_hook::low_level;
+
 use crate::error::escape;
 use crate::event::{Attempt, Briefing, Cause, Finished, Stop};
 use crate::report::text::{MESSAGE_LIMIT, clip, limit, name, plural};
@@ -85,7 +87,7 @@ pub(super) fn attempt_line(
 }
 
 /// Attempts that are told of at the end.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 
 /// The attempts before the last one, a line each.
 pub(super) fn earlier_lines(briefing: &Briefing, attempts: &[Attempt]) -> Vec<String> {
@@ -182,14 +184,9 @@ fn first_names(briefing: &Briefing, tasks: &BTreeSet<TaskId>) -> String {
 }
 
 /// `SIGINT`, or the number.
-pub(super) fn signal_name(signal: i32) -> String {
-    match signal {
-        1 => "SIGHUP".to_owned(),
-        2 => "SIGINT".to_owned(),
-        3 => "SIGQUIT".to_owned(),
-        15 => "SIGTERM".to_owned(),
-        other => format!("signal {other}"),
-    }
+pub fn signal_name(signal: i32) -> String {
+    let name = low_level::signal_name(signal);
+    name.map_or_else(|| format!("signal {signal}"), str::to_owned)
 }
 
 /// A cause as it is kept to the end: a run of a million failures must fit in memory.
@@ -279,7 +276,7 @@ mod tests {
                 "skipped: `a` did not pass, because of `b`, because of `c`",
             ),
             (Cause::Stopped(Stop::Signal(2)), "stopped by SIGINT"),
-            (Cause::Stopped(Stop::Signal(12)), "stopped by signal 12"),
+            (Cause::Stopped(Stop::Signal(64)), "stopped by signal 64"),
             (Cause::Stopped(Stop::MaxFail(1)), "stopped after 1 failure"),
             (Cause::Stopped(Stop::Aborted), "the run was aborted"),
             (Cause::Stopped(Stop::Setup), "setup did not pass"),

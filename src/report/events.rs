@@ -20,15 +20,24 @@
 //! | `task_slow` | `task`, `worker`, `running_ms` |
 //! | `task_finished` | `task`, `library`, `outcome`, `worker` (null where it never started), `took_ms`, `done` (how many have ended), `planned` (of how many so far), `attempts` (how many began), `flaky` (it passed, but not at once), \[`cause`\], \[`result`: what it returned\] |
 //! | `log` | \[`task`, `worker`\] or \[`hook`, `library`\], `level`, `target`, `message`, \[`file`, `line`\] |
+//! | `task_output` | \[`task`, `worker`\] or \[`hook`, `library`\], \[`stdout`\], \[`stderr`\]: all that an attempt wrote; right before it is retried or finished |
+//! | `task_line` | the same who, `channel` (`stdout`, `stderr`), `text`: a line as it comes, with `--no-capture` instead of `task_output` |
+//! | `task_left` | the same who, `processes` (list of `{pid, name}`, the `pid` null where it is only known that somebody holds the output open) |
+//! | `task_stopped` | the same who, `signal` (number), `name`: the task's process was stopped |
+//! | `task_continued` | the same who |
 //! | `stopping` | `reason` (`signal`, `max_fail`, `timeout`, `setup`, `exit`, `threads`), \[`signal`: number\], \[`failures`: count\], \[`limit_ms`\] |
 //! | `warning` | `message` |
-//! | `run_finished` | `planned`, a count for each outcome, `blocked` (part of the skipped), `flaky` (part of the passed), `took_ms`, `exit` (status, outputs apart), `errors` (list of `{id, message}`) |
+//! | `run_finished` | `planned`, a count for each outcome, `blocked` (part of the skipped), `flaky` (part of the passed), `leaky` (tasks that left processes running, however they ended), `took_ms`, `exit` (status, outputs apart), `errors` (list of `{id, message}`) |
 //!
 //! An `outcome` is `passed`, `failed`, `skipped`, `timed_out`, `crashed`, `cancelled` or `not_run`. A `cause` is an object with
 //! a `kind`: `failure` (`message`, \[`file`, `line`\]), `skip` (`reason`), `blocked` (`by`: the direct dependency, `root`: the
 //! task that broke the chain), `failures` (it runs only if nothing failed; `task`: the first that did not pass), `timed_out`
 //! (`limit_ms`, `still_running`, \[`message`, `file`, `line`: what it said at its end\]), `locked` (`lock`, and its `holder`,
 //! which timed out and is still running), or `stopped` (as the event `stopping`).
+//!
+//! Of too much output `stdout` is the beginning, `stdout_tail` the end, and `stdout_cut` says how many bytes between them were
+//! not kept; so with `stderr`. What is no UTF-8 is there lossily, and its bytes in a member with `_base64` behind the name:
+//! `stdout_base64`, `text_base64`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -41,9 +50,11 @@ use serde_json::{Value, json};
 use super::Reporter;
 use crate::error::is_plain;
 use crate::event::{Attempt, Briefing, Cause, Event, Finished, Source, Stop, Summary};
+use crate::report::cause::signal_name;
 use crate::report::log::timestamp;
+use crate::report::wrote::base64;
 use crate::stream::{Batch, Stream};
-use crate::task::{Failure, LibraryId, Outcome, Place, Record, TaskId};
+use crate::task::{Channel, Failure, LibraryId, Observed, Outcome, Place, Record, TaskId, Written};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -165,7 +176,9 @@ fn line(text: &mut String, briefing: &Briefing, event: &Event, now: impl FnOnce(
                 Err(failure) => line.with("outcome", "failed").failure(failure),
             }
         }
-        Event::Observed { .. } => return,
+        Event::Observed { source, observed } => {
+            return observed_line(text, briefing, *source, observed, now());
+        }
         Event::Stopping(stop) => Line::new(text, "stopping", now()).stop(*stop),
         Event::Warning(message) => Line::new(text, "warning", now()).with("message", message),
     };
@@ -230,16 +243,49 @@ fn kind<'a>(text: &'a mut String, kind: &str) -> Line<'a> {
     Line::object(text, "kind", kind)
 }
 
-fn log_line<'a>(line: Line<'a>, briefing: &Briefing, source: Source, record: &Record) -> Line<'a> {
-    let line = match source {
-        Source::Task(task, worker) => line
-            .with("task", briefing.catalog.name(task))
-            .with("worker", worker),
-        Source::Hook(hook, id) => line
-            .with("hook", hook.as_str())
-            .with("library", library(briefing, id)),
-        Source::Library => line,
+fn observed_line(
+    text: &mut String,
+    briefing: &Briefing,
+    source: Source,
+    observed: &Observed,
+    at: Duration,
+) {
+    let event = match observed {
+        Observed::Output(_) => "task_output",
+        Observed::Line(..) => "task_line",
+        Observed::Left(_) => "task_left",
+        Observed::Stopped(_) => "task_stopped",
+        Observed::Continued => "task_continued",
     };
+    let line = Line::new(text, event, at).source(briefing, source);
+    let line = match observed {
+        Observed::Output(output) => line
+            .written(["stdout", "stdout_cut", "stdout_tail"], &output.stdout)
+            .written(["stderr", "stderr_cut", "stderr_tail"], &output.stderr),
+        Observed::Line(channel, bytes) => {
+            let channel = match channel {
+                Channel::Stdout => "stdout",
+                Channel::Stderr => "stderr",
+            };
+            line.with("channel", channel).bytes("text", bytes)
+        }
+        Observed::Left(left) => {
+            let processes = left.iter();
+            let processes: Value = processes
+                .map(|left| json!({"pid": left.pid, "name": left.name}))
+                .collect();
+            line.with("processes", processes)
+        }
+        Observed::Stopped(signal) => line
+            .with("signal", *signal)
+            .with("name", signal_name(*signal)),
+        Observed::Continued => line,
+    };
+    line.end();
+}
+
+fn log_line<'a>(line: Line<'a>, briefing: &Briefing, source: Source, record: &Record) -> Line<'a> {
+    let line = line.source(briefing, source);
     line.with("level", record.level.as_str())
         .with("target", &*record.target)
         .with("message", &*record.message)
@@ -257,6 +303,7 @@ fn last_line(text: &mut String, summary: &Summary) {
         .collect();
     line.with("blocked", summary.blocked)
         .with("flaky", summary.flaky)
+        .with("leaky", summary.leaky)
         .with("took_ms", millis(summary.took))
         .with("exit", summary.exit().code())
         .with("errors", errors)
@@ -336,6 +383,39 @@ impl<'a> Line<'a> {
         line
     }
 
+    fn source(self, briefing: &Briefing, source: Source) -> Self {
+        match source {
+            Source::Task(task, worker) => self
+                .with("task", briefing.catalog.name(task))
+                .with("worker", worker),
+            Source::Hook(hook, id) => self
+                .with("hook", hook.as_str())
+                .with("library", library(briefing, id)),
+            Source::Library => self,
+        }
+    }
+
+    /// Bytes as text, and where they are none, also as they are.
+    fn bytes(self, key: &str, bytes: &[u8]) -> Self {
+        match str::from_utf8(bytes) {
+            Ok(text) => self.with(key, text),
+            Err(_) => self
+                .with(key, String::from_utf8_lossy(bytes))
+                .with(&format!("{key}_base64"), base64(bytes)),
+        }
+    }
+
+    fn written(self, [head, cut, tail]: [&str; 3], written: &Written) -> Self {
+        if written.cut > 0 {
+            let line = self.bytes(head, &written.head).with(cut, written.cut);
+            line.bytes(tail, &written.tail)
+        } else if written.head.is_empty() {
+            self
+        } else {
+            self.bytes(head, &written.head)
+        }
+    }
+
     fn failure(self, failure: &Failure) -> Self {
         self.with("message", &*failure.message)
             .place(failure.place.as_ref())
@@ -405,10 +485,10 @@ mod tests {
     use super::*;
     use crate::event::Hook;
     use crate::report::fixture::{
-        Captured, End, Finish, added, attempt, briefing, failure, late, logged, paused, play,
-        progress, resumed, retrying, slow, started, tried,
+        Captured, End, Finish, added, attempt, briefing, failure, late, left, logged, observed,
+        output, paused, play, progress, resumed, retrying, slow, started, tried, wrote,
     };
-    use crate::task::Level;
+    use crate::task::{Left, Level, Output};
 
     #[test]
     fn a_run_is_a_line_for_each_event() {
@@ -462,7 +542,7 @@ mod tests {
         );
         assert_eq!(
             lines[11],
-            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"timed_out":0,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"flaky":0,"took_ms":2314,"exit":130,"errors":[]}"#
+            r#"{"v":1,"event":"run_finished","at_ms":2314,"planned":4,"passed":1,"failed":1,"skipped":1,"timed_out":0,"crashed":0,"cancelled":0,"not_run":1,"blocked":1,"flaky":0,"leaky":0,"took_ms":2314,"exit":130,"errors":[]}"#
         );
     }
 
@@ -529,6 +609,77 @@ mod tests {
         let mut last = String::new();
         last_line(&mut last, &Finish::after(&events).summary());
         assert!(last.contains(r#""flaky":1,"#), "{last}");
+    }
+
+    #[test]
+    fn what_is_seen_of_processes_has_lines() {
+        let briefing = briefing(&["a"]);
+        let binary = Output {
+            stdout: Written {
+                head: b"a\xff".to_vec(),
+                cut: 70_000,
+                tail: b"b".to_vec(),
+            },
+            stderr: Written {
+                cut: 1,
+                ..Written::default()
+            },
+        };
+        let line_of = |bytes: &[u8]| Observed::Line(Channel::Stderr, bytes.into());
+        let who_knows = Left {
+            pid: None,
+            name: "".into(),
+        };
+        let hook = Event::Observed {
+            source: Source::Hook(Hook::Setup, LibraryId(0)),
+            observed: Observed::Output(output("", "x").into()),
+        };
+        for (event, expected) in [
+            (
+                wrote(0, "one\n", ""),
+                r#"task_output","at_ms":5,"task":"a","worker":0,"stdout":"one\n"}"#,
+            ),
+            (
+                observed(0, 1, Observed::Output(binary.into())),
+                "task_output\",\"at_ms\":5,\"task\":\"a\",\"worker\":1,\"stdout\":\"a\u{fffd}\",\"stdout_base64\":\"Yf8=\",\"stdout_cut\":70000,\"stdout_tail\":\"b\",\"stderr\":\"\",\"stderr_cut\":1,\"stderr_tail\":\"\"}",
+            ),
+            (
+                hook,
+                r#"task_output","at_ms":5,"hook":"setup","library":"lib","stderr":"x"}"#,
+            ),
+            (
+                observed(0, 1, line_of(b"\x1b[1m")),
+                r#"task_line","at_ms":5,"task":"a","worker":1,"channel":"stderr","text":"\u001b[1m"}"#,
+            ),
+            (
+                observed(0, 1, line_of(b"\xff")),
+                "task_line\",\"at_ms\":5,\"task\":\"a\",\"worker\":1,\"channel\":\"stderr\",\"text\":\"\u{fffd}\",\"text_base64\":\"/w==\"}",
+            ),
+            (
+                left(0, 7, "sleep"),
+                r#"task_left","at_ms":5,"task":"a","worker":0,"processes":[{"name":"sleep","pid":7}]}"#,
+            ),
+            (
+                observed(0, 0, Observed::Left([who_knows].into())),
+                r#"task_left","at_ms":5,"task":"a","worker":0,"processes":[{"name":"","pid":null}]}"#,
+            ),
+            (
+                observed(0, 0, Observed::Stopped(21)),
+                r#"task_stopped","at_ms":5,"task":"a","worker":0,"signal":21,"name":"SIGTTIN"}"#,
+            ),
+            (
+                observed(0, 0, Observed::Continued),
+                r#"task_continued","at_ms":5,"task":"a","worker":0}"#,
+            ),
+        ] {
+            let mut text = String::new();
+            line(&mut text, &briefing, &event, || Duration::from_millis(5));
+            assert_eq!(text, format!("{{\"v\":1,\"event\":\"{expected}\n"));
+        }
+        let mut last = String::new();
+        let events = [left(0, 7, "sleep"), End::passed(0, 1).event()];
+        last_line(&mut last, &Finish::after(&events).summary());
+        assert!(last.contains(r#""flaky":0,"leaky":1,"#), "{last}");
     }
 
     #[test]

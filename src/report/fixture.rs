@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of real libraries: its actions are never called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::event::{
 };
 use crate::stream::Stream;
 use crate::task::{
-    Arguments, Catalog, Ending, Failure, Level, Library, LibraryId, Outcome, Place, Progress,
-    Record, Task, TaskId,
+    Arguments, Catalog, Ending, Failure, Left, Level, Library, LibraryId, Observed, Outcome,
+    Output, Place, Progress, Record, Task, TaskId, Written,
 };
 
 /// A task that is declared on a line of its own; `name < x y` comes after `x` and `y`.
@@ -175,6 +175,45 @@ pub(super) fn added(briefing: &Briefing, declaration: &str) -> Event {
     Event::Planned(vec![id])
 }
 
+/// Something is seen of the process of a task.
+pub(super) fn observed(task: usize, worker: usize, observed: Observed) -> Event {
+    Event::Observed {
+        source: Source::Task(TaskId::new(task), worker),
+        observed,
+    }
+}
+
+/// A task on the first worker has written this.
+pub(super) fn wrote(task: usize, stdout: &str, stderr: &str) -> Event {
+    observed(task, 0, Observed::Output(output(stdout, stderr).into()))
+}
+
+pub(super) fn output(stdout: &str, stderr: &str) -> Output {
+    let (stdout, stderr) = (written(stdout), written(stderr));
+    Output { stdout, stderr }
+}
+
+pub(super) fn written(text: &str) -> Written {
+    Written {
+        head: text.into(),
+        ..Written::default()
+    }
+}
+
+/// A task on the first worker has ended, and left this running.
+pub(super) fn left(task: usize, pid: i32, name: &str) -> Event {
+    let (pid, name) = (Some(pid), name.into());
+    observed(task, 0, Observed::Left([Left { pid, name }].into()))
+}
+
+/// A task that ends its process.
+pub(super) fn crash(message: &str) -> Attempt {
+    Attempt {
+        outcome: Outcome::Crashed,
+        ..attempt(message)
+    }
+}
+
 pub(super) fn logged(task: usize, worker: usize, level: Level, message: &str) -> Event {
     Event::Logged {
         source: Source::Task(TaskId::new(task), worker),
@@ -297,6 +336,7 @@ pub(super) struct Finish {
     pub(super) counts: Counts,
     pub(super) blocked: usize,
     pub(super) flaky: usize,
+    pub(super) leaky: usize,
     pub(super) flaky_fails: bool,
     pub(super) took: Duration,
     pub(super) stopped: Option<Stop>,
@@ -310,8 +350,15 @@ impl Finish {
             took: Duration::from_millis(2314),
             ..Self::default()
         };
+        let mut leaky = BTreeSet::new();
         for event in events {
             match event {
+                Event::Observed {
+                    source: Source::Task(task, _),
+                    observed: Observed::Left(_),
+                } => {
+                    leaky.insert(*task);
+                }
                 Event::Finished(finished) => {
                     finish.counts.add(finished.outcome);
                     let cause = finished.cause.as_deref();
@@ -323,6 +370,7 @@ impl Finish {
                 _ => {}
             }
         }
+        finish.leaky = leaky.len();
         finish
     }
 
@@ -332,6 +380,7 @@ impl Finish {
             counts: self.counts,
             blocked: self.blocked,
             flaky: self.flaky,
+            leaky: self.leaky,
             flaky_fails: self.flaky_fails,
             took: self.took,
             stopped: self.stopped,

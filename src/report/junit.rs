@@ -4,7 +4,9 @@
 //! failures; timed out, crashed and cancelled ones are errors; skipped, blocked and not-run ones are skipped, with the cause. The
 //! attempts before the last one are `flakyFailure` or `flakyError` elements of a task that passed after all, and `rerunFailure`
 //! or `rerunError` ones of a task that did not. Where flaky tasks fail the run, they are failures. A hook that did not pass is an
-//! error of a case of its own. Control characters, which XML cannot hold, are escaped as on a terminal.
+//! error of a case of its own. What a task logged stands in `system-out`, what its process wrote below it and in `system-err`;
+//! that of earlier attempts with those. A task that left processes running has a property `leaky` that names them. Control
+//! characters, which XML cannot hold, are escaped as on a terminal.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -12,7 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use quick_junit::{
-    FlakyOrRerun, NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
+    FlakyOrRerun, NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
 use super::{Interest, Reporter};
@@ -22,16 +24,25 @@ use crate::report::cause::{cause_line, chain_text, first_line, shortened, stop_r
 use crate::report::log::timestamp;
 use crate::report::output::Output;
 use crate::report::text::{clip, name};
-use crate::task::{Failure, LibraryId, Outcome, Record, TaskId};
+use crate::report::wrote::{left_line, whole};
+use crate::task::{Channel, Failure, LibraryId, Observed, Outcome, Record, TaskId};
 
 /// What a task says beyond this many bytes is left out, and that is said.
 const SAID_LIMIT: usize = 64 << 10;
+
+/// So many bytes of what processes wrote are kept until the end.
+const KEPT: usize = 256 << 20;
+/// Stands for what is not.
+const NOT_KEPT: &str = "[… not kept …]";
 
 /// The reporter.
 pub(super) struct Junit {
     output: Option<Output>,
     ended: Vec<Ended>,
     said: HashMap<TaskId, String>,
+    wrote: HashMap<TaskId, Wrote>,
+    /// How much of that is kept.
+    kept: usize,
     hooks: Vec<(Hook, LibraryId, Failure)>,
 }
 
@@ -46,12 +57,27 @@ struct Ended {
     attempts: Vec<Attempt>,
 }
 
+/// What was seen of the processes of a task.
+#[derive(Default)]
+struct Wrote {
+    /// On standard output and standard error, by the attempt that has no outcome yet, or has the last one.
+    last: Texts,
+    /// By the attempts before.
+    earlier: Vec<Texts>,
+    left: Option<String>,
+}
+
+/// Standard output and standard error, as XML can hold them.
+type Texts = [String; 2];
+
 impl Junit {
     pub(super) fn new(output: Output) -> Self {
         Self {
             output: Some(output),
             ended: Vec::new(),
             said: HashMap::new(),
+            wrote: HashMap::new(),
+            kept: 0,
             hooks: Vec::new(),
         }
     }
@@ -78,6 +104,53 @@ impl Junit {
             *said = clip(said, SAID_LIMIT).into_owned();
             said.push_str(" or more\n");
         }
+    }
+
+    fn see(&mut self, task: TaskId, observed: &Observed) {
+        match observed {
+            Observed::Output(output) => {
+                let last =
+                    [&output.stdout, &output.stderr].map(|written| self.keep(&whole(written)));
+                self.wrote.entry(task).or_default().last = last;
+            }
+            Observed::Line(channel, line) => {
+                let line = self.keep(&String::from_utf8_lossy(line));
+                let Wrote { last, .. } = self.wrote.entry(task).or_default();
+                let text = match channel {
+                    Channel::Stdout => &mut last[0],
+                    Channel::Stderr => &mut last[1],
+                };
+                if line != NOT_KEPT || !text.ends_with("…]\n") {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+            }
+            Observed::Left(left) => {
+                self.wrote.entry(task).or_default().left = Some(left_line(left));
+            }
+            Observed::Stopped(_) | Observed::Continued => {}
+        }
+    }
+
+    /// The text as it is kept, or that it is not.
+    fn keep(&mut self, wrote: &str) -> String {
+        if self.kept >= KEPT && !wrote.is_empty() {
+            return NOT_KEPT.to_owned();
+        }
+        let text = text(wrote);
+        self.kept += text.len();
+        text
+    }
+
+    /// The attempt has ended, and there will be another one.
+    fn tried(&mut self, task: TaskId, number: u32) {
+        let Some(wrote) = self.wrote.get_mut(&task) else {
+            return;
+        };
+        let last = std::mem::take(&mut wrote.last);
+        // Those before may have written nothing.
+        wrote.earlier.resize(number as usize - 1, Texts::default());
+        wrote.earlier.push(last);
     }
 
     fn report(&mut self, briefing: &Briefing, summary: &Summary) -> Report {
@@ -121,8 +194,12 @@ impl Junit {
         names: &mut Names,
     ) -> TestCase {
         let task = briefing.catalog.task(ended.task);
-        let attempts = ended.attempts.iter();
-        status.add_reruns(attempts.map(|attempt| rerun(briefing, attempt)));
+        let nothing = Wrote::default();
+        let wrote = self.wrote.get(&ended.task).unwrap_or(&nothing);
+        let attempts = ended.attempts.iter().enumerate();
+        status.add_reruns(
+            attempts.map(|(index, attempt)| rerun(briefing, attempt, wrote.earlier.get(index))),
+        );
         let mut case = TestCase::new(names.distinct(task.name()), status);
         case.set_classname(text(&briefing.catalog.library(ended.task).name));
         case.set_time(ended.took);
@@ -135,8 +212,16 @@ impl Junit {
                     .insert("line".into(), place.line.to_string().into());
             }
         }
-        if let Some(said) = self.said.get(&ended.task) {
-            case.set_system_out(text(said));
+        let said = self.said.get(&ended.task).map(|said| text(said));
+        let [stdout, stderr] = &wrote.last;
+        if said.is_some() || !stdout.is_empty() {
+            case.set_system_out(said.unwrap_or_default() + stdout);
+        }
+        if !stderr.is_empty() {
+            case.set_system_err(stderr.as_str());
+        }
+        if let Some(left) = &wrote.left {
+            case.add_property(Property::new("leaky", text(left)));
         }
         case
     }
@@ -154,6 +239,11 @@ impl Reporter for Junit {
                 source: Source::Task(task, _),
                 record,
             } => self.hear(*task, record),
+            Event::Observed {
+                source: Source::Task(task, _),
+                observed,
+            } => self.see(*task, observed),
+            Event::Retrying { task, number, .. } => self.tried(*task, *number),
             Event::HookFinished(hook, library, Err(failure)) => {
                 self.hooks.push((*hook, *library, failure.clone()));
             }
@@ -218,7 +308,7 @@ fn kept(attempt: &Attempt) -> Attempt {
     }
 }
 
-fn rerun(briefing: &Briefing, attempt: &Attempt) -> TestRerun {
+fn rerun(briefing: &Briefing, attempt: &Attempt, wrote: Option<&Texts>) -> TestRerun {
     let mut rerun = TestRerun::new(kind(attempt.outcome));
     let (message, description) = words(briefing, &attempt.cause);
     rerun.set_type(attempt.outcome.as_str());
@@ -226,6 +316,14 @@ fn rerun(briefing: &Briefing, attempt: &Attempt) -> TestRerun {
     rerun.set_message(message);
     if let Some(description) = description {
         rerun.set_description(description);
+    }
+    if let Some([stdout, stderr]) = wrote {
+        if !stdout.is_empty() {
+            rerun.set_system_out(stdout.as_str());
+        }
+        if !stderr.is_empty() {
+            rerun.set_system_err(stderr.as_str());
+        }
     }
     rerun
 }
@@ -312,7 +410,8 @@ mod tests {
     use super::*;
     use crate::event::Stop;
     use crate::report::fixture::{
-        End, Finish, added, attempt, briefing, briefing_of, failure, late, logged,
+        End, Finish, added, attempt, briefing, briefing_of, crash, failure, late, left, logged,
+        observed, retrying, wrote,
     };
     use crate::report::output::Target;
     use crate::stream::Stream;
@@ -470,6 +569,68 @@ two</rerunFailure>
 to stop</error>
         </testcase>
 "#
+        );
+    }
+
+    #[test]
+    fn what_processes_wrote_stands_with_its_attempt() {
+        let briefing = briefing(&["a", "b", "c"]);
+        let line =
+            |channel, line: &str| observed(2, 1, Observed::Line(channel, line.as_bytes().into()));
+        let crashed = End {
+            outcome: Outcome::Crashed,
+            cause: Some(Cause::Failure(failure("killed by SIGSEGV", None))),
+            attempts: vec![
+                attempt("no"),
+                crash("exited with status 0 before finishing"),
+            ],
+            ..End::passed(0, 1)
+        };
+        let events = [
+            retrying(0, 1, attempt("no")),
+            wrote(0, "second <out>\n", "second\terr\x1b"),
+            retrying(0, 2, crash("exited with status 0 before finishing")),
+            logged(0, 0, Level::Info, "hello"),
+            wrote(0, "last\n", ""),
+            crashed.event(),
+            wrote(1, "", "warned"),
+            left(1, 7, "sleep"),
+            End::passed(1, 2).event(),
+            line(Channel::Stdout, "one"),
+            line(Channel::Stdout, "two"),
+            End::passed(2, 3).event(),
+        ];
+        let xml = xml(&briefing, &events);
+        let cases: Vec<&str> = xml.split("<testcase ").skip(1).collect();
+        let below = |case: &str| {
+            let (_, below) = case.split_once(">\n").unwrap();
+            below[..below.find("</testcase>").unwrap()]
+                .trim_end()
+                .to_owned()
+        };
+        assert_eq!(
+            below(cases[0]),
+            r#"            <error message="killed by SIGSEGV" type="crashed">killed by SIGSEGV</error>
+            <rerunFailure time="0.005" message="no" type="failed">no</rerunFailure>
+            <rerunError time="0.005" message="exited with status 0 before finishing" type="crashed">exited with status 0 before finishing
+                <system-out>second &lt;out&gt;
+</system-out>
+                <system-err>second    err\u{1b}</system-err>
+            </rerunError>
+            <system-out>INFO hello
+last
+</system-out>"#
+        );
+        assert_eq!(
+            below(cases[1]),
+            r#"            <properties>
+                <property name="leaky" value="left running: 7 sleep"/>
+            </properties>
+            <system-err>warned</system-err>"#
+        );
+        assert_eq!(
+            below(cases[2]),
+            "            <system-out>one\ntwo\n</system-out>"
         );
     }
 

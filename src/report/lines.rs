@@ -2,20 +2,26 @@
 //!
 //! Knows two streams; the live displays put their lines above themselves, so the text is made apart from the writing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write as _};
 use std::io;
 
-use super::{Interest, Reporter};
+use super::{Interest, Reporter, ShowOutput};
 use crate::error::escape;
 use crate::event::{Briefing, Event, Finished, Source, Summary};
-use crate::report::cause::{attempt_line, ended_line, failure_line, stopping_line};
+use crate::report::cause::{
+    ATTEMPTS, attempt_line, ended_line, failure_line, signal_name, stopping_line,
+};
 use crate::report::recap::{Group, Recap};
 use crate::report::text::{
-    DoneLine, Paint, elapsed, hook_name, push_base, push_retry, record_line, summary_line,
+    DoneLine, Paint, elapsed, hook_name, name, push_base, push_retry, record_line, summary_line,
 };
+use crate::report::wrote::{Pending, Seen, left_line, push_line, push_output, push_source};
 use crate::stream::{Batch, Stream};
-use crate::task::{Failure, Level, Outcome, Record, TaskId};
+use crate::task::{Failure, Level, Observed, Outcome, Record, TaskId};
+
+/// So many bytes of what tasks wrote are kept for the end.
+const KEPT: usize = 64 << 20;
 
 /// How much is told. More is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +49,7 @@ pub(super) struct Console {
 /// Makes the text for each event, and remembers what the end needs.
 pub(super) struct Teller {
     detail: Detail,
+    output: ShowOutput,
     paint: Paint,
     done_line: DoneLine,
     running: BTreeSet<TaskId>,
@@ -50,24 +57,36 @@ pub(super) struct Teller {
     done: usize,
     /// Tasks that were planned at the start, and those that came since.
     added: usize,
+    /// What was seen of attempts that have not ended yet.
+    pending: Pending,
+    /// What the attempts wrote that did not pass, of tasks that will be tried again.
+    earlier: HashMap<TaskId, Vec<String>>,
+    /// How much of that, and of the same in the recap, is kept.
+    kept: usize,
     recap: Recap,
 }
 
 impl Teller {
-    pub(super) fn new(detail: Detail, paint: Paint) -> Self {
+    pub(super) fn new(detail: Detail, output: ShowOutput, paint: Paint) -> Self {
         Self {
             detail,
+            output,
             paint,
             done_line: DoneLine::new(paint),
             running: BTreeSet::new(),
             done: 0,
             added: 0,
+            pending: Pending::default(),
+            earlier: HashMap::new(),
+            kept: 0,
             recap: Recap::default(),
         }
     }
 
     pub(super) fn wants(&self) -> Interest {
         match self.detail {
+            // What a task wrote that passed is shown below its name.
+            Detail::Quiet | Detail::Live if self.output == ShowOutput::All => Interest::Finished,
             Detail::Quiet | Detail::Live => Interest::Failures,
             Detail::Normal => Interest::Finished,
             Detail::Verbose => Interest::All,
@@ -109,6 +128,7 @@ impl Teller {
                     let attempt = attempt_line(briefing, *number as usize, outcome, cause);
                     let _ = write!(text, "\n    {attempt}\n");
                 }
+                self.tried(text, briefing, *task, *number as usize);
             }
             Event::Paused { task, worker, .. } => {
                 let what = format_args!(" waits for other tasks");
@@ -134,7 +154,10 @@ impl Teller {
                     let _ = writeln!(text, "added: {}", added.names(briefing));
                 }
             }
-            Event::Progress { .. } | Event::Observed { .. } => {}
+            Event::Progress { .. } => {}
+            Event::Observed { source, observed } => {
+                self.observed(text, briefing, *source, observed);
+            }
             Event::Finished(finished) => self.finished(text, briefing, finished),
             Event::Logged { source, record } => self.logged(text, briefing, *source, record),
             Event::HookStarted(hook, library) => {
@@ -184,8 +207,99 @@ impl Teller {
         }
     }
 
+    fn observed(
+        &mut self,
+        text: &mut String,
+        briefing: &Briefing,
+        source: Source,
+        observed: &Observed,
+    ) {
+        match observed {
+            Observed::Line(channel, line) => {
+                push_line(text, briefing, source, *channel, line);
+                text.push('\n');
+                return;
+            }
+            Observed::Stopped(_) | Observed::Continued if !self.tells(Detail::Live) => return,
+            Observed::Stopped(signal) => {
+                push_source(text, briefing, source);
+                let _ = writeln!(text, " is stopped by {}", signal_name(*signal));
+                return;
+            }
+            Observed::Continued => {
+                push_source(text, briefing, source);
+                text.push_str(" goes on\n");
+                return;
+            }
+            Observed::Output(_) if matches!(self.output, ShowOutput::Never | ShowOutput::Live) => {
+                return;
+            }
+            Observed::Output(_) | Observed::Left(_) => {}
+        }
+        match (source, observed) {
+            (Source::Task(task, worker), _) => {
+                if let Observed::Left(left) = observed {
+                    self.recap.leaky(task, left_line(left));
+                }
+                self.pending.note(task, worker, observed);
+            }
+            (Source::Hook(hook, library), Observed::Output(output)) => {
+                push_output(text, &hook_name(briefing, hook, library), None, output);
+            }
+            (Source::Hook(..), Observed::Left(left)) if self.tells(Detail::Live) => {
+                push_source(text, briefing, source);
+                let _ = writeln!(text, " {}", left_line(left));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was seen of an attempt that will not be the last one.
+    fn tried(&mut self, text: &mut String, briefing: &Briefing, task: TaskId, number: usize) {
+        let Some(seen) = self.pending.take(task) else {
+            return;
+        };
+        if self.tells(Detail::Normal) {
+            push_left(text, &seen);
+        }
+        let Some(output) = &seen.output else { return };
+        if self.output == ShowOutput::All {
+            push_output(text, &name(briefing, task), Some(number), output);
+        } else if number <= ATTEMPTS {
+            let block = self.keep(briefing, task, Some(number), &seen);
+            self.earlier.entry(task).or_default().extend(block);
+        }
+    }
+
+    /// What an attempt wrote, for the end of the run.
+    fn keep(
+        &mut self,
+        briefing: &Briefing,
+        task: TaskId,
+        attempt: Option<usize>,
+        seen: &Seen,
+    ) -> Option<String> {
+        let output = seen.output.as_ref()?;
+        let mut block = String::new();
+        if self.kept < KEPT {
+            push_output(&mut block, &name(briefing, task), attempt, output);
+            self.kept += block.len();
+        } else {
+            block.push_str("    [… its output is not kept; --junit and --events have it …]\n");
+        }
+        Some(block)
+    }
+
     fn finished(&mut self, text: &mut String, briefing: &Briefing, finished: &Finished) {
-        self.recap.add(briefing, finished);
+        let task = finished.task;
+        let seen = self.pending.take(task);
+        let mut wrote = self.earlier.remove(&task).unwrap_or_default();
+        let (attempts, has_failed) = (finished.attempts.len() + 1, has_failed(finished.outcome));
+        let attempt = (attempts > 1).then_some(attempts);
+        if let Some(seen) = seen.as_ref().filter(|_| has_failed) {
+            wrote.extend(self.keep(briefing, task, attempt, seen));
+        }
+        self.recap.add(briefing, finished, wrote);
         self.running.remove(&finished.task);
         self.done = finished.done;
         let told = match finished.outcome {
@@ -196,6 +310,13 @@ impl Teller {
         };
         if told {
             self.done(text, briefing, finished);
+        }
+        let Some(seen) = seen else { return };
+        if told {
+            push_left(text, &seen);
+        }
+        if let (ShowOutput::All, false, Some(output)) = (self.output, has_failed, &seen.output) {
+            push_output(text, &name(briefing, task), attempt, output);
         }
     }
 
@@ -237,6 +358,20 @@ impl Teller {
     }
 }
 
+/// Whether what it wrote is shown with the failures.
+fn has_failed(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => true,
+        Outcome::Passed | Outcome::Skipped | Outcome::NotRun => false,
+    }
+}
+
+fn push_left(text: &mut String, seen: &Seen) {
+    if let Some(left) = &seen.left {
+        let _ = writeln!(text, "    leaky: {left}");
+    }
+}
+
 /// The reporter.
 pub(super) struct Lines {
     teller: Teller,
@@ -244,9 +379,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(detail: Detail, console: Console) -> Self {
+    pub(super) fn new(detail: Detail, output: ShowOutput, console: Console) -> Self {
         Self {
-            teller: Teller::new(detail, console.err_paint),
+            teller: Teller::new(detail, output, console.err_paint),
             console,
         }
     }
@@ -314,12 +449,21 @@ mod tests {
     use super::*;
     use crate::event::{Cause, Hook, Stop};
     use crate::report::fixture::{
-        Captured, End, added, attempt, briefing, failure, heard, late, logged, paused, play,
-        progress, resumed, retrying, slow, started, time_out, tried,
+        Captured, End, added, attempt, briefing, crash, failure, heard, late, left, logged,
+        observed, paused, play, progress, resumed, retrying, slow, started, time_out, tried, wrote,
     };
-    use crate::task::LibraryId;
+    use crate::task::{Channel, LibraryId};
 
     fn transcript(detail: Detail, briefing: &Briefing, events: &[Event]) -> (String, String) {
+        transcript_with(detail, ShowOutput::Failed, briefing, events)
+    }
+
+    fn transcript_with(
+        detail: Detail,
+        output: ShowOutput,
+        briefing: &Briefing,
+        events: &[Event],
+    ) -> (String, String) {
         let (out, err) = (Captured::new(), Captured::new());
         let console = Console {
             err: Batch::new(err.stream.clone()),
@@ -327,7 +471,7 @@ mod tests {
             out: Some(out.stream.clone()),
             out_paint: Paint(false),
         };
-        play(&mut Lines::new(detail, console), briefing, events);
+        play(&mut Lines::new(detail, output, console), briefing, events);
         (out.text(), err.text())
     }
 
@@ -416,7 +560,7 @@ teardown FAILED
         for flaky in [result_of_a_dependency, End::flaky(0, 1, vec![late()])] {
             events[5] = flaky;
             for detail in [Detail::Quiet, Detail::Live, Detail::Normal, Detail::Verbose] {
-                let wants = Teller::new(detail, Paint(false)).wants();
+                let wants = Teller::new(detail, ShowOutput::Failed, Paint(false)).wants();
                 let heard = heard(wants, &events);
                 let all = transcript(detail, &briefing, &events);
                 assert_eq!(transcript(detail, &briefing, &heard).1, all.1, "{detail:?}");
@@ -546,6 +690,200 @@ flaky: a (passed on attempt 2)
         );
     }
 
+    /// `a` passes and writes, `b` crashes twice, `c` passes and leaves a process running.
+    fn a_run_of_processes() -> Vec<Event> {
+        let exited = || crash("exited with status 0 before finishing");
+        let crashed = End {
+            outcome: Outcome::Crashed,
+            cause: Some(Cause::Failure(failure("killed by SIGSEGV", None))),
+            attempts: vec![exited()],
+            ..End::passed(1, 2)
+        };
+        vec![
+            wrote(0, "fine\n", ""),
+            End::passed(0, 1).event(),
+            started(1, 0),
+            wrote(1, "first\x1b[2J\n", ""),
+            left(1, 6, "cat"),
+            retrying(1, 1, exited()),
+            wrote(1, "second\n", "failures:\n\nlast words"),
+            crashed.event(),
+            wrote(2, "", "also\n"),
+            left(2, 7, "sleep"),
+            End::passed(2, 3).event(),
+        ]
+    }
+
+    const WROTE: &str = "
+failures:
+
+b CRASHED on attempt 2
+    killed by SIGSEGV
+    attempt 1 crashed: exited with status 0 before finishing
+    ---- b stdout, attempt 1 ----
+    first\\u{1b}[2J
+    ---- b stdout, attempt 2 ----
+    second
+    ---- b stderr, attempt 2 ----
+    failures:
+
+    last words
+    rerun: tdrun lib.so::b
+
+leaky: b (left running: 6 cat), c (left running: 7 sleep)
+";
+
+    #[test]
+    fn what_failed_tasks_wrote_stands_with_the_failures() {
+        let expected = "\
+[thread_0] a ................................................. PASSED [ 20% ]
+[thread_0] b .................................................. RETRY [ 20% ]
+    attempt 1 crashed: exited with status 0 before finishing
+    leaky: left running: 6 cat
+[thread_0] b ................................................ CRASHED [ 40% ]
+    attempt 2 crashed: killed by SIGSEGV
+[thread_0] c ................................................. PASSED [ 60% ]
+    leaky: left running: 7 sleep
+";
+        let briefing = briefing(&TASKS);
+        let (out, err) = transcript(Detail::Normal, &briefing, &a_run_of_processes());
+        assert_eq!(err, format!("{expected}{WROTE}"));
+        assert_eq!(
+            out,
+            "==== 2 passed, 0 failed, 0 skipped, 1 crashed; 2 leaky in 2.31s ====\n"
+        );
+        let quietly = "\
+[thread_0] b ................................................ CRASHED [ 40% ]
+    attempt 2 crashed: killed by SIGSEGV
+";
+        for detail in [Detail::Quiet, Detail::Live] {
+            let heard = heard(Interest::Failures, &a_run_of_processes());
+            let (_, err) = transcript(detail, &briefing, &heard);
+            assert_eq!(err, format!("{quietly}{WROTE}"));
+        }
+    }
+
+    #[test]
+    fn everybodys_output_is_shown_once() {
+        let briefing = briefing(&TASKS);
+        let all =
+            |detail| transcript_with(detail, ShowOutput::All, &briefing, &a_run_of_processes()).1;
+        let expected = "\
+[thread_0] a ................................................. PASSED [ 20% ]
+    ---- a stdout ----
+    fine
+[thread_0] b .................................................. RETRY [ 20% ]
+    attempt 1 crashed: exited with status 0 before finishing
+    leaky: left running: 6 cat
+    ---- b stdout, attempt 1 ----
+    first\\u{1b}[2J
+[thread_0] b ................................................ CRASHED [ 40% ]
+    attempt 2 crashed: killed by SIGSEGV
+[thread_0] c ................................................. PASSED [ 60% ]
+    leaky: left running: 7 sleep
+    ---- c stderr ----
+    also
+";
+        let first = "    ---- b stdout, attempt 1 ----\n    first\\u{1b}[2J\n";
+        assert_eq!(
+            all(Detail::Normal),
+            format!("{expected}{}", WROTE.replace(first, ""))
+        );
+        for detail in [Detail::Quiet, Detail::Live] {
+            let teller = Teller::new(detail, ShowOutput::All, Paint(false));
+            assert_eq!(teller.wants(), Interest::Finished);
+            let err = all(detail);
+            for text in ["fine", "first", "second", "last words", "also"] {
+                assert_eq!(err.matches(&format!("    {text}")).count(), 1, "{err}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobodys_output_is_shown_where_nobody_wants_it() {
+        let briefing = briefing(&["a", "b", "c"]);
+        for output in [ShowOutput::Never, ShowOutput::Live] {
+            for detail in [Detail::Quiet, Detail::Verbose] {
+                let (_, err) = transcript_with(detail, output, &briefing, &a_run_of_processes());
+                assert!(!err.contains("----"), "{err}");
+                assert!(err.contains("leaky: b (left running: 6 cat)"), "{err}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_told_as_they_come_and_so_is_who_is_stopped() {
+        let briefing = briefing(&["a"]);
+        let line = |channel, bytes: &[u8]| observed(0, 1, Observed::Line(channel, bytes.into()));
+        let events = [
+            line(Channel::Stdout, b"50%\rone\ttwo\x1b[2J"),
+            line(Channel::Stderr, b""),
+            line(Channel::Stderr, b"\xff\n"),
+            observed(0, 1, Observed::Stopped(21)),
+            observed(0, 1, Observed::Continued),
+        ];
+        let lines = "\
+[thread_1] a | 50%\\rone\ttwo\\u{1b}[2J
+[thread_1] a !
+[thread_1] a ! \u{fffd}\\n
+";
+        let stopped = "\
+[thread_1] a is stopped by SIGTTIN
+[thread_1] a goes on
+";
+        for detail in [Detail::Live, Detail::Normal, Detail::Verbose] {
+            let (_, err) = transcript_with(detail, ShowOutput::Live, &briefing, &events);
+            assert_eq!(err, format!("{lines}{stopped}"));
+        }
+        let (_, err) = transcript_with(Detail::Quiet, ShowOutput::Live, &briefing, &events);
+        assert_eq!(err, lines);
+    }
+
+    #[test]
+    fn where_flaky_tasks_fail_the_run_what_they_wrote_is_shown() {
+        let briefing = briefing(&["a"]);
+        let mut teller = Teller::new(Detail::Normal, ShowOutput::Failed, Paint(false));
+        let mut text = String::new();
+        let events = [
+            wrote(0, "cold", ""),
+            retrying(0, 1, attempt("no")),
+            wrote(0, "warm", ""),
+            End::flaky(0, 1, vec![attempt("no")]),
+        ];
+        for event in &events {
+            teller.tell(&mut text, &briefing, event);
+        }
+        let finish = crate::report::fixture::Finish {
+            flaky_fails: true,
+            ..crate::report::fixture::Finish::after(&events)
+        };
+        text += &teller.end(&briefing, &finish.summary());
+        assert!(
+            text.contains("    ---- a stdout, attempt 1 ----\n    cold\n    rerun: "),
+            "{text}"
+        );
+        assert!(!text.contains("warm"), "{text}");
+    }
+
+    #[test]
+    fn so_much_output_is_kept_and_no_more() {
+        let briefing = briefing(&["a"]);
+        let mut teller = Teller::new(Detail::Quiet, ShowOutput::Failed, Paint(false));
+        let long = "x".repeat(64 << 10);
+        let mut text = String::new();
+        for task in 0..2 * KEPT / (64 << 10) {
+            teller.tell(&mut text, &briefing, &wrote(0, &long, ""));
+            let failed = End::failed(0, task, failure("no", None));
+            teller.tell(&mut text, &briefing, &failed);
+        }
+        let end = teller.end(
+            &briefing,
+            &crate::report::fixture::Finish::default().summary(),
+        );
+        assert!(end.len() < KEPT * 5 / 4, "{}", end.len());
+        assert!(end.contains("    [… its output is not kept; --junit and --events have it …]\n"));
+    }
+
     #[test]
     fn a_retry_counts_the_tasks_that_were_added() {
         let briefing = briefing(&["a"]);
@@ -613,11 +951,11 @@ a TIMED OUT on attempt 2
             out_paint: Paint(false),
         };
         let out = Captured::new();
-        let mut lines = Lines::new(Detail::Normal, console(&out.stream));
+        let mut lines = Lines::new(Detail::Normal, ShowOutput::Failed, console(&out.stream));
         play(&mut lines, &briefing(&TASKS), &a_run());
         assert_eq!(out.text(), SUMMARY);
 
-        let mut lines = Lines::new(Detail::Normal, console(&full()));
+        let mut lines = Lines::new(Detail::Normal, ShowOutput::Failed, console(&full()));
         let summary = crate::report::fixture::Finish::default().summary();
         lines.finish(&briefing(&TASKS), &summary).unwrap_err();
     }

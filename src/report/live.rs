@@ -214,6 +214,7 @@ impl TermLike for Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::ShowOutput;
     use crate::report::fixture::{Captured, End, Finish, briefing, failure, moment};
     use crate::report::lines::Detail;
     use crate::report::progress::Progress;
@@ -236,7 +237,7 @@ mod tests {
 
     fn live<P: Picture>(picture: P, term: &InMemoryTerm, console: Console) -> Live<P> {
         let (draws, measures) = (Box::new(term.clone()), Box::new(term.clone()));
-        let teller = Teller::new(Detail::Live, Paint(false));
+        let teller = Teller::new(Detail::Live, ShowOutput::Failed, Paint(false));
         Live::on(draws, measures, picture, teller, console)
     }
 
@@ -321,7 +322,7 @@ mod tests {
 
     fn draw_on<P: Picture>(picture: P, size: Sized) {
         let briefing = briefing(&["a", "b"]);
-        let teller = Teller::new(Detail::Live, Paint(false));
+        let teller = Teller::new(Detail::Live, ShowOutput::Failed, Paint(false));
         let mut live = Live::on(Box::new(size), Box::new(size), picture, teller, console().2);
         live.begin(&briefing).unwrap();
         live.draw(&briefing, &moment(&briefing, &[Some(0), None]));

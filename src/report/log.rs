@@ -12,12 +12,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Reporter;
 use crate::error::{Result, escape};
 use crate::event::{Briefing, Event, Finished, Hook, Source, Summary};
-use crate::report::cause::{attempt_line, cause_line, failure_line, stopping_line};
+use crate::report::cause::{attempt_line, cause_line, failure_line, signal_name, stopping_line};
 use crate::report::output::cannot_open;
 use crate::report::recap::Group;
 use crate::report::text::{elapsed, hook_name, plural, push_base, said, speaker, summary_line};
+use crate::report::wrote::{left_line, push_line, push_source, push_whole};
 use crate::stream::{Batch, Stream};
-use crate::task::{Failure, Level, LibraryId, Outcome, TaskId};
+use crate::task::{Failure, Level, LibraryId, Observed, Outcome, TaskId};
 
 /// The reporter.
 pub(super) struct Log {
@@ -165,7 +166,7 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
-            Event::Observed { observed, .. } => Entry::main(Level::Debug, format!("{observed:?}")),
+            Event::Observed { source, observed } => observed_entry(briefing, *source, observed),
             Event::Stopping(stop) => {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
             }
@@ -198,6 +199,41 @@ fn worker(source: Source) -> Option<usize> {
     match source {
         Source::Task(_, worker) => Some(worker),
         Source::Hook(..) | Source::Library => None,
+    }
+}
+
+fn observed_entry(briefing: &Briefing, source: Source, observed: &Observed) -> Entry {
+    let mut text = String::new();
+    if let Observed::Line(channel, line) = observed {
+        push_line(&mut text, briefing, source, *channel, line);
+    } else {
+        push_source(&mut text, briefing, source);
+    }
+    let level = match observed {
+        Observed::Line(..) => Level::Info,
+        Observed::Output(output) => {
+            text.push_str(": wrote\n");
+            push_whole(&mut text, output);
+            Level::Info
+        }
+        Observed::Left(left) => {
+            let _ = write!(text, ": leaky, {}", left_line(left));
+            Level::Warn
+        }
+        Observed::Stopped(signal) => {
+            let _ = write!(text, ": is stopped by {}", signal_name(*signal));
+            Level::Warn
+        }
+        Observed::Continued => {
+            text.push_str(": goes on");
+            Level::Info
+        }
+    };
+    Entry {
+        worker: worker(source),
+        at: None,
+        level,
+        text,
     }
 }
 
@@ -288,9 +324,10 @@ mod tests {
     use super::*;
     use crate::event::Stop;
     use crate::report::fixture::{
-        End, added, attempt, briefing, failure, late, logged, paused, play, progress, resumed,
-        retrying, slow, started, tried,
+        End, added, attempt, briefing, failure, late, left, logged, observed, paused, play,
+        progress, resumed, retrying, slow, started, tried, wrote,
     };
+    use crate::task::Channel;
 
     #[test]
     fn each_worker_has_a_file_that_is_replaced() {
@@ -411,6 +448,62 @@ mod tests {
             assert_eq!((entry.worker, entry.level), (file, level));
             assert_eq!(entry.text, expected);
         }
+    }
+
+    #[test]
+    fn what_is_seen_of_a_process_stands_in_the_file_of_its_worker() {
+        let briefing = briefing(&["a"]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let line = |channel| observed(0, 1, Observed::Line(channel, b"o\x1bne"[..].into()));
+        for (event, file, level, expected) in [
+            (
+                line(Channel::Stdout),
+                1,
+                Level::Info,
+                "[thread_1] a | o\\u{1b}ne",
+            ),
+            (
+                line(Channel::Stderr),
+                1,
+                Level::Info,
+                "[thread_1] a ! o\\u{1b}ne",
+            ),
+            (
+                wrote(0, "one\ntwo\n", "\x1bthree"),
+                0,
+                Level::Info,
+                "[thread_0] a: wrote\nstdout:\n    one\n    two\nstderr:\n    \\u{1b}three",
+            ),
+            (
+                left(0, 7, "sleep"),
+                0,
+                Level::Warn,
+                "[thread_0] a: leaky, left running: 7 sleep",
+            ),
+            (
+                observed(0, 1, Observed::Stopped(21)),
+                1,
+                Level::Warn,
+                "[thread_1] a: is stopped by SIGTTIN",
+            ),
+            (
+                observed(0, 1, Observed::Continued),
+                1,
+                Level::Info,
+                "[thread_1] a: goes on",
+            ),
+        ] {
+            let entry = log.entry(&briefing, &event);
+            assert_eq!((entry.worker, entry.level), (Some(file), level));
+            assert_eq!(entry.text, expected);
+        }
+        let hook = Event::Observed {
+            source: Source::Hook(Hook::Setup, LibraryId(0)),
+            observed: Observed::Continued,
+        };
+        let entry = log.entry(&briefing, &hook);
+        assert_eq!((entry.worker, &*entry.text), (None, "setup: goes on"));
     }
 
     #[test]

@@ -17,12 +17,13 @@ mod recap;
 mod rerun;
 mod text;
 mod viewer;
+mod wrote;
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cause::cause_line;
+pub use cause::{cause_line, signal_name};
 pub use text::summary_line;
 
 use crate::error::{Error, Result};
@@ -300,18 +301,19 @@ fn display(view: &View, console: Console) -> Box<dyn Reporter + Send> {
         (false, false, false) => Detail::Normal,
     };
     match view.display {
-        Display::Progress if is_live => live(progress::Progress, detail, console),
-        Display::Viewer if is_live => live(viewer::Viewer, detail, console),
-        _ => Box::new(Lines::new(detail, console)),
+        Display::Progress if is_live => live(progress::Progress, detail, view.output, console),
+        Display::Viewer if is_live => live(viewer::Viewer, detail, view.output, console),
+        _ => Box::new(Lines::new(detail, view.output, console)),
     }
 }
 
 fn live(
     picture: impl Picture + Send + 'static,
     detail: Detail,
+    output: ShowOutput,
     console: Console,
 ) -> Box<dyn Reporter + Send> {
-    let teller = Teller::new(detail, console.err_paint);
+    let teller = Teller::new(detail, output, console.err_paint);
     Box::new(Live::new(picture, teller, console))
 }
 

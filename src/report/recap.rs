@@ -22,6 +22,7 @@ pub(super) struct Recap {
     flaky: Vec<Ended>,
     blocked: BTreeMap<TaskId, Group>,
     not_run: Vec<(Option<Cause>, Group)>,
+    leaky: Leaky,
     results: Results,
 }
 
@@ -34,11 +35,30 @@ struct Ended {
     attempts: usize,
     /// What is told of the attempts before the last one.
     earlier: Vec<String>,
+    /// What they wrote, ready to be shown.
+    wrote: Vec<String>,
+}
+
+/// Tasks that left processes running: all of them, and of the first ones what.
+#[derive(Default)]
+struct Leaky {
+    tasks: BTreeSet<TaskId>,
+    first: BTreeMap<TaskId, String>,
 }
 
 impl Recap {
-    /// A task has its outcome.
-    pub(super) fn add(&mut self, briefing: &Briefing, finished: &Finished) {
+    /// A task left processes running, in words.
+    pub(super) fn leaky(&mut self, task: TaskId, left: String) {
+        let Leaky { tasks, first } = &mut self.leaky;
+        tasks.insert(task);
+        first.insert(task, left);
+        if first.len() > NAMED {
+            first.pop_last();
+        }
+    }
+
+    /// A task has its outcome; with what its attempts wrote that did not pass, ready to be shown.
+    pub(super) fn add(&mut self, briefing: &Briefing, finished: &Finished, wrote: Vec<String>) {
         if let Some(result) = &finished.result {
             self.results.keep(finished.task, result);
         }
@@ -49,6 +69,7 @@ impl Recap {
             cause: cause.map(shortened),
             attempts: finished.attempts.len() + 1,
             earlier: earlier_lines(briefing, &finished.attempts),
+            wrote,
         };
         match (finished.outcome, cause) {
             (Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled, _) => {
@@ -103,6 +124,9 @@ impl Recap {
         if !self.flaky.is_empty() {
             let _ = writeln!(rest, "flaky: {}", self.flaky_names(briefing));
         }
+        if !self.leaky.tasks.is_empty() {
+            let _ = writeln!(rest, "leaky: {}", self.leaky_names(briefing));
+        }
         // Whoever called `exit` is told of already.
         if summary.abandoned > 0 {
             let tasks = plural(summary.abandoned, "task");
@@ -141,6 +165,7 @@ impl Recap {
             for line in &ended.earlier {
                 let _ = writeln!(text, "    {line}");
             }
+            ended.wrote.iter().for_each(|wrote| text.push_str(wrote));
             let _ = writeln!(text, "    rerun: {}", reruns.command(ended.task));
         }
     }
@@ -154,6 +179,15 @@ impl Recap {
         });
         let named: Vec<_> = named.collect();
         and_more(&named.join(", "), self.flaky.len() - named.len())
+    }
+
+    /// `a (left running: 123 sleep)`.
+    fn leaky_names(&self, briefing: &Briefing) -> String {
+        let Leaky { tasks, first } = &self.leaky;
+        let named = first.iter();
+        let named = named.map(|(&task, left)| format!("{} ({left})", name(briefing, task)));
+        let named: Vec<_> = named.collect();
+        and_more(&named.join(", "), tasks.len() - named.len())
     }
 }
 
@@ -265,7 +299,7 @@ mod tests {
             let Event::Finished(finished) = event else {
                 panic!("only ends")
             };
-            recap.add(briefing, &finished);
+            recap.add(briefing, &finished, Vec::new());
         }
         recap.text(briefing, &finish.summary(), Paint(false))
     }

@@ -268,16 +268,18 @@ pub(super) fn counts_text(counts: &Counts) -> String {
     counts.collect::<Vec<_>>().join(", ")
 }
 
-/// `==== 4 passed, 1 failed, 1 skipped in 2.31s ====`; where there are any, flaky tasks behind all outcomes:
-/// `…, 1 skipped; 2 of the passed flaky in 2.31s ====`. What stands between commas adds up to the planned tasks.
+/// `==== 4 passed, 1 failed, 1 skipped in 2.31s ====`; where there are any, flaky and leaky tasks behind all outcomes:
+/// `…, 1 skipped; 2 of the passed flaky, 1 leaky in 2.31s ====`. What stands before the semicolon adds up to the planned tasks.
 pub fn summary_line(summary: &Summary) -> String {
     let counts = counts_text(&summary.counts);
-    let flaky = match summary.flaky {
-        0 => String::new(),
-        flaky => format!("; {flaky} of the passed flaky"),
+    let also = match (summary.flaky, summary.leaky) {
+        (0, 0) => String::new(),
+        (flaky, 0) => format!("; {flaky} of the passed flaky"),
+        (0, leaky) => format!("; {leaky} leaky"),
+        (flaky, leaky) => format!("; {flaky} of the passed flaky, {leaky} leaky"),
     };
     let seconds = summary.took.as_secs_f64();
-    format!("==== {counts}{flaky} in {seconds:.2}s ====")
+    format!("==== {counts}{also} in {seconds:.2}s ====")
 }
 
 /// A limit as its author may have written it: `200ms`, `1m 30s`.
@@ -444,20 +446,28 @@ mod tests {
     }
 
     #[test]
-    fn flaky_tasks_stand_behind_what_adds_up() {
+    fn flaky_and_leaky_tasks_stand_behind_what_adds_up() {
         let mut counts = Counts::default();
         counts.add(Outcome::Passed);
         counts.add(Outcome::TimedOut);
-        let finish = Finish {
-            counts,
-            flaky: 1,
-            took: Duration::from_millis(2314),
-            ..Finish::default()
-        };
-        assert_eq!(
-            summary_line(&finish.summary()),
-            "==== 1 passed, 0 failed, 0 skipped, 1 timed out; 1 of the passed flaky in 2.31s ===="
-        );
+        for (flaky, leaky, expected) in [
+            (0, 0, ""),
+            (1, 0, "; 1 of the passed flaky"),
+            (0, 2, "; 2 leaky"),
+            (1, 2, "; 1 of the passed flaky, 2 leaky"),
+        ] {
+            let finish = Finish {
+                counts,
+                flaky,
+                leaky,
+                took: Duration::from_millis(2314),
+                ..Finish::default()
+            };
+            assert_eq!(
+                summary_line(&finish.summary()),
+                format!("==== 1 passed, 0 failed, 0 skipped, 1 timed out{expected} in 2.31s ====")
+            );
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::error::escape;
-use crate::event::{Briefing, Counts, Event, Hook, Moment, Running};
-use crate::task::{LibraryId, Outcome, TaskId};
+use crate::event::{Briefing, Counts, Event, Hook, Moment, Running, Source};
+use crate::report::signal_name;
+use crate::task::{LibraryId, Observed, Outcome, TaskId};
 
 /// What has been told of the run so far. Times are measured from its start.
 #[derive(Default)]
@@ -68,6 +69,16 @@ impl Now {
                     running.progress = Some(progress.clone());
                 });
             }
+            Event::Observed {
+                source: Source::Task(task, _),
+                observed,
+            } => match observed {
+                Observed::Stopped(signal) => {
+                    self.set(*task, |(_, running)| running.stopped = Some(*signal));
+                }
+                Observed::Continued => self.set(*task, |(_, running)| running.stopped = None),
+                _ => {}
+            },
             Event::Finished(finished) => {
                 self.counts.add(finished.outcome);
                 self.tasks.remove(&finished.task);
@@ -177,6 +188,9 @@ impl Now {
             if let Some(progress) = &running.progress {
                 let _ = write!(text, ", {}", escape(&progress.to_string()));
             }
+            if let Some(signal) = running.stopped {
+                let _ = write!(text, ", is stopped by {}", signal_name(signal));
+            }
             text.push('\n');
         }
         text
@@ -233,6 +247,10 @@ mod tests {
             attempt,
             at,
         };
+        let observed = |task, observed| Event::Observed {
+            source: Source::Task(task, 0),
+            observed,
+        };
         let progress = Progress {
             done: 2,
             total: 5,
@@ -267,12 +285,15 @@ mod tests {
                 at: 2 * at,
             },
             started(c, 1, 1),
+            observed(d, Observed::Stopped(21)),
+            observed(c, Observed::Stopped(20)),
+            observed(c, Observed::Continued),
         ] {
             now.note(&event, || at);
         }
         let expected = "\
 tdrun: 0 of 4 tasks done after 5.0s, running:
-    [thread_0] d for 4.0s, attempt 3, 40% copy\\u{1b}ing
+    [thread_0] d for 4.0s, attempt 3, 40% copy\\u{1b}ing, is stopped by SIGTTIN
     [thread_1] c for 4.0s
     a for 4.0s, waits for other tasks
     b waits for 3.0s to be tried again, attempt 2

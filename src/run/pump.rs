@@ -1,5 +1,6 @@
 //! The reporting thread: hands events to the reporters as they come, minds signals, and knows when to go on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use super::services::Services;
 use super::time::nanos;
 use super::track::{Passed, Track};
 use crate::error::Error;
-use crate::event::{Briefing, Cause, Event, Finished, Moment, Stop, Summary};
+use crate::event::{Briefing, Cause, Event, Finished, Moment, Source, Stop, Summary};
 use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
 use crate::record::{Journal, News};
 use crate::report::{Interest, Reporter};
 use crate::sync::atomic::{Ordering, fence};
-use crate::task::{Failure, Outcome, TaskId};
+use crate::task::{Failure, Observed, Outcome, TaskId};
 
 /// Where events, signals and reporters meet.
 pub(super) struct Pump<'a> {
@@ -51,6 +52,8 @@ pub(super) struct Pump<'a> {
     pub(super) errors: Vec<Error>,
     /// Tasks that passed late.
     flaky: usize,
+    /// Tasks that left processes running.
+    leaky: BTreeSet<TaskId>,
 }
 
 /// So long the reporting thread leaves those alone who have something for it, once it has heard that a lot happens. Too short
@@ -87,6 +90,7 @@ impl<'a> Pump<'a> {
             abandoned: 0,
             errors: Vec::new(),
             flaky: 0,
+            leaky: BTreeSet::new(),
         }
     }
 
@@ -97,6 +101,7 @@ impl<'a> Pump<'a> {
             counts: plan.counts(),
             blocked: plan.blocked(),
             flaky: self.flaky,
+            leaky: self.leaky.len(),
             flaky_fails: self.services.limits.flaky_fails,
             took: self.services.now(),
             stopped: self.stopped,
@@ -143,6 +148,10 @@ impl<'a> Pump<'a> {
                 (finished.done, finished.planned) = self.now.done();
                 self.flaky += usize::from(finished.is_flaky());
             }
+            Event::Observed {
+                source: Source::Task(task, _),
+                observed: Observed::Left(_),
+            } => drop(self.leaky.insert(*task)),
             Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
             _ => {}
         }

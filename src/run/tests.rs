@@ -10,11 +10,13 @@ use crossbeam::channel::{self, Receiver};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Cause, Finished};
+use crate::event::{Cause, Finished, Source};
 use crate::exit::Exit;
 use crate::graph::sketch;
 use crate::report::Reporter;
-use crate::task::{Action, Caller, Ending, Host, Level, Library, Outcome, Record, Task, TaskId};
+use crate::task::{
+    Action, Caller, Ending, Host, Left, Level, Library, Observed, Outcome, Record, Task, TaskId,
+};
 
 /// A library as it is made up for a test.
 #[derive(Clone, Debug)]
@@ -582,6 +584,39 @@ fn a_task_may_log_more_than_can_be_under_way() {
     catalog.add(sketch::library("x"), [acting("chatter", &[], chatter)]);
     let (events, _) = execute(catalog, &Case::with_workers(1), &channel::never());
     assert_eq!(events.len(), 30_002);
+}
+
+#[test]
+fn a_task_that_leaves_processes_is_leaky_once_however_it_ends() {
+    let leaves = |ending: Ending| {
+        move |caller: &Caller<'_>| {
+            let left = Left {
+                pid: Some(7),
+                name: "sleep".into(),
+            };
+            (0..2).for_each(|_| caller.observed(Observed::Left([left.clone()].into())));
+            caller.observed(Observed::Continued);
+            ending.clone()
+        }
+    };
+    let mut catalog = Catalog::default();
+    let tasks = [
+        acting("passes", &[], leaves(Ending::Passed(None))),
+        acting("fails", &[], leaves(Ending::failed("no"))),
+        acting("tidy", &[], |_| Ending::Passed(None)),
+    ];
+    catalog.add(sketch::library("x"), tasks);
+    let (events, summary) = execute(catalog, &Case::with_workers(2), &channel::never());
+    assert_eq!(summary.leaky, 2);
+    assert_eq!(summary.counts.get(Outcome::Passed), 2);
+    let place = |wanted: &dyn Fn(&Event) -> bool| events.iter().rposition(wanted).unwrap();
+    for task in [0, 1].map(TaskId::new) {
+        let seen = place(
+            &|event| matches!(event, Event::Observed { source: Source::Task(id, _), .. } if *id == task),
+        );
+        let ended = place(&|event| matches!(event, Event::Finished(end) if end.task == task));
+        assert!(seen < ended, "it is told before the outcome");
+    }
 }
 
 #[test]
