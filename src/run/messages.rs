@@ -1,7 +1,7 @@
 //! The one way from workers to the reporting thread, besides the tracks: messages, and the bell.
 //!
 //! What happens to tasks is bounded by their number and is sent without waiting, also with the desk held. What tasks log is
-//! not bounded: a task that logs faster than reporters can write has to wait.
+//! not bounded: a task that logs faster than reporters can write has to wait; so has one that writes faster to its output.
 //!
 //! The reporting thread is woken by the first that has something for it. After that it comes by itself after a moment, for
 //! as long as it finds something each time, so that nobody has to wake it while a lot happens.
@@ -16,7 +16,7 @@ use super::time::Start;
 use crate::event::Event;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::task::{Failure, TaskId};
+use crate::task::{Failure, Observed, TaskId, Written};
 
 /// What the reporting thread waits for.
 pub(super) enum Message {
@@ -70,6 +70,22 @@ impl Bell {
 
 /// As many log records may be under way.
 const LOGS: usize = 10_000;
+/// So many bytes that a process wrote count as one.
+const WROTE: usize = 8 << 10;
+
+/// As how many records it counts.
+pub(super) fn weight(event: &Event) -> usize {
+    let length = |written: &Written| written.head.len() + written.tail.len();
+    let bytes = match event {
+        Event::Observed { observed, .. } => match observed {
+            Observed::Output(output) => length(&output.stdout) + length(&output.stderr),
+            Observed::Line(_, line) => line.len(),
+            _ => 0,
+        },
+        _ => 0,
+    };
+    1 + bytes / WROTE
+}
 
 #[derive(Default)]
 struct Gate {
@@ -78,7 +94,8 @@ struct Gate {
 }
 
 impl Gate {
-    fn enter(&self) {
+    /// Lets in what counts as so many; only what comes after it has to wait where that is too much.
+    fn enter(&self, weight: usize) {
         let mut inside = locked(&self.inside);
         while *inside >= LOGS {
             inside = self
@@ -86,12 +103,12 @@ impl Gate {
                 .wait(inside)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        *inside += 1;
+        *inside += weight;
     }
 
-    fn leave(&self) {
+    fn leave(&self, weight: usize) {
         let mut inside = locked(&self.inside);
-        *inside -= 1;
+        *inside -= weight;
         if *inside < LOGS {
             self.left.notify_one();
         }
@@ -151,7 +168,7 @@ impl Outbox {
 
     /// Sends a log record, and waits where too many are under way.
     pub(super) fn send_log(&self, event: Event) {
-        self.0.gate.enter();
+        self.0.gate.enter(weight(&event));
         self.send(Message::Log(event));
     }
 
@@ -167,9 +184,9 @@ impl Inbox {
         std::mem::take(&mut locked(&self.post.messages))
     }
 
-    /// A log record has been dealt with.
-    pub(super) fn log_done(&self) {
-        self.post.gate.leave();
+    /// A log record that counts as so many has been dealt with.
+    pub(super) fn log_done(&self, weight: usize) {
+        self.post.gate.leave(weight);
     }
 
     /// From here on who has something that is not urgent leaves the reporting thread alone: it comes by itself in a moment.
@@ -204,7 +221,8 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Stop;
+    use crate::event::{Source, Stop};
+    use crate::task::Output;
 
     fn log() -> Event {
         Event::Stopping(Stop::Threads)
@@ -225,7 +243,38 @@ mod tests {
                 matches!(inbox.take().pop_front(), Some((_, Message::Over))),
                 "only logs wait"
             );
-            inbox.log_done();
+            inbox.log_done(1);
+            while inbox.take().is_empty() {
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn what_a_process_wrote_counts_by_its_length() {
+        let head = vec![b'x'; WROTE * LOGS];
+        let written = Written {
+            head,
+            ..Written::default()
+        };
+        let output = Output {
+            stdout: written,
+            stderr: Written::default(),
+        };
+        let long = || Event::Observed {
+            source: Source::Library,
+            observed: Observed::Output(output.clone().into()),
+        };
+        assert_eq!(weight(&log()), 1);
+        assert_eq!(weight(&long()), 1 + LOGS);
+        let (outbox, inbox) = channel(Start::now());
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..2).for_each(|_| outbox.send_log(long())));
+            while inbox.take().is_empty() {
+                std::thread::yield_now();
+            }
+            assert!(inbox.take().is_empty(), "the second one waits");
+            inbox.log_done(1 + LOGS);
             while inbox.take().is_empty() {
                 std::thread::yield_now();
             }

@@ -9,7 +9,7 @@ use crossbeam::channel::{self, select};
 use super::clock::{Clock, Due};
 use super::crew::{Crew, Report};
 use super::merge::{Item, Merge};
-use super::messages::{Inbox, Message};
+use super::messages::{Inbox, Message, weight};
 use super::now::Now;
 use super::services::Services;
 use super::time::nanos;
@@ -425,8 +425,9 @@ impl<'a> Pump<'a> {
         match message {
             Message::Event(event) => self.report(event),
             Message::Log(event) => {
+                let weight = weight(&event);
                 self.report(event);
-                self.inbox.log_done();
+                self.inbox.log_done(weight);
             }
             Message::Retry(task, at) => self.clock.retry(task, at),
             Message::Over => self.over = true,
