@@ -570,6 +570,14 @@ Templates:
   shrink::[n]  Skips what it cannot do, so it returns nothing.
     n: any text
 "),
+    ("rough", "\
+looks   Passes, and tells what it saw.
+aborts  Ends its process by a signal, as a segfault does.
+exits   Ends its process with status 0: that is not how a task passes.
+hangs   (timeout 200ms)  Never ends, and does not ask whether it should: its process is ended `--grace` after its time, with all that it started.
+leaves  Passes, and leaves a program running: it is leaky.
+moves   (isolate)  Changes what belongs to the whole process, so it asks for one of its own.
+"),
 ];
 
 const C_LIST: &str = "\

@@ -183,7 +183,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "journal", help_heading = RUN)]
     pub(super) resume: Option<PathBuf>,
 
-    /// With --resume: run tasks of changed libraries, and what comes after them, again
+    /// With --resume: what has changed runs again
+    ///
+    /// The tasks of libraries that are not the same any more, and what comes after them.
     #[arg(long, requires = "resume", help_heading = RUN)]
     pub(super) resume_changed: bool,
 
@@ -223,11 +225,15 @@ pub(super) struct Args {
 
     /// Whose output to show: failed, all or never [default: failed]
     ///
-    /// For tasks that run in processes of their own; the output of all others goes where tdrun's own goes.
+    /// For tasks that run in processes of their own; the output of all others goes where tdrun's own goes. That of a task that
+    /// did not pass stands with the failures at the end, that of others below their names: the last 200 lines. All of it is in
+    /// --junit and --events.
     #[arg(long, value_name = "WHOSE", default_value = "failed", hide_possible_values = true, hide_default_value = true, help_heading = SHOW)]
     pub(super) show_output: ShowOutput,
 
     /// Show the output of tasks as it comes, line by line
+    ///
+    /// As `[thread_0] name | text`, and with `!` for what goes to standard error. For tasks that run in processes of their own.
     #[arg(long, conflicts_with = "show_output", help_heading = SHOW)]
     pub(super) no_capture: bool,
 
