@@ -125,6 +125,36 @@ fn the_table_of_the_task_language_shows_what_compiles() {
     }
 }
 
+#[test]
+fn the_promises_name_tests_that_exist() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## What tdrun promises\n").unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root().join("tests"), root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                sources += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let table = section.lines().skip_while(|line| !line.starts_with('|'));
+    let mut named = 0;
+    for row in table.skip(2).take_while(|line| line.starts_with('|')) {
+        let tests = row.rsplit('|').nth(1).unwrap();
+        let tests: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "nothing holds {row}");
+        for test in tests {
+            assert!(sources.contains(&format!("fn {test}(")), "no test `{test}`");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "the table was not found");
+}
+
 /// With single spaces.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
