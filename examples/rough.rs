@@ -8,6 +8,11 @@
 //! tdrun target/debug/examples/librough.so::moves             it asks for a process itself
 //! ```
 
+#![allow(
+    clippy::disallowed_macros,
+    reason = "what a task prints is what this is about"
+)]
+
 use std::process::{Command, abort, exit};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;

@@ -5,11 +5,11 @@ mod common;
 use common::tool::tdrun;
 
 /// A library that aborts on a panic, with one task that asks for a process of its own.
-const ABORTS: &str = r#"
+const ABORTS: &str = r"
 PASS(a) PASS(b)
 static const td_task tasks[] = { TD_TASK(a), TD_TASK(b, .flags = TD_TASK_ISOLATE) };
 TD_LIBRARY(tasks, .flags = TD_TABLE_PANIC_ABORT)
-"#;
+";
 
 #[test]
 fn panics_that_abort_are_noted_once_where_tasks_run_in_threads() {

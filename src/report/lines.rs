@@ -293,7 +293,10 @@ impl Teller {
     fn finished(&mut self, text: &mut String, briefing: &Briefing, finished: &Finished) {
         let task = finished.task;
         let seen = self.pending.take(task);
-        let mut wrote = self.earlier.remove(&task).unwrap_or_default();
+        let mut wrote = Vec::new();
+        if !self.earlier.is_empty() {
+            wrote = self.earlier.remove(&task).unwrap_or_default();
+        }
         let (attempts, has_failed) = (finished.attempts.len() + 1, has_failed(finished.outcome));
         let attempt = (attempts > 1).then_some(attempts);
         if let Some(seen) = seen.as_ref().filter(|_| has_failed) {
