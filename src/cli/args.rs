@@ -226,8 +226,8 @@ pub(super) struct Args {
     /// Whose output to show: failed, all or never [default: failed]
     ///
     /// For tasks that run in processes of their own; the output of all others goes where tdrun's own goes. That of a task that
-    /// did not pass stands with the failures at the end, that of others below their names: the last 200 lines. All of it is in
-    /// --junit and --events.
+    /// did not pass stands with the failures at the end, that of others below their names: the last 200 lines. --junit
+    /// has a mebibyte of it, --events all of it.
     #[arg(long, value_name = "WHOSE", default_value = "failed", hide_possible_values = true, hide_default_value = true, help_heading = SHOW)]
     pub(super) show_output: ShowOutput,
 

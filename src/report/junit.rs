@@ -31,7 +31,7 @@ use crate::task::{Channel, Failure, LibraryId, Observed, Outcome, Record, TaskId
 const SAID_LIMIT: usize = 64 << 10;
 
 /// So many bytes of what processes wrote are kept until the end.
-const KEPT: usize = 256 << 20;
+const KEPT: usize = 64 << 20;
 /// Stands for what is not.
 const NOT_KEPT: &str = "[… not kept …]";
 

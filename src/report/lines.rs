@@ -16,7 +16,7 @@ use crate::report::recap::{Group, Recap};
 use crate::report::text::{
     DoneLine, Paint, elapsed, hook_name, name, push_base, push_retry, record_line, summary_line,
 };
-use crate::report::wrote::{Pending, Seen, left_line, push_line, push_output, push_source};
+use crate::report::wrote::{Ends, Pending, Seen, left_line, push_line, push_output, push_source};
 use crate::stream::{Batch, Stream};
 use crate::task::{Failure, Level, Observed, Outcome, Record, TaskId};
 
@@ -244,7 +244,8 @@ impl Teller {
                 self.pending.note(task, worker, observed);
             }
             (Source::Hook(hook, library), Observed::Output(output)) => {
-                push_output(text, &hook_name(briefing, hook, library), None, output);
+                let name = hook_name(briefing, hook, library);
+                push_output(text, &name, None, &Ends::of(output));
             }
             (Source::Hook(..), Observed::Left(left)) if self.tells(Detail::Live) => {
                 push_source(text, briefing, source);

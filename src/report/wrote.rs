@@ -11,10 +11,12 @@ use crate::event::{Briefing, Source};
 use crate::report::text::{hook_name, plural, push_base};
 use crate::task::{Channel, Left, Observed, Output, TaskId, Written};
 
-/// So many lines of a long output are shown, the last ones,
+/// So many lines of a long output are shown to people, the last ones,
 const LINES: usize = 200;
 /// and so many bytes of them.
 const BYTES: usize = 64 << 10;
+/// So many bytes stand in files that are read as a whole, half of them of the beginning.
+const WHOLE: usize = 1 << 20;
 
 /// What was observed of attempts that have not got their outcomes yet: of one task for each worker.
 #[derive(Default)]
@@ -23,7 +25,7 @@ pub(super) struct Pending(HashMap<usize, Seen>);
 /// What was observed of an attempt.
 pub(super) struct Seen {
     task: TaskId,
-    pub(super) output: Option<Box<Output>>,
+    pub(super) output: Option<Ends>,
     /// As [`left_line`] has it.
     pub(super) left: Option<String>,
 }
@@ -45,7 +47,7 @@ impl Pending {
             *seen = new();
         }
         match observed {
-            Observed::Output(output) => seen.output = Some(output.clone()),
+            Observed::Output(output) => seen.output = Some(Ends::of(output)),
             Observed::Left(left) => seen.left = Some(left_line(left)),
             _ => {}
         }
@@ -87,54 +89,116 @@ pub(super) fn push_source(text: &mut String, briefing: &Briefing, source: Source
     }
 }
 
-/// All that was written, lossily where it is no UTF-8; not escaped.
+/// What was written: where it is too much its beginning and its end. Lossily, where it is no UTF-8; not escaped.
 pub(super) fn whole(written: &Written) -> String {
-    let mut text = String::from_utf8_lossy(&written.head).into_owned();
-    if written.cut > 0 {
+    let Written { head, cut, tail } = written;
+    let length = head.len() + tail.len();
+    let (first, last, cut) = if length <= WHOLE {
+        (&head[..], &tail[..], *cut)
+    } else {
+        let (first, rest) = head.split_at(head.len().min(WHOLE / 2));
+        let rest = if *cut > 0 { tail } else { rest };
+        let last = &rest[rest.len().saturating_sub(WHOLE / 2)..];
+        let more = length - first.len() - last.len();
+        (first, last, cut + more as u64)
+    };
+    let mut text = String::from_utf8_lossy(first).into_owned();
+    if cut > 0 {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        let _ = writeln!(text, "[… {} cut …]", bytes(written.cut));
-        text += &String::from_utf8_lossy(&written.tail);
+        let _ = writeln!(text, "[… {} cut …]", bytes(cut));
     }
+    text += &String::from_utf8_lossy(last);
     text
 }
 
-/// The end of what a task wrote, channel by channel, each below a line that says whose it is; indented.
-pub(super) fn push_output(text: &mut String, name: &str, attempt: Option<usize>, output: &Output) {
-    for (channel, written) in channels(output) {
+/// The end of what an attempt wrote, by channel: as much as is shown to people.
+pub(super) struct Ends([End; 2]);
+
+impl Ends {
+    pub(super) fn of(output: &Output) -> Self {
+        Self([&output.stdout, &output.stderr].map(End::of))
+    }
+}
+
+/// The end of what was written to a channel.
+#[derive(Default)]
+struct End {
+    /// How much stands before it, in words.
+    left_out: Option<String>,
+    text: String,
+}
+
+impl End {
+    fn of(written: &Written) -> Self {
+        let Written { head, cut, tail } = written;
+        let all = if *cut > 0 { tail } else { head };
+        let from = all.len().saturating_sub(BYTES);
+        let is_start = from == 0 || all[from - 1] == b'\n';
+        // Whole lines, where there are any; whole characters in any case.
+        let next_line = all[from..].iter().position(|byte| *byte == b'\n');
+        let next_line = next_line.map(|index| from + index + 1);
+        let is_inside = |byte: &u8| *byte & 0xc0 == 0x80;
+        let next_character = || all[from..].iter().position(|byte| !is_inside(byte));
+        let from = match next_line {
+            _ if is_start => from,
+            Some(next) if next < all.len() => next,
+            _ => from + next_character().unwrap_or(0),
+        };
+        let lines = all.strip_suffix(b"\n").unwrap_or(all);
+        let breaks = (from..lines.len())
+            .rev()
+            .filter(|&index| lines[index] == b'\n');
+        let from = breaks
+            .skip(LINES - 1)
+            .map(|index| index + 1)
+            .next()
+            .unwrap_or(from);
+        let before = &all[..from];
+        let left_out = match before.split(|byte| *byte == b'\n').count() - 1 {
+            _ if *cut > 0 => Some(bytes(cut + (head.len() + before.len()) as u64)),
+            _ if before.is_empty() => None,
+            0 => Some(bytes(before.len() as u64)),
+            lines => Some(plural(lines, "line")),
+        };
+        let text = String::from_utf8_lossy(&all[from..]).into_owned();
+        Self { left_out, text }
+    }
+}
+
+/// What is shown of what a task wrote, channel by channel, each below a line that says whose it is; indented.
+pub(super) fn push_output(text: &mut String, name: &str, attempt: Option<usize>, output: &Ends) {
+    let channels = ["stdout", "stderr"].into_iter().zip(&output.0);
+    for (channel, end) in channels {
+        if end.text.is_empty() && end.left_out.is_none() {
+            continue;
+        }
         let _ = write!(text, "    ---- {name} {channel}");
         if let Some(attempt) = attempt {
             let _ = write!(text, ", attempt {attempt}");
         }
         text.push_str(" ----\n");
-        let whole = whole(written);
-        let (left_out, shown) = end(&whole);
-        if let Some(left_out) = left_out {
+        if let Some(left_out) = &end.left_out {
             let _ = writeln!(
                 text,
-                "    [… {left_out} not shown; --junit and --events have them …]"
+                "    [… {left_out} not shown; --junit and --events have more …]"
             );
         }
-        push_indented(text, shown);
+        push_indented(text, &end.text);
     }
 }
 
-/// All that a task wrote, as [`push_output`] but for files: whole.
+/// The same for files, of all that a task wrote.
 pub(super) fn push_whole(text: &mut String, output: &Output) {
-    for (channel, written) in channels(output) {
-        let _ = writeln!(text, "{channel}:");
-        push_indented(text, &whole(written));
+    for (channel, written) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+        let whole = whole(written);
+        if !whole.is_empty() {
+            let _ = writeln!(text, "{channel}:");
+            push_indented(text, &whole);
+        }
     }
     text.truncate(text.trim_end_matches('\n').len());
-}
-
-fn channels(output: &Output) -> impl Iterator<Item = (&'static str, &Written)> {
-    let channels = [("stdout", &output.stdout), ("stderr", &output.stderr)];
-    let is_empty = |written: &Written| written.head.is_empty() && written.cut == 0;
-    channels
-        .into_iter()
-        .filter(move |(_, written)| !is_empty(written))
 }
 
 fn push_indented(text: &mut String, lines: &str) {
@@ -145,27 +209,6 @@ fn push_indented(text: &mut String, lines: &str) {
         }
         text.push('\n');
     }
-}
-
-/// The last lines, and how much stands before them.
-fn end(whole: &str) -> (Option<String>, &str) {
-    let lines = whole.strip_suffix('\n').unwrap_or(whole);
-    let mut breaks = lines.rmatch_indices('\n');
-    let by_lines = breaks.nth(LINES - 1).map_or(0, |(index, _)| index + 1);
-    let least = whole.len().saturating_sub(BYTES);
-    let mut by_bytes = (least..=whole.len()).filter(|&index| whole.is_char_boundary(index));
-    let mut from = by_lines.max(by_bytes.next().unwrap_or(0));
-    if from > by_lines {
-        // Whole lines, where there are any.
-        let next = whole[from..].find('\n').map(|index| from + index + 1);
-        from = next.filter(|&next| next < whole.len()).unwrap_or(from);
-    }
-    let left_out = match whole[..from].matches('\n').count() {
-        _ if from == 0 => None,
-        0 => Some(plural(from, "byte")),
-        lines => Some(plural(lines, "line")),
-    };
-    (left_out, &whole[from..])
 }
 
 /// `left running: 123 sleep, 124 cat`.
@@ -213,7 +256,7 @@ mod tests {
 
     fn below(stdout: Written, stderr: Written) -> String {
         let mut text = String::new();
-        push_output(&mut text, "a", None, &Output { stdout, stderr });
+        push_output(&mut text, "a", None, &Ends::of(&Output { stdout, stderr }));
         text
     }
 
@@ -221,7 +264,7 @@ mod tests {
     fn what_was_written_is_shown_channel_by_channel() {
         let mut text = String::new();
         let output = output("one\r\n\n\ttwo\x1b[2J\n", "three");
-        push_output(&mut text, "a", Some(2), &output);
+        push_output(&mut text, "a", Some(2), &Ends::of(&output));
         let expected = "    ---- a stdout, attempt 2 ----\n    one\n\n    \ttwo\\u{1b}[2J\n    ---- a stderr, attempt 2 ----\n    three\n";
         assert_eq!(text, expected);
         let mut text = "a: ".to_owned();
@@ -276,6 +319,7 @@ mod tests {
         };
         let long = "é".repeat(BYTES);
         let wide = |lines: usize| format!("{}\n", "x".repeat(1023)).repeat(lines);
+        let odd = |lines: usize| format!("{}\n", "x".repeat(1000)).repeat(lines);
         for (whole, left_out, shown) in [
             (lines(0..200), None, lines(0..200)),
             (lines(0..201), Some("1 line"), lines(1..201)),
@@ -285,25 +329,62 @@ mod tests {
                 lines(4800..5000).trim_end().to_owned(),
             ),
             (wide(64), None, wide(64)),
-            (wide(65), Some("2 lines"), wide(63)),
+            (wide(65), Some("1 line"), wide(64)),
+            (odd(70), Some("5 lines"), odd(65)),
             (long.clone(), Some("65536 bytes"), "é".repeat(BYTES / 2)),
             (
                 format!("{long}\n"),
-                Some("65536 bytes"),
-                format!("{}\n", "é".repeat((BYTES - 1) / 2)),
+                Some("65538 bytes"),
+                format!("{}\n", "é".repeat(BYTES / 2 - 1)),
             ),
         ] {
-            let (why, text) = end(&whole);
-            assert_eq!(text, shown);
-            let Some(left_out) = left_out else {
-                assert_eq!(why, None);
-                continue;
-            };
-            let unit = left_out.split(' ').next_back();
-            assert!(why.is_some_and(|why| why.split(' ').next_back() == unit));
+            let end = End::of(&written(&whole));
+            assert_eq!(end.text, shown);
+            assert_eq!(end.left_out.as_deref(), left_out);
         }
-        let text = below(written(&lines(0..300)), written(""));
-        assert!(text.starts_with("    ---- a stdout ----\n    [… 100 lines not shown; --junit and --events have them …]\n    100\n"));
+        let cut = Written {
+            head: b"beginning".to_vec(),
+            cut: 1 << 40,
+            tail: b"the end\n".to_vec(),
+        };
+        assert_eq!(
+            below(written(&lines(0..300)), cut),
+            format!(
+                "    ---- a stdout ----\n    [… 100 lines not shown; --junit and --events have more …]\n    {}\n    \
+                 ---- a stderr ----\n    [… 1099511627785 bytes not shown; --junit and --events have more …]\n    the end\n",
+                lines(100..300).trim_end().replace('\n', "\n    ")
+            )
+        );
+    }
+
+    #[test]
+    fn of_very_long_output_files_have_the_beginning_and_the_end() {
+        let letters = (b'a'..=b'w').cycle();
+        let long: Vec<u8> = letters.take(WHOLE + 10).collect();
+        let half = WHOLE / 2;
+        for (head, cut, tail, missing) in [
+            (&long[..], 0, &long[..0], 10),
+            (&long[..], 7, &long[..], 7 + WHOLE + 20),
+            (&long[..half], 7, &long[..half + 1], 8),
+        ] {
+            let written = Written {
+                head: head.to_vec(),
+                cut,
+                tail: tail.to_vec(),
+            };
+            let text = whole(&written);
+            let (first, last) = text.split_once('\n').expect("it is cut");
+            assert_eq!(first.as_bytes(), &head[..half]);
+            let (said, last) = last.split_once('\n').expect("that is said");
+            assert_eq!(said, format!("[… {missing} bytes cut …]"));
+            let end = if cut > 0 { tail } else { head };
+            assert_eq!(last.as_bytes(), &end[end.len() - half..]);
+        }
+        let fits = Written {
+            head: long[..WHOLE].to_vec(),
+            ..Written::default()
+        };
+        assert_eq!(whole(&fits).len(), WHOLE);
     }
 
     #[test]
