@@ -515,6 +515,29 @@ fn spawn_grows_its_graph_while_it_runs() {
 }
 
 #[test]
+fn rough_tasks_hurt_nobody_but_themselves_in_processes_of_their_own() {
+    let outcome = run("rough", "--isolate --grace=1s -j1");
+    assert_eq!(
+        outcome.stdout,
+        "==== 3 passed, 0 failed, 0 skipped, 1 timed out, 2 crashed; 1 leaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.status, 1);
+    for part in [
+        "aborts CRASHED\n    killed by SIGABRT\n    at examples/rough.rs:45\n    ---- aborts stdout ----\n    giving up\n    ---- aborts stderr ----\n    no way out\n    rerun: ",
+        "exits CRASHED\n    exited with status 0 before finishing\n",
+        "hangs TIMED OUT\n    took longer than 200ms; it ended with:\n    killed by SIGTERM\n",
+        "\nleaky: leaves (left running: ",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}\n{}", outcome.stderr);
+    }
+    let shown = run("rough", "--isolate --show-output=all -j1");
+    let memory = "    ---- looks stdout ----\n    in memory 0, in the state 7\n";
+    assert!(shown.stderr.contains(memory), "{}", shown.stderr);
+}
+
+#[test]
 fn the_examples_of_the_task_language_list_what_they_declare() {
     for (name, list) in LISTS {
         tdrun("--list").arg(example(name)).expect(0, list, "");

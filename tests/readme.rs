@@ -294,7 +294,7 @@ fn check(folder: &Path, step: &Step) {
     );
 }
 
-/// Without threads, times and percentages, and sorted.
+/// Without threads, times, percentages and process numbers, and sorted.
 fn normal(lines: &[String]) -> Vec<String> {
     let digits_after = |line: &str, mark: &str| -> String {
         let mut pieces = line.split(mark);
@@ -308,9 +308,17 @@ fn normal(lines: &[String]) -> Vec<String> {
     let mut lines: Vec<_> = lines
         .iter()
         .map(|line| {
-            ["[thread_", "ED [", "skipped in ", "flaky in ", "_ms\":"]
-                .iter()
-                .fold(line.clone(), |line, mark| digits_after(&line, mark))
+            [
+                "[thread_",
+                "ED [",
+                "skipped in ",
+                "flaky in ",
+                "leaky in ",
+                "running: ",
+                "_ms\":",
+            ]
+            .iter()
+            .fold(line.clone(), |line, mark| digits_after(&line, mark))
         })
         .collect();
     lines.sort();

@@ -365,7 +365,7 @@ mod tests {
         for (head, cut, tail, missing) in [
             (&long[..], 0, &long[..0], 10),
             (&long[..], 7, &long[..], 7 + WHOLE + 20),
-            (&long[..half], 7, &long[..half + 1], 8),
+            (&long[..half], 7, &long[..=half], 8),
         ] {
             let written = Written {
                 head: head.to_vec(),
