@@ -25,7 +25,7 @@ use crate::report::log::timestamp;
 use crate::report::output::Output;
 use crate::report::text::{clip, name};
 use crate::report::wrote::{left_line, whole};
-use crate::task::{Channel, Failure, LibraryId, Observed, Outcome, Record, TaskId};
+use crate::task::{self, Channel, Failure, LibraryId, Observed, Outcome, Record, TaskId};
 
 /// What a task says beyond this many bytes is left out, and that is said.
 const SAID_LIMIT: usize = 64 << 10;
@@ -43,7 +43,9 @@ pub(super) struct Junit {
     wrote: HashMap<TaskId, Wrote>,
     /// How much of that is kept.
     kept: usize,
-    hooks: Vec<(Hook, LibraryId, Failure)>,
+    hooks: Vec<(Hook, LibraryId, Failure, Texts)>,
+    /// What the hook wrote that runs.
+    hook_wrote: Texts,
 }
 
 /// What is kept of a task: a run of a million of them must fit in memory.
@@ -79,6 +81,7 @@ impl Junit {
             wrote: HashMap::new(),
             kept: 0,
             hooks: Vec::new(),
+            hook_wrote: Texts::default(),
         }
     }
 
@@ -109,8 +112,7 @@ impl Junit {
     fn see(&mut self, task: TaskId, observed: &Observed) {
         match observed {
             Observed::Output(output) => {
-                let last =
-                    [&output.stdout, &output.stderr].map(|written| self.keep(&whole(written)));
+                let last = self.texts(output);
                 self.wrote.entry(task).or_default().last = last;
             }
             Observed::Line(channel, line) => {
@@ -130,6 +132,10 @@ impl Junit {
             }
             Observed::Stopped(_) | Observed::Continued => {}
         }
+    }
+
+    fn texts(&mut self, output: &task::Output) -> Texts {
+        [&output.stdout, &output.stderr].map(|written| self.keep(&whole(written)))
     }
 
     /// The text as it is kept, or that it is not.
@@ -173,9 +179,14 @@ impl Junit {
                 let status = case_status(briefing, ended, summary.flaky_fails);
                 suite.add_test_case(self.case(briefing, ended, status, &mut names));
             }
-            let failed = self.hooks.iter().filter(|(_, library, _)| *library == id);
-            suite.add_test_cases(failed.map(|(hook, _, failure)| {
-                hook_case(&names.distinct(hook.as_str()), &library.name, failure)
+            let failed = self.hooks.iter().filter(|(_, library, ..)| *library == id);
+            suite.add_test_cases(failed.map(|(hook, _, failure, wrote)| {
+                hook_case(
+                    &names.distinct(hook.as_str()),
+                    &library.name,
+                    failure,
+                    wrote,
+                )
             }));
             if !suite.test_cases.is_empty() {
                 suite.timestamp = report.timestamp;
@@ -244,8 +255,15 @@ impl Reporter for Junit {
                 observed,
             } => self.see(*task, observed),
             Event::Retrying { task, number, .. } => self.tried(*task, *number),
-            Event::HookFinished(hook, library, Err(failure)) => {
-                self.hooks.push((*hook, *library, failure.clone()));
+            Event::Observed {
+                source: Source::Hook(..),
+                observed: Observed::Output(output),
+            } => self.hook_wrote = self.texts(output),
+            Event::HookFinished(hook, library, ending) => {
+                let wrote = std::mem::take(&mut self.hook_wrote);
+                if let Err(failure) = ending {
+                    self.hooks.push((*hook, *library, failure.clone(), wrote));
+                }
             }
             _ => {}
         }
@@ -370,13 +388,19 @@ fn skip_message(briefing: &Briefing, ended: &Ended) -> String {
     }
 }
 
-fn hook_case(name: &str, library: &str, failure: &Failure) -> TestCase {
+fn hook_case(name: &str, library: &str, failure: &Failure, [out, err]: &Texts) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
     status.set_type("failed");
     status.set_message(text(&first_line(&failure.message)));
     status.set_description(full(failure));
     let mut case = TestCase::new(name, status);
     case.set_classname(text(library));
+    if !out.is_empty() {
+        case.set_system_out(out.as_str());
+    }
+    if !err.is_empty() {
+        case.set_system_err(err.as_str());
+    }
     case
 }
 
@@ -411,7 +435,7 @@ mod tests {
     use crate::event::Stop;
     use crate::report::fixture::{
         End, Finish, added, attempt, briefing, briefing_of, crash, failure, late, left, logged,
-        observed, retrying, wrote,
+        observed, output, retrying, wrote,
     };
     use crate::report::output::Target;
     use crate::stream::Stream;
@@ -599,6 +623,11 @@ to stop</error>
             line(Channel::Stdout, "one"),
             line(Channel::Stdout, "two"),
             End::passed(2, 3).event(),
+            Event::Observed {
+                source: Source::Hook(Hook::Teardown, LibraryId(0)),
+                observed: Observed::Output(output("tidied", "not all").into()),
+            },
+            Event::HookFinished(Hook::Teardown, LibraryId(0), Err(failure("no", None))),
         ];
         let xml = xml(&briefing, &events);
         let cases: Vec<&str> = xml.split("<testcase ").skip(1).collect();
@@ -631,6 +660,12 @@ last
         assert_eq!(
             below(cases[2]),
             "            <system-out>one\ntwo\n</system-out>"
+        );
+        assert_eq!(
+            below(cases[3]),
+            r#"            <error message="no" type="failed">no</error>
+            <system-out>tidied</system-out>
+            <system-err>not all</system-err>"#
         );
     }
 

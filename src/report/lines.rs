@@ -59,6 +59,8 @@ pub(super) struct Teller {
     added: usize,
     /// What was seen of attempts that have not ended yet.
     pending: Pending,
+    /// What the hook wrote that runs.
+    hook_wrote: Option<Ends>,
     /// What the attempts wrote that did not pass, of tasks that will be tried again.
     earlier: HashMap<TaskId, Vec<String>>,
     /// How much of that, and of the same in the recap, is kept.
@@ -77,6 +79,7 @@ impl Teller {
             done: 0,
             added: 0,
             pending: Pending::default(),
+            hook_wrote: None,
             earlier: HashMap::new(),
             kept: 0,
             recap: Recap::default(),
@@ -243,9 +246,8 @@ impl Teller {
                 }
                 self.pending.note(task, worker, observed);
             }
-            (Source::Hook(hook, library), Observed::Output(output)) => {
-                let name = hook_name(briefing, hook, library);
-                push_output(text, &name, None, &Ends::of(output));
+            (Source::Hook(..), Observed::Output(output)) => {
+                self.hook_wrote = Some(Ends::of(output));
             }
             (Source::Hook(..), Observed::Left(left)) if self.tells(Detail::Live) => {
                 push_source(text, briefing, source);
@@ -347,7 +349,9 @@ impl Teller {
         }
     }
 
-    fn hook_finished(&self, text: &mut String, name: &str, ending: &Result<(), Failure>) {
+    fn hook_finished(&mut self, text: &mut String, name: &str, ending: &Result<(), Failure>) {
+        let wrote = self.hook_wrote.take();
+        let wrote = wrote.filter(|_| ending.is_err() || self.output == ShowOutput::All);
         match ending {
             Ok(()) if !self.tells(Detail::Verbose) => {}
             Ok(()) => {
@@ -358,6 +362,9 @@ impl Teller {
                 let word = self.paint.outcome(Outcome::Failed, "FAILED");
                 let _ = write!(text, "{name} {word}\n    {}\n", failure_line(failure));
             }
+        }
+        if let Some(wrote) = wrote {
+            push_output(text, name, None, &wrote);
         }
     }
 }
@@ -454,7 +461,8 @@ mod tests {
     use crate::event::{Cause, Hook, Stop};
     use crate::report::fixture::{
         Captured, End, added, attempt, briefing, crash, failure, heard, late, left, logged,
-        observed, paused, play, progress, resumed, retrying, slow, started, time_out, tried, wrote,
+        observed, output, paused, play, progress, resumed, retrying, slow, started, time_out,
+        tried, wrote,
     };
     use crate::task::{Channel, LibraryId};
 
@@ -812,6 +820,34 @@ leaky: b (left running: 6 cat), c (left running: 7 sleep)
                 assert!(!err.contains("----"), "{err}");
                 assert!(err.contains("leaky: b (left running: 6 cat)"), "{err}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_hook_wrote_stands_below_it_where_it_did_not_pass() {
+        let briefing = briefing(&["a"]);
+        let wrote = |hook, text: &str| Event::Observed {
+            source: Source::Hook(hook, LibraryId(0)),
+            observed: Observed::Output(output(text, "").into()),
+        };
+        let ended = |hook, ending| Event::HookFinished(hook, LibraryId(0), ending);
+        let events = [
+            wrote(Hook::Setup, "ready"),
+            ended(Hook::Setup, Ok(())),
+            wrote(Hook::Teardown, "once"),
+            wrote(Hook::Teardown, "again"),
+            ended(Hook::Teardown, Err(failure("lost", None))),
+        ];
+        let passed = "    ---- setup stdout ----\n    ready\n";
+        let failed = "teardown FAILED\n    lost\n";
+        let last = "    ---- teardown stdout ----\n    again\n";
+        for (output, expected) in [
+            (ShowOutput::Failed, format!("{failed}{last}")),
+            (ShowOutput::All, format!("{passed}{failed}{last}")),
+            (ShowOutput::Never, failed.to_owned()),
+        ] {
+            let (_, err) = transcript_with(Detail::Quiet, output, &briefing, &events);
+            assert_eq!(err, expected);
         }
     }
 
