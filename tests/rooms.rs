@@ -120,7 +120,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     ("sha2", &["record"]),
     ("shlex", &["cli", "command", "report"]),
-    ("signal_hook", &["command", "interrupt", "process", "report"]),
+    (
+        "signal_hook",
+        &["command", "interrupt", "process", "report"],
+    ),
     ("strsim", &["cli", "error"]),
     ("task_abi", &["library"]),
     ("tempfile", &["report"]),

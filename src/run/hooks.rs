@@ -62,7 +62,7 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     if action(definition, hook).is_none() {
         return true;
     }
-    pump.report(Event::HookStarted(hook, library));
+    pump.report(&mut Event::HookStarted(hook, library));
     pump.hook_runs = true;
     note(Some(blackbox::Hook {
         is_setup: hook == Hook::Setup,
@@ -87,7 +87,7 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
         journal.hook(hook, &definition.name, &end);
     }
     let passed = end.is_ok();
-    pump.report(Event::HookFinished(hook, library, end));
+    pump.report(&mut Event::HookFinished(hook, library, end));
     passed
 }
 

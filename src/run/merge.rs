@@ -40,8 +40,10 @@ pub(super) struct Merge {
     ends: Option<Ends>,
     tracks: Vec<VecDeque<Passed>>,
     messages: VecDeque<(u64, Message)>,
-    /// What is next of each.
-    heads: BinaryHeap<Reverse<Head>>,
+    /// What is next of all. It is kept apart, as often the one after it is of the same worker.
+    first: Option<Head>,
+    /// What is next of each other.
+    others: BinaryHeap<Reverse<Head>>,
 }
 
 /// When it is to be told, what it is, and of which worker.
@@ -65,13 +67,14 @@ impl Merge {
             ends: graph.map(|graph| (Arc::clone(&graph), vec![NOT_YET; graph.ids()])),
             tracks: (0..tracks).map(|_| VecDeque::new()).collect(),
             messages: VecDeque::new(),
-            heads: BinaryHeap::new(),
+            first: None,
+            others: BinaryHeap::new(),
         }
     }
 
     /// Nothing is here.
     pub(super) fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.first.is_none()
     }
 
     /// Adds what was sent, in the order of the times.
@@ -81,7 +84,7 @@ impl Merge {
         }
         self.messages.push_back((at, message));
         if self.messages.len() == 1 {
-            self.heads.push(Reverse((at, Kind::Message, 0)));
+            self.line_up((at, Kind::Message, 0));
         }
     }
 
@@ -98,15 +101,40 @@ impl Merge {
         if before == 0 {
             let passed = self.tracks[worker].front();
             let head = passed.map(|passed| head(self.ends.as_ref(), worker, passed));
-            self.heads.extend(head.map(Reverse));
+            if let Some(head) = head {
+                self.line_up(head);
+            }
         }
+    }
+
+    /// Adds what is next of one of whom nothing was here.
+    fn line_up(&mut self, head: Head) {
+        let later = match self.first {
+            Some(first) if first < head => head,
+            _ => match self.first.replace(head) {
+                Some(first) => first,
+                None => return,
+            },
+        };
+        self.others.push(Reverse(later));
+    }
+
+    /// Puts what is next of one in the place of what was first, which was its too.
+    fn go_on(&mut self, next: Option<Head>) {
+        let least = self.others.peek_mut();
+        self.first = match (next, least) {
+            (Some(next), Some(mut least)) if least.0 < next => {
+                Some(std::mem::replace(&mut *least, Reverse(next)).0)
+            }
+            (Some(next), _) => Some(next),
+            (None, least) => least.map(|least| PeekMut::pop(least).0),
+        };
     }
 
     /// The next item that is not later than this.
     pub(super) fn next(&mut self, upto: u64) -> Option<Item> {
         loop {
-            let mut first = self.heads.peek_mut()?;
-            let Reverse((at, kind, worker)) = *first;
+            let (at, kind, worker) = self.first?;
             if at > upto {
                 return None;
             }
@@ -130,7 +158,7 @@ impl Merge {
                     let begin = last.unwrap_or_else(|| upto.saturating_add(1));
                     let begin = begin.clamp(at, passed.end.max(at));
                     if begin > at {
-                        *first = Reverse((begin, kind, worker));
+                        self.go_on(Some((begin, kind, worker)));
                         continue;
                     }
                     passed.start = at;
@@ -144,10 +172,7 @@ impl Merge {
                     (Item::Passed(worker, passed), next)
                 }
             };
-            match next {
-                Some(next) => *first = Reverse(next),
-                None => drop(PeekMut::pop(first)),
-            }
+            self.go_on(next);
             return Some(item);
         }
     }

@@ -188,7 +188,7 @@ impl Run {
         pump.drain();
         warn_of_unread_keys(&mut pump);
         for warning in (self.last_words)() {
-            pump.report(Event::Warning(warning));
+            pump.report(&mut Event::Warning(warning));
         }
         let summary = pump.summary();
         if summary.abandoned == 0 {
@@ -258,7 +258,7 @@ fn take_up(pump: &mut Pump<'_>) {
         services.state.replay(&change.key, over);
     }
     if let Err(declined) = services.add_again(&pump.control, kept.added()) {
-        pump.report(Event::Warning(declined.why));
+        pump.report(&mut Event::Warning(declined.why));
     }
 }
 
@@ -272,7 +272,7 @@ fn run_tasks(pump: &mut Pump<'_>, pool: &mut Pool<Crew>, limit: usize) {
         match pool.start(workers, limit) {
             Ok(started) if started < workers => {
                 let message = format!("the system gave {started} threads instead of {workers}");
-                pump.report(Event::Warning(message));
+                pump.report(&mut Event::Warning(message));
             }
             Ok(_) => {}
             Err(error) => {
@@ -296,7 +296,7 @@ fn warn_of_unread_keys(pump: &mut Pump<'_>) {
         if let Some(meant) = meant {
             let _ = write!(message, "; did you mean `--{}=…`?", escape(&meant));
         }
-        pump.report(Event::Warning(message));
+        pump.report(&mut Event::Warning(message));
     }
 }
 

@@ -15,6 +15,8 @@ use crate::task::{LibraryId, Observed, Outcome, TaskId};
 #[derive(Default)]
 pub(super) struct Now {
     planned: usize,
+    /// How many have ended, and how.
+    done: usize,
     counts: Counts,
     /// Those that have begun and not ended.
     tasks: BTreeMap<TaskId, (What, Running)>,
@@ -80,6 +82,7 @@ impl Now {
                 _ => {}
             },
             Event::Finished(finished) => {
+                self.done += 1;
                 self.counts.add(finished.outcome);
                 self.tasks.remove(&finished.task);
             }
@@ -95,12 +98,13 @@ impl Now {
 
     /// So many have passed of which nothing was told.
     pub(super) fn passed(&mut self, count: usize) {
+        self.done += count;
         self.counts.add_many(Outcome::Passed, count);
     }
 
     /// How many tasks have ended, and of how many.
     pub(super) fn done(&self) -> (usize, usize) {
-        (self.counts.total(), self.planned)
+        (self.done, self.planned)
     }
 
     /// It was told that this task has begun, and not how it ended.

@@ -14,6 +14,7 @@ use super::now::Now;
 use super::services::Services;
 use super::time::nanos;
 use super::track::{Passed, Track};
+use crate::blackbox::{self, BlackBox};
 use crate::error::Error;
 use crate::event::{Briefing, Cause, Event, Finished, Moment, Source, Stop, Summary};
 use crate::graph::Graph;
@@ -36,6 +37,9 @@ pub(super) struct Pump<'a> {
     clock: Clock,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
+    /// Tasks whose ends were told, and may not be written yet.
+    untold: Vec<TaskId>,
+    black_box: Option<&'static BlackBox>,
     /// Tasks that ran on the lane when it was last looked at: their workers, and since when.
     on_lane: Vec<(usize, TaskId, u64)>,
     /// What stopped the run early.
@@ -82,6 +86,8 @@ impl<'a> Pump<'a> {
             clock: Clock::new(services.limits),
             control,
             services,
+            untold: Vec::new(),
+            black_box: blackbox::get(),
             on_lane: Vec::new(),
             stopped: None,
             over: false,
@@ -127,26 +133,28 @@ impl<'a> Pump<'a> {
         done
     }
 
-    /// Tells the reporters.
-    pub(super) fn report(&mut self, event: Event) {
-        let mut event = event;
-        if let Event::Started { task, .. } = &event
+    /// Tells the reporters. The event stays where it was made: a million copies of it would be seen.
+    pub(super) fn report(&mut self, event: &mut Event) {
+        if let Event::Started { task, .. } = event
             && self.now.has_begun(*task)
         {
             return; // told when it was seen on the lane
         }
-        self.now.note(&event, || self.services.now());
-        self.clock.note(&event, &self.services.catalog);
+        self.now.note(event, || self.services.now());
+        self.clock.note(event, &self.services.catalog);
         let recording = &self.services.recording;
-        if let Event::Started { task, .. } | Event::Retrying { task, .. } = &event
+        if let Event::Started { task, .. } | Event::Retrying { task, .. } = &*event
             && recording.is_told(*task)
         {
             return; // how it ended was told by an earlier process
         }
-        match &mut event {
+        match event {
             Event::Finished(finished) => {
                 (finished.done, finished.planned) = self.now.done();
                 self.flaky += usize::from(finished.is_flaky());
+                if self.black_box.is_some() && !finished.kept {
+                    self.untold.push(finished.task);
+                }
             }
             Event::Observed {
                 source: Source::Task(task, _),
@@ -156,7 +164,15 @@ impl<'a> Pump<'a> {
             _ => {}
         }
         // What cannot be written is the reporter's to remember, and never changes an outcome.
-        let _ = self.reporters.event(self.briefing, &event);
+        let _ = self.reporters.event(self.briefing, event);
+    }
+
+    /// Has all written that was told, and notes whose ends that were: whoever goes on after a crash tells the others.
+    fn flush(&mut self) {
+        let _ = self.reporters.flush();
+        if let Some(black_box) = self.black_box {
+            self.untold.drain(..).for_each(|task| black_box.tell(task));
+        }
     }
 
     /// Tells that those on the lane have begun that run for so long; of the others there will be more to tell soon.
@@ -251,7 +267,7 @@ impl<'a> Pump<'a> {
                 let at = armed.and_then(|at| self.services.start.after(at));
                 timer = at.map_or_else(channel::never, channel::at);
             }
-            let _ = self.reporters.flush();
+            self.flush();
             select! {
                 recv(self.inbox.bell) -> _ => {}
                 recv(tick) -> _ => {
@@ -312,13 +328,14 @@ impl<'a> Pump<'a> {
             .store(self.wants_passed(), Ordering::Relaxed);
         // What led to something urgent is all there.
         let upto = if self.fetch() { u64::MAX } else { now };
+        let mut end = plain_end();
         while let Some(item) = self.merge.next(upto) {
             came = true;
             match item {
                 Item::Started(worker, Passed { task, start, .. }) => {
                     self.on_lane_start(worker, task, start);
                 }
-                Item::Passed(worker, passed) => self.on_lane_end(worker, passed),
+                Item::Passed(worker, passed) => self.on_lane_end(worker, passed, &mut end),
                 Item::Message(at, mut message) => {
                     if matches!(message, Message::Event(Event::Stopping(_))) {
                         self.before_stop(at);
@@ -340,7 +357,7 @@ impl<'a> Pump<'a> {
         for news in journal.map(Journal::news).unwrap_or_default() {
             match news {
                 News::Off(error) => self.reporters.notice(&format!("tdrun: {error}\n")),
-                News::Warning(warning) => self.report(Event::Warning(warning)),
+                News::Warning(warning) => self.report(&mut Event::Warning(warning)),
             }
         }
     }
@@ -370,7 +387,7 @@ impl<'a> Pump<'a> {
 
     fn on_lane_start(&mut self, worker: usize, task: TaskId, since: u64) {
         if !self.now.has_begun(task) {
-            self.report(Event::Started {
+            self.report(&mut Event::Started {
                 task,
                 worker,
                 attempt: 1,
@@ -379,7 +396,9 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn on_lane_end(&mut self, worker: usize, Passed { task, start, end }: Passed) {
+    /// Tells by means of an event that is used again: all such ends are alike but for these fields.
+    fn on_lane_end(&mut self, worker: usize, passed: Passed, event: &mut Event) {
+        let Passed { task, start, end } = passed;
         if self.wants == Interest::Failures && !self.now.has_begun(task) {
             self.now.passed(1);
             return;
@@ -388,19 +407,14 @@ impl<'a> Pump<'a> {
         let recording = &self.services.recording;
         let kept = recording.is_told(task);
         let (worker, took) = recording.plain(task).unwrap_or((worker, took));
-        self.report(Event::Finished(Finished {
-            task,
-            outcome: Outcome::Passed,
-            worker: Some(worker),
-            at: Duration::from_nanos(end),
-            took,
-            done: 0,
-            planned: 0,
-            cause: None,
-            result: None,
-            attempts: Vec::new(),
-            kept,
-        }));
+        if let Event::Finished(finished) = event {
+            finished.task = task;
+            finished.worker = Some(worker);
+            finished.at = Duration::from_nanos(end);
+            finished.took = took;
+            finished.kept = kept;
+        }
+        self.report(event);
     }
 
     /// From here on who has something to tell has to wake this thread; false where there is something.
@@ -423,10 +437,10 @@ impl<'a> Pump<'a> {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Event(event) => self.report(event),
-            Message::Log(event) => {
+            Message::Event(mut event) => self.report(&mut event),
+            Message::Log(mut event) => {
                 let weight = weight(&event);
-                self.report(event);
+                self.report(&mut event);
                 self.inbox.log_done(weight);
             }
             Message::Retry(task, at) => self.clock.retry(task, at),
@@ -465,7 +479,7 @@ impl<'a> Pump<'a> {
                 Due::Kill(task, attempt) => self.services.kill(task, attempt),
                 Due::GiveUp(task, attempt, limit) => self.give_up(task, attempt, limit),
                 Due::Again(task) => self.control.again(task),
-                Due::Slow(task, worker, running) => self.report(Event::Slow {
+                Due::Slow(task, worker, running) => self.report(&mut Event::Slow {
                     task,
                     worker,
                     running,
@@ -502,6 +516,23 @@ impl<'a> Pump<'a> {
         self.control.stop(why);
         self.services.cancel_all();
     }
+}
+
+/// The end of a task that passed on the lane, still without what tells it from others.
+fn plain_end() -> Event {
+    Event::Finished(Finished {
+        task: TaskId::new(0),
+        outcome: Outcome::Passed,
+        worker: None,
+        at: Duration::ZERO,
+        took: Duration::ZERO,
+        done: 0,
+        planned: 0,
+        cause: None,
+        result: None,
+        attempts: Vec::new(),
+        kept: false,
+    })
 }
 
 /// What looking for something to tell came to.
