@@ -123,10 +123,9 @@ impl Teller {
             } => {
                 self.running.remove(task);
                 if self.tells(Detail::Normal) {
-                    let from = text.len();
-                    push_base(text, briefing, *task, Some(*worker));
+                    let base = push_base(text, briefing, *task, Some(*worker));
                     let planned = briefing.planned.len() + self.added;
-                    push_retry(text, from, (self.done, planned), self.paint);
+                    push_retry(text, base, (self.done, planned), self.paint);
                     let (outcome, cause) = (attempt.outcome, &attempt.cause);
                     let attempt = attempt_line(briefing, *number as usize, outcome, cause);
                     let _ = write!(text, "\n    {attempt}\n");
@@ -327,11 +326,10 @@ impl Teller {
     }
 
     fn done(&mut self, text: &mut String, briefing: &Briefing, finished: &Finished) {
-        let from = text.len();
-        push_base(text, briefing, finished.task, finished.worker);
+        let base = push_base(text, briefing, finished.task, finished.worker);
         let counts = (finished.done, finished.planned);
         let line = &mut self.done_line;
-        line.complete(text, from, finished.outcome, counts);
+        line.complete(text, base, finished.outcome, counts);
         if self.detail == Detail::Verbose && finished.worker.is_some() {
             let _ = write!(text, " {:.2}s", finished.took.as_secs_f64());
         }

@@ -100,25 +100,31 @@ pub(super) fn hook_name(briefing: &Briefing, hook: Hook, library: LibraryId) -> 
     }
 }
 
-/// Begins a line: `[thread_0] name`, or the name alone where no worker ran it.
+/// Begins a line: `[thread_0] name`, or the name alone where no worker ran it. How many columns that takes.
 pub(super) fn push_base(
     text: &mut String,
     briefing: &Briefing,
     task: TaskId,
     worker: Option<usize>,
-) {
+) -> usize {
+    let from = text.len();
     if let Some(worker) = worker {
         text.push_str("[thread_");
         text.push_str(itoa::Buffer::new().format(worker));
         text.push_str("] ");
     }
-    text.push_str(&escape(&briefing.catalog.name(task)));
+    let thread = text.len() - from;
+    let name = briefing.catalog.name(task);
+    let name = escape(&name);
+    text.push_str(&name);
+    thread + columns(&name)
 }
 
 /// Completes done lines. Most end as the one before did, so that end is kept.
 pub(super) struct DoneLine {
     paint: Paint,
     last: Option<(Outcome, usize)>,
+    /// Behind as many dots as there are at most.
     tail: String,
 }
 
@@ -131,34 +137,39 @@ impl DoneLine {
         }
     }
 
-    /// Completes the line that begins at `from`: `[thread_0] name .......... PASSED [ 20% ]`; `done` and `planned` count tasks.
+    /// Completes a line with a base of so many columns: `[thread_0] name .......... PASSED [ 20% ]`; `done` and `planned`
+    /// count tasks.
     pub(super) fn complete(
         &mut self,
         text: &mut String,
-        from: usize,
+        base: usize,
         outcome: Outcome,
         (done, planned): (usize, usize),
     ) {
         let (word, percent) = (status(outcome), percent(done, planned));
         if self.last != Some((outcome, percent)) {
             self.tail.clear();
+            self.tail.push_str(DOTS);
             push_tail(&mut self.tail, (word, color(outcome)), percent, self.paint);
             self.last = Some((outcome, percent));
         }
-        push_dots(text, from, word);
-        text.push_str(&self.tail);
+        let dots = dots(base, word);
+        text.push(' ');
+        text.push_str(&self.tail[DOTS.len() - dots..]);
     }
 }
 
 /// The same for a task that will be tried again: `[thread_0] name .......... RETRY [ 20% ]`.
 pub(super) fn push_retry(
     text: &mut String,
-    from: usize,
+    base: usize,
     (done, planned): (usize, usize),
     paint: Paint,
 ) {
     let word = ("RETRY", AnsiColor::Yellow);
-    push_dots(text, from, word.0);
+    let dots = dots(base, word.0);
+    text.push(' ');
+    text.push_str(&DOTS[..dots]);
     push_tail(text, word, percent(done, planned), paint);
 }
 
@@ -166,13 +177,12 @@ fn percent(done: usize, planned: usize) -> usize {
     (done * 100).checked_div(planned).unwrap_or(100)
 }
 
-/// As many dots as leave room for the word and the percentage.
-fn push_dots(text: &mut String, from: usize, word: &str) {
-    const DOTS: &str =
-        "...........................................................................";
-    let used = columns(&text[from..]) + word.len() + " [100% ]".len();
-    text.push(' ');
-    text.push_str(&DOTS[..DONE_WIDTH.saturating_sub(used)]);
+/// As many as there ever are.
+const DOTS: &str = "...........................................................................";
+
+/// How many dots behind a base of so many columns leave room for the word and the percentage.
+fn dots(base: usize, word: &str) -> usize {
+    DONE_WIDTH.saturating_sub(base + word.len() + " [100% ]".len())
 }
 
 /// ` PASSED [ 20% ]`.
@@ -339,10 +349,9 @@ mod tests {
         planned: usize,
         paint: Paint,
     ) -> String {
-        let before = "before\n";
-        let mut line = format!("{before}{base}");
-        DoneLine::new(paint).complete(&mut line, before.len(), outcome, (done, planned));
-        line.split_off(before.len())
+        let mut line = base.to_owned();
+        DoneLine::new(paint).complete(&mut line, columns(base), outcome, (done, planned));
+        line
     }
 
     #[test]
@@ -355,7 +364,7 @@ mod tests {
             (Outcome::Failed, 2),
         ] {
             let mut line = "a".to_owned();
-            done_lines.complete(&mut line, 0, outcome, (done, 3));
+            done_lines.complete(&mut line, 1, outcome, (done, 3));
             assert_eq!(line, done_line("a", outcome, done, 3, PLAIN));
         }
     }
@@ -390,7 +399,8 @@ mod tests {
     #[test]
     fn a_retry_has_the_shape_of_a_done_line() {
         let mut line = "[thread_0] a".to_owned();
-        push_retry(&mut line, 0, (1, 5), PLAIN);
+        let base = columns(&line);
+        push_retry(&mut line, base, (1, 5), PLAIN);
         let done = done_line("[thread_0] a", Outcome::Passed, 1, 5, PLAIN);
         assert_eq!(line, done.replace(" PASSED", ". RETRY"));
     }

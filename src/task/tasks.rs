@@ -224,6 +224,11 @@ impl Tasks {
         }
     }
 
+    /// The name of a task, without a look at the rest of it.
+    pub(super) fn name(&self, place: usize) -> &str {
+        self.names.get(place)
+    }
+
     /// What a task declares, without a look at the rest of it.
     pub(super) fn declared(&self, place: usize) -> Option<&Arc<Options>> {
         match self.homes.get(place) {
