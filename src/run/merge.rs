@@ -10,7 +10,6 @@
 //! has not come yet was not there when the clock was read, so the task began after that too.
 
 use std::cmp::Reverse;
-use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,13 +120,16 @@ impl Merge {
 
     /// Puts what is next of one in the place of what was first, which was its too.
     fn go_on(&mut self, next: Option<Head>) {
-        let least = self.others.peek_mut();
+        let least = self.others.peek().map(|least| least.0);
         self.first = match (next, least) {
-            (Some(next), Some(mut least)) if least.0 < next => {
-                Some(std::mem::replace(&mut *least, Reverse(next)).0)
+            (Some(next), Some(least)) if least < next => {
+                if let Some(mut place) = self.others.peek_mut() {
+                    *place = Reverse(next);
+                }
+                Some(least)
             }
             (Some(next), _) => Some(next),
-            (None, least) => least.map(|least| PeekMut::pop(least).0),
+            (None, _) => self.others.pop().map(|least| least.0),
         };
     }
 
