@@ -7,7 +7,8 @@
 //!
 //! The counts and the ready set are atomic, and any number of workers use them side by side. All else here is changed by
 //! the plan alone, while no worker is between two tasks of the lane: whoever holds plan and lane together sees to that.
-//! A count orders memory: what came before each of its steps is seen by whoever takes the last one.
+//! A count orders memory: what came before each of its steps is seen by whoever takes the last one. A count of one has only
+//! that step, and what comes before it is handed on with the task: through the ready set, or by the same thread.
 
 use std::sync::Arc;
 
@@ -34,12 +35,15 @@ pub struct Lane {
 struct Node {
     /// How many of its dependencies have not ended.
     left: AtomicU32,
-    /// Its place in the order of ranks.
+    /// Its place in the order of ranks, and [`ONE`] where it has one dependency.
     rank: u32,
 }
 
 /// The rank of tasks that were not there at first.
-const NO_RANK: u32 = u32::MAX;
+const NO_RANK: u32 = ONE - 1;
+
+/// Nobody else counts it down: that takes no more than a store. Above all ranks.
+const ONE: u32 = 1 << 31;
 
 /// A task is on the lane.
 const ON: u8 = 0;
@@ -59,16 +63,21 @@ impl Lane {
     /// For tasks in the order of their ranks; all that are planned are on the lane, and none is ready.
     pub(super) fn new(graph: &Arc<Graph>, by_rank: Vec<TaskId>) -> Self {
         let count = |task| u32::try_from(graph.dependencies(task).len()).unwrap_or(u32::MAX);
-        let node = |task| Node {
-            left: AtomicU32::new(count(task)),
-            rank: NO_RANK,
+        let node = |task| {
+            let left = count(task);
+            let one = if left == 1 { ONE } else { 0 };
+            Node {
+                left: AtomicU32::new(left),
+                rank: NO_RANK | one,
+            }
         };
         let mut nodes: Box<[Node]> = (0..graph.ids()).map(TaskId::new).map(node).collect();
         let phases: Box<[AtomicU8]> = (0..graph.ids())
             .map(|_| AtomicU8::new(code(Phase::Unplanned)))
             .collect();
-        for (rank, task) in (0..).zip(&by_rank) {
-            nodes[task.index()].rank = rank;
+        for (rank, task) in (0..NO_RANK).zip(&by_rank) {
+            let node = &mut nodes[task.index()];
+            node.rank = rank | node.rank & ONE;
             phases[task.index()].store(ON, Ordering::Relaxed);
         }
         Self {
@@ -94,9 +103,10 @@ impl Lane {
                 off.push(dependent);
                 continue;
             }
-            let least = lowest.map_or(node.rank, |lowest: u32| lowest.min(node.rank));
+            let rank = node.rank();
+            let least = lowest.map_or(rank, |lowest: u32| lowest.min(rank));
             if let Some(other) = lowest.replace(least) {
-                batch.add(&self.ready, other.max(node.rank) as usize);
+                batch.add(&self.ready, other.max(rank) as usize);
             }
         }
         batch.flush(&self.ready);
@@ -162,7 +172,7 @@ impl Lane {
     /// The task was there at first.
     pub(super) fn knows(&self, task: TaskId) -> bool {
         let node = self.nodes.get(task.index());
-        node.is_some_and(|node| node.rank != NO_RANK)
+        node.is_some_and(|node| node.rank() != NO_RANK)
     }
 
     /// The phase of a task that was there at first; none where it is on the lane and has been taken from there.
@@ -211,13 +221,21 @@ impl Lane {
     }
 
     fn rank(&self, task: TaskId) -> usize {
-        self.nodes[task.index()].rank as usize
+        self.nodes[task.index()].rank() as usize
     }
 }
 
 impl Node {
+    fn rank(&self) -> u32 {
+        self.rank & !ONE
+    }
+
     /// Whether that was the last one.
     fn count_down(&self) -> bool {
+        if self.rank & ONE != 0 {
+            self.left.store(0, Ordering::Relaxed);
+            return true;
+        }
         // Without a look before: that would fetch the line twice from a worker that has just counted too.
         self.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
