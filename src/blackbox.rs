@@ -42,6 +42,8 @@ const PAUSED: usize = 6;
 const STOPS: u64 = 1 << 63;
 /// Since when it is.
 const STOPPED: usize = 7;
+/// When the run began, on the clock that never goes back; or 0.
+const START: usize = 8;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
@@ -244,6 +246,18 @@ impl BlackBox {
         tasks.sort_unstable();
         tasks.dedup();
         tasks
+    }
+
+    /// When the run began, on the clock that never goes back and without the time for which it was stopped; that is now where
+    /// it has not. Later runners go on with the time of the first.
+    pub fn start(&self) -> u64 {
+        let now = process::monotonic();
+        let began = now - self.paused(now);
+        let order = Ordering::Relaxed;
+        match self.words[START].compare_exchange(0, began, order, order) {
+            Ok(_) => began,
+            Err(start) => start,
+        }
     }
 
     /// People have been told how this task ended. Of a run with more tasks than there is room for, those behind are told

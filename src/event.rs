@@ -17,8 +17,10 @@ pub struct Briefing {
     pub planned: Vec<TaskId>,
     /// How many tasks run at the same time. More, where tasks are added.
     pub workers: usize,
-    /// When the run began, by the wall clock.
+    /// When the run began, by the wall clock,
     pub started: SystemTime,
+    /// and how long ago that was at the time of the briefing: where one process goes on with the run of another.
+    pub already: Duration,
     /// The state arguments of the command line (`--env=dev`), for commands to type again; not yet quoted.
     pub state_arguments: Vec<String>,
 }

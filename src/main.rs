@@ -98,10 +98,13 @@ fn story(
         ..
     } = library::load_all(&options.targets, level, &loading)?;
     enter(Phase::Starting);
-    warn(&warnings);
+    let is_first = round.number == 1;
+    if is_first {
+        warn(&warnings);
+    }
     // Now, while there is little else in memory. Only the one that is looked into has to be known before.
     let mut apart = match (options.look, &terminal) {
-        (None, None) => start_apart(&mut catalog, options, None)?,
+        (None, None) => start_apart(&mut catalog, options, None, round.suspects)?,
         _ => None,
     };
 
@@ -111,14 +114,19 @@ fn story(
     if let (None, Some(terminal)) = (options.look, terminal) {
         let task = start::looked_into(&catalog, &selection)?;
         limits.untimed = Some(task);
-        apart = start_apart(&mut catalog, options, Some((task, terminal)))?;
+        apart = start_apart(
+            &mut catalog,
+            options,
+            Some((task, terminal)),
+            round.suspects,
+        )?;
         let request = Request {
             with_deps: true,
             ..request
         };
         selection = select::select(&catalog, &mut links, &request)?;
     }
-    if options.view.verbose {
+    if options.view.verbose && is_first {
         note_dropped(&catalog, &links.dropped(&selection));
     }
     let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
@@ -126,7 +134,9 @@ fn story(
         print(out, |out| look::look(out, &catalog, &graph, what))?;
         return Ok(Done::at(Exit::Passed));
     }
-    note_aborting(&catalog, graph.planned(), options.isolation.which);
+    if is_first {
+        note_aborting(&catalog, graph.planned(), options.isolation.which);
+    }
 
     let libraries = start::journal::libraries(&catalog, &files, journals);
     let known = (&catalog, &mut links, &*graph);
@@ -135,7 +145,7 @@ fn story(
         _ => {
             let lost = round.crash.map(Crash::record);
             let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
-            start::journal::go_on(journals, lost.as_ref(), known, is_told)?
+            start::journal::go_on(journals, lost, known, is_told)?
         }
     };
     warn(&taken.warnings);
@@ -143,16 +153,19 @@ fn story(
         say(&format!("{}\n", tdrun::error::escape(&taken.note)));
     }
     let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
-    warn(&replaced);
-    let mut reporters = Reporters::open(&options.view, &out, &err)?;
+    if is_first {
+        warn(&replaced);
+    }
+    let mut reporters = Reporters::open(&options.view, &out, &err, is_first)?;
     let requests = interrupt::listen(round.stopped_by)?;
-    if round.number == 1 {
+    if is_first {
         start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
     }
     let journal = journals.journal.clone();
     let run = Run {
         journal: journal.clone(),
         kept: taken.kept,
+        lost: taken.crashes,
         catalog: Arc::new(catalog),
         links,
         graph,
@@ -206,12 +219,14 @@ fn start_apart(
     catalog: &mut Catalog,
     options: &Options,
     looked_into: Option<(TaskId, [OwnedFd; 3])>,
+    suspects: &[TaskId],
 ) -> anyhow::Result<Option<Arc<Apart>>> {
     let setting = Setting {
         has_timeout: options.limits.timeout.is_some(),
         live: options.view.output == ShowOutput::Live,
         level: options.view.level(),
         looked_into,
+        suspects: suspects.to_vec(),
         on_gone: Box::new(|| {
             if let Some(black_box) = blackbox::get() {
                 black_box.end(End::Again);

@@ -1,5 +1,6 @@
 //! The runner's side: has processes started for tasks and hooks, and serves each until it has ended.
 
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -37,6 +38,8 @@ pub struct Apart {
     pub(super) which: Which,
     /// The one that is looked into under a debugger.
     pub(super) looked_into: Option<(LibraryId, Box<str>)>,
+    /// By library and name.
+    pub(super) suspects: HashSet<(LibraryId, Box<str>)>,
     /// All tasks are given a time.
     pub(super) has_timeout: bool,
     /// By library: a panic ends the process.
@@ -98,6 +101,13 @@ impl Apart {
                     || options().timeout.is_some()
             }
         }
+    }
+
+    fn is_suspect(&self, task: TaskRef<'_>) -> bool {
+        !self.suspects.is_empty()
+            && self
+                .suspects
+                .contains(&(task.library(), task.name().into()))
     }
 
     /// Runs a hook of a library.
@@ -265,7 +275,7 @@ impl Launcher for Apart {
         }
         match &self.looked_into {
             Some((library, name)) => task.library() == *library && task.name() == &**name,
-            None => self.is_wanted(task),
+            None => self.is_wanted(task) || self.is_suspect(task),
         }
     }
 

@@ -19,6 +19,7 @@ mod session;
 mod wire;
 mod word;
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -73,6 +74,8 @@ pub struct Setting {
     pub live: bool,
     /// The most verbose level that anybody listens to.
     pub level: Option<Level>,
+    /// These run in processes of their own whatever the user wants: one of them has taken a process with it.
+    pub suspects: Vec<TaskId>,
     /// The one that is looked into under a debugger, and what it gets as standard input, output and error.
     pub looked_into: Option<(TaskId, [OwnedFd; 3])>,
     /// Called when no task can be run any more; should not come back.
@@ -111,6 +114,7 @@ pub fn start(
             let task = catalog.task(*task);
             (task.library(), task.name().into())
         }),
+        suspects: suspects(catalog, &setting.suspects),
         has_timeout: setting.has_timeout,
         aborts: catalog
             .libraries
@@ -186,6 +190,15 @@ pub fn start(
     }
     catalog.set_launcher(Arc::clone(&apart) as _);
     Ok(Some(Started { apart, note }))
+}
+
+/// By library and name. Those that have been made since are not known here.
+fn suspects(catalog: &Catalog, tasks: &[TaskId]) -> HashSet<(LibraryId, Box<str>)> {
+    let known = tasks.iter().filter(|task| task.index() < catalog.len());
+    let tasks = known.map(|task| catalog.task(*task));
+    tasks
+        .map(|task| (task.library(), task.name().into()))
+        .collect()
 }
 
 fn paths(catalog: &Catalog) -> String {

@@ -78,7 +78,7 @@ pub(super) struct Reader {
     /// By task and attempt: changes that count when that ends.
     pending: HashMap<(usize, u32), Vec<usize>>,
     /// Attempts that run.
-    running: HashMap<usize, u32>,
+    running: HashMap<usize, entry::Start>,
     /// Planned in this run, with their definitions.
     planned: Vec<(usize, u64)>,
     /// Those of `recorded.added`.
@@ -167,7 +167,7 @@ impl Reader {
             Entry::Start(start) => {
                 let task = self.recorded.task(start.task);
                 self.recorded.tasks[task].is_started = true;
-                self.running.insert(task, start.attempt);
+                self.running.insert(task, start);
             }
             Entry::State(state) => self.state(&state),
             Entry::Ran(ran) => self.ran(&ran),
@@ -328,7 +328,13 @@ impl Reader {
             let task = self.recorded.task(guilty);
             let known = &self.recorded.tasks[task];
             let tried = u32::try_from(known.attempts.len()).unwrap_or(u32::MAX);
-            let attempt = self.running.get(&task).copied().unwrap_or(tried + 1);
+            let began = self.running.get(&task);
+            let attempt = began.map_or(tried + 1, |began| began.attempt);
+            let mut crash = crash.clone();
+            if let (Some(began), None) = (began, crash.worker) {
+                crash.worker = Some(began.worker as usize);
+                crash.took = crash.at.saturating_sub(began.at);
+            }
             if !known.is_done {
                 self.pending.remove(&(task, attempt));
                 self.push(task, attempt, crashed(&crash));

@@ -111,6 +111,7 @@ fn full() -> Journal {
         planned: 2,
         counts: Counts::default(),
         blocked: 0,
+        leaky: 0,
         flaky: 0,
         flaky_fails: false,
         took: Duration::ZERO,

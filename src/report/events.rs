@@ -63,24 +63,38 @@ const VERSION: u32 = 1;
 pub(super) struct Events {
     lines: Batch,
     started: Instant,
+    first: bool,
 }
 
 impl Events {
-    pub(super) fn new(stream: Stream) -> Self {
+    /// The `first` process of a run tells its beginning, and what it has taken over from other runs.
+    pub(super) fn new(stream: Stream, first: bool) -> Self {
         Self {
             lines: Batch::new(stream),
             started: Instant::now(),
+            first,
         }
     }
 }
 
 impl Reporter for Events {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
-        self.started = Instant::now();
-        self.lines.add(|text| first_line(text, briefing))
+        let now = Instant::now();
+        self.started = now.checked_sub(briefing.already).unwrap_or(now);
+        if !self.first {
+            return Ok(());
+        }
+        self.lines.add(|text| first_line(text, briefing))?;
+        // Nobody else tells it, should this process be lost.
+        self.lines.flush()
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        if let Event::Finished(Finished { kept: true, .. }) = event
+            && !self.first
+        {
+            return Ok(());
+        }
         let started = self.started;
         self.lines
             .add(|text| line(text, briefing, event, || started.elapsed()))
@@ -529,7 +543,7 @@ mod tests {
 
         let captured = Captured::new();
         play(
-            &mut Events::new(captured.stream.clone()),
+            &mut Events::new(captured.stream.clone(), true),
             &briefing,
             &events,
         );
@@ -699,7 +713,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error() {
         let full = std::fs::File::options().write(true).open("/dev/full");
-        let mut events = Events::new(Stream::to(full.unwrap()));
+        let mut events = Events::new(Stream::to(full.unwrap()), true);
         let summary = Finish::default().summary();
         events.finish(&briefing(&[]), &summary).unwrap_err();
     }

@@ -67,6 +67,7 @@ pub(super) fn briefing_of(libraries: &[(&str, &[&str])]) -> Briefing {
         planned: catalog.ids().collect(),
         catalog: Arc::new(catalog),
         workers: 2,
+        already: Duration::ZERO,
         started: UNIX_EPOCH + Duration::from_millis(1_795_251_661_123),
         state_arguments: Vec::new(),
     }

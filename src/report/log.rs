@@ -23,6 +23,7 @@ use crate::task::{Failure, Level, LibraryId, Observed, Outcome, TaskId};
 /// The reporter.
 pub(super) struct Log {
     directory: PathBuf,
+    first: bool,
     main: Batch,
     threads: Vec<Batch>,
     clock: Instant,
@@ -71,16 +72,20 @@ impl Entry {
 
 impl Log {
     /// Opens `tdrun_main.log` in the current directory; the other files follow when their number is known.
-    pub(super) fn open() -> Result<Self> {
+    /// Unless this is the `first` process of a run, it goes on with what others have written.
+    pub(super) fn open(first: bool) -> Result<Self> {
         let directory = std::env::current_dir();
-        Self::open_in(directory.map_err(|error| cannot_open(Path::new("tdrun_main.log"), &error))?)
+        let directory =
+            directory.map_err(|error| cannot_open(Path::new("tdrun_main.log"), &error))?;
+        Self::open_in(directory, first)
     }
 
-    fn open_in(directory: PathBuf) -> Result<Self> {
+    fn open_in(directory: PathBuf, first: bool) -> Result<Self> {
         let path = directory.join("tdrun_main.log");
-        let main = File::create(&path).map_err(|error| cannot_open(&path, &error))?;
+        let main = open_file(&path, first).map_err(|error| cannot_open(&path, &error))?;
         Ok(Self {
             directory,
+            first,
             main: Batch::new(Stream::to(main)),
             threads: Vec::new(),
             clock: Instant::now(),
@@ -178,7 +183,7 @@ impl Log {
     fn open_threads(&mut self, workers: usize) -> io::Result<()> {
         for worker in self.threads.len()..workers {
             let path = self.directory.join(format!("tdrun_thread_{worker}.log"));
-            let file = Stream::to(File::create(path)?);
+            let file = Stream::to(open_file(&path, self.first)?);
             self.threads.push(Batch::new(file));
         }
         Ok(())
@@ -282,16 +287,33 @@ fn hook_entry(
     }
 }
 
+/// A new file; or that of the `first` process, to write behind what stands there.
+fn open_file(path: &Path, first: bool) -> io::Result<File> {
+    if first {
+        return File::create(path);
+    }
+    File::options().append(true).create(true).open(path)
+}
+
 impl Reporter for Log {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
-        self.clock = Instant::now();
+        let now = Instant::now();
+        self.clock = now.checked_sub(briefing.already).unwrap_or(now);
         self.open_threads(briefing.workers)?;
+        if !self.first {
+            return Ok(());
+        }
         let tasks = plural(briefing.planned.len(), "task");
         let text = format!("run of {tasks} on {}", plural(briefing.workers, "worker"));
         self.write(briefing, &Entry::main(Level::Info, text))
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
+        if let Event::Finished(Finished { kept: true, .. }) = event
+            && !self.first
+        {
+            return Ok(());
+        }
         let entry = self.entry(briefing, event);
         // There are more than at the start where tasks were added.
         self.open_threads(entry.worker.map_or(0, |worker| worker + 1))?;
@@ -350,7 +372,7 @@ mod tests {
             Event::HookFinished(Hook::Setup, LibraryId(0), Err(failure("late", None))),
         ];
         play(
-            &mut Log::open_in(directory.path().into()).unwrap(),
+            &mut Log::open_in(directory.path().into(), true).unwrap(),
             &briefing,
             &events,
         );
@@ -383,7 +405,7 @@ mod tests {
     fn attempts_waiting_progress_and_added_tasks_have_entries() {
         let briefing = briefing(&["a", "b"]);
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let mut log = Log::open_in(directory.path().into(), true).unwrap();
         let failed = End {
             attempts: vec![attempt("no")],
             ..End::passed(1, 2)
@@ -454,7 +476,7 @@ mod tests {
     fn what_is_seen_of_a_process_stands_in_the_file_of_its_worker() {
         let briefing = briefing(&["a"]);
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let mut log = Log::open_in(directory.path().into(), true).unwrap();
         let line = |channel| observed(0, 1, Observed::Line(channel, b"o\x1bne"[..].into()));
         for (event, file, level, expected) in [
             (
@@ -510,7 +532,7 @@ mod tests {
     fn records_of_all_levels_stand_in_the_file_of_their_worker() {
         let briefing = briefing(&["a"]);
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log::open_in(directory.path().into()).unwrap();
+        let mut log = Log::open_in(directory.path().into(), true).unwrap();
         let entry = log.entry(&briefing, &logged(0, 1, Level::Trace, "one\n\x1btwo"));
         assert_eq!((entry.worker, entry.level), (Some(1), Level::Trace));
         assert_eq!(
@@ -521,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_gone_is_an_error_before_the_run() {
-        let error = Log::open_in("/no/such".into()).err().unwrap();
+        let error = Log::open_in("/no/such".into(), true).err().unwrap();
         assert_eq!(error.id(), "io.output");
     }
 

@@ -167,8 +167,9 @@ struct Named {
 }
 
 impl Reporters {
-    /// Opens all that was asked for, before anything runs. `out` and `err` are the standard streams.
-    pub fn open(view: &View, out: &Stream, err: &Stream) -> Result<Self> {
+    /// Opens all that was asked for, before anything runs. `out` and `err` are the standard streams. Unless this is the `first`
+    /// process of a run, what others have written as it happened stays, and is gone on with.
+    pub fn open(view: &View, out: &Stream, err: &Stream, first: bool) -> Result<Self> {
         let find = |path: &Option<PathBuf>| path.as_deref().map(Target::find).transpose();
         let (junit, events) = (find(&view.junit)?, find(&view.events)?);
         refuse_clash(junit.as_ref(), events.as_ref())?;
@@ -188,11 +189,11 @@ impl Reporters {
             reporters.add(target.name(), Box::new(junit::Junit::new(output)));
         }
         if let Some(target) = events {
-            let stream = target.open_live(out, err)?;
-            reporters.add(target.name(), Box::new(events::Events::new(stream)));
+            let stream = target.open_live(out, err, first)?;
+            reporters.add(target.name(), Box::new(events::Events::new(stream, first)));
         }
         if view.log {
-            reporters.add("the log files".to_owned(), Box::new(log::Log::open()?));
+            reporters.add("the log files".to_owned(), Box::new(log::Log::open(first)?));
         }
         let console = Console {
             err: Batch::new(err.clone()),
@@ -340,7 +341,7 @@ mod tests {
 
     fn opened(view: &View) -> (Captured, Captured, Result<Reporters>) {
         let (out, err) = (Captured::new(), Captured::new());
-        let reporters = Reporters::open(view, &out.stream, &err.stream);
+        let reporters = Reporters::open(view, &out.stream, &err.stream, true);
         (out, err, reporters)
     }
 
@@ -482,7 +483,7 @@ mod tests {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let err = Captured::new();
         let out = Stream::to(full.unwrap());
-        let mut reporters = Reporters::open(&View::default(), &out, &err.stream).unwrap();
+        let mut reporters = Reporters::open(&View::default(), &out, &err.stream, true).unwrap();
         let summary = Finish::default().summary();
         let failed = End::failed(0, 1, failure("boom", None));
         reporters.event(&briefing(&["a"]), &failed).unwrap();

@@ -92,7 +92,7 @@ impl Target {
     /// For a report that is written at the end: until then the old file stays, and after it the new one is whole.
     pub(super) fn open_whole(&self, out: &Stream, err: &Stream) -> Result<Output> {
         if self.kind != Kind::File {
-            return self.open_live(out, err).map(Output::Live);
+            return self.open_live(out, err, true).map(Output::Live);
         }
         let fresh = match self.nameless() {
             Some(file) => Ok((file, None)),
@@ -107,12 +107,14 @@ impl Target {
     }
 
     /// For a report that is read while it grows. A file is replaced by an empty one at once, so that whoever still reads the
-    /// old one keeps it whole, and a second run writes to a file of its own.
-    pub(super) fn open_live(&self, out: &Stream, err: &Stream) -> Result<Stream> {
+    /// old one keeps it whole, and a second run writes to a file of its own. Where this is not the `first` process of a run, it
+    /// is gone on with.
+    pub(super) fn open_live(&self, out: &Stream, err: &Stream, first: bool) -> Result<Stream> {
         let file = match self.kind {
             Kind::Stdout => return Ok(out.clone()),
             Kind::Stderr => return Ok(err.clone()),
             Kind::Direct => open_direct(&self.real),
+            Kind::File if !first => File::options().append(true).open(&self.real),
             Kind::File => self.beside().and_then(|(file, path)| {
                 let moved = replace(path, &self.real)?;
                 Ok(moved.unwrap_or(file))
@@ -323,7 +325,7 @@ mod tests {
         }
 
         fn live(&self) -> Result<Stream> {
-            self.open_live(&Stream::stdout(), &Stream::stderr())
+            self.open_live(&Stream::stdout(), &Stream::stderr(), true)
         }
     }
 

@@ -83,7 +83,7 @@ pub(super) fn push_line(
 /// Who it is: `[thread_0] name`, or the name of a hook.
 pub(super) fn push_source(text: &mut String, briefing: &Briefing, source: Source) {
     match source {
-        Source::Task(task, worker) => push_base(text, briefing, task, Some(worker)),
+        Source::Task(task, worker) => drop(push_base(text, briefing, task, Some(worker))),
         Source::Hook(hook, library) => text.push_str(&hook_name(briefing, hook, library)),
         Source::Library => {}
     }

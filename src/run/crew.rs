@@ -98,8 +98,13 @@ impl Crew {
             self.services.results.clear(task);
             return None;
         };
+        let mut cause = ended.cause;
+        if let Some(Cause::Failure(failure)) = &mut cause {
+            let place = || self.services.catalog.task(task).place();
+            failure.place = failure.place.take().or_else(place);
+        }
         let report = Report {
-            cause: ended.cause.map(Box::new),
+            cause: cause.map(Box::new),
             result: ended.result,
             stands: Some(Box::new(stands)),
         };

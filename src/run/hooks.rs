@@ -10,6 +10,7 @@ use crate::blackbox;
 use crate::error::Error;
 use crate::event::{Briefing, Event, Hook, Source, Stop};
 use crate::pool::STACK;
+use crate::record::Crash;
 use crate::task::{Action, Ending, Failure, Library, LibraryId};
 
 /// Calls the setup of each library that has selected tasks, until one does not pass. Gives the libraries whose setup was
@@ -63,6 +64,9 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
         return true;
     }
     pump.report(&mut Event::HookStarted(hook, library));
+    if let Some(failure) = crashed(pump, hook, library) {
+        return over(pump, hook, library, Err(failure));
+    }
     pump.hook_runs = true;
     note(Some(blackbox::Hook {
         is_setup: hook == Hook::Setup,
@@ -77,9 +81,28 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     };
     pump.hook_runs = false;
     note(None);
-    let Some(end) = end else {
-        return false;
+    match end {
+        Some(end) => over(pump, hook, library, end),
+        None => false,
+    }
+}
+
+/// How the hook ended that took an earlier process with it. It is not called again.
+fn crashed(pump: &Pump<'_>, hook: Hook, library: LibraryId) -> Option<Failure> {
+    let is_this = |crash: &&Crash| {
+        crash.hook.as_deref() == Some(hook.as_str()) && crash.library == Some(library)
     };
+    let crash = pump.services.lost.iter().find(is_this)?;
+    let words = crash.words.as_deref();
+    Some(Failure {
+        message: words.unwrap_or("ended the whole process").into(),
+        place: None,
+    })
+}
+
+/// A hook has ended; whether it passed.
+fn over(pump: &mut Pump<'_>, hook: Hook, library: LibraryId, end: Result<(), Failure>) -> bool {
+    let definition = &pump.briefing.catalog.libraries[library.index()];
     if let Err(failure) = &end {
         pump.errors.push(error(hook, &definition.path, failure));
     }

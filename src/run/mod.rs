@@ -42,7 +42,7 @@ use crate::graph::{Graph, Links};
 use crate::interrupt::Requests;
 use crate::plan::{Plan, Rules};
 use crate::pool::Pool;
-use crate::record::{Journal, Kept};
+use crate::record::{Crash, Journal, Kept};
 use crate::report::Reporter;
 use crate::state::{Results, State, Unread};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
@@ -70,6 +70,8 @@ pub struct Run {
     pub state_arguments: Vec<String>,
     /// Where it is recorded.
     pub journal: Option<Arc<Journal>>,
+    /// How earlier processes ended that have run some of it.
+    pub lost: Vec<Crash>,
     /// What stays as an earlier run left it.
     pub kept: Kept,
     /// Asked when nothing of a library is called any more: what people should know besides.
@@ -143,8 +145,8 @@ impl Run {
         connect: impl FnOnce(Ear),
     ) -> Summary {
         let limit = self.limit();
-        let briefing = self.briefing(limit);
         let start = Start::now();
+        let briefing = self.briefing(limit, start.elapsed());
         let (outbox, inbox) = messages::channel(start);
         let kept = (!self.kept.is_empty()).then(|| Arc::new(self.kept));
         let recording = Recording::new(self.journal, kept);
@@ -158,6 +160,7 @@ impl Run {
             outbox,
             tracks,
             recording,
+            lost: self.lost,
             wants_passed: AtomicBool::new(true),
             cancelled: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
@@ -181,6 +184,7 @@ impl Run {
         let _ = reporters.begin(&briefing);
         let services = (services, self.graph);
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
+        pump.errors.extend(lost(&pump.services));
         let prepared = hooks::set_up(&mut pump);
         take_up(&mut pump);
         run_tasks(&mut pump, &mut pool, limit);
@@ -203,16 +207,42 @@ impl Run {
         most_workers(self.workers)
     }
 
-    fn briefing(&self, limit: usize) -> Briefing {
+    fn briefing(&self, limit: usize, already: Duration) -> Briefing {
         let planned = self.graph.planned().to_vec();
         Briefing {
             catalog: Arc::clone(&self.catalog),
             workers: limit.min(planned.len()),
             planned,
-            started: SystemTime::now(),
+            started: SystemTime::now() - already,
+            already,
             state_arguments: self.state_arguments.clone(),
         }
     }
+}
+
+/// The ends of earlier processes that nobody is known to have brought about: the run is not good, whatever comes of it.
+fn lost(services: &Services) -> Vec<Error> {
+    let blameless = services.lost.iter();
+    let blameless = blameless.filter(|crash| crash.task.is_none() && crash.hook.is_none());
+    let errors = blameless.map(|crash| {
+        let words = crash.words.as_deref().unwrap_or("it ended before its time");
+        let suspects = crash.suspects.iter();
+        let suspects = suspects.map(|task| format!("`{}`", services.catalog.name(*task)));
+        let suspects: Vec<_> = suspects.collect();
+        let error = Error::new(
+            "run.lost",
+            format!("a process that ran tasks was lost: {words}"),
+        );
+        match suspects.join(", ") {
+            names if names.is_empty() => {
+                error.hint("no task ran in it then; another process went on")
+            }
+            names => error.hint(format!(
+                "{names} ran in it then; each of them was run again in a process of its own"
+            )),
+        }
+    });
+    errors.collect()
 }
 
 /// A track for each of so many workers, for so many tasks.
@@ -230,18 +260,22 @@ fn tracks(workers: usize, tasks: usize, recording: &Recording) -> Box<[Track]> {
     tracks.enumerate().map(recorded).collect()
 }
 
-/// Records what the workers of a process that is gone have left behind: what they have passed and nobody has recorded.
+/// Records what the workers of a process that is gone have passed and nobody has recorded. Gives the tasks that they ran then:
+/// on which worker, and since when, in nanoseconds since the start of the run.
 #[cfg(not(model))]
-pub fn recover(journal: &Arc<Journal>) {
+pub fn recover(journal: &Arc<Journal>) -> Vec<(TaskId, usize, u64)> {
     let Some(black_box) = blackbox::get() else {
-        return;
+        return Vec::new();
     };
     let recording = Recording::new(Some(Arc::clone(journal)), None);
+    let mut running = Vec::new();
     for (worker, words) in black_box.tracks().enumerate() {
         if let Some(track) = Track::left_behind(words) {
+            running.extend(track.running().map(|(task, since)| (task, worker, since)));
             track.recorded(worker, &recording).count_off();
         }
     }
+    running
 }
 
 /// What stays of an earlier run, besides how its tasks ended: the state that those made, and tasks that were added.

@@ -236,6 +236,7 @@ mod tests {
             catalog: Arc::new(catalog),
             workers: 2,
             started: UNIX_EPOCH,
+            already: Duration::ZERO,
             state_arguments: Vec::new(),
         }
     }

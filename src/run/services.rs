@@ -19,7 +19,7 @@ use crate::event::{Event, Hook, Source};
 use crate::graph::{Known, Links};
 use crate::plan::{Owner, Phase, Plan};
 use crate::pool::Control;
-use crate::record::By;
+use crate::record::{By, Crash};
 use crate::state::{Results, State};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::task::{
@@ -42,6 +42,8 @@ pub(super) struct Services {
     pub(super) tracks: Box<[Track]>,
     /// What is recorded, and what was.
     pub(super) recording: Recording,
+    /// How earlier processes of this run ended.
+    pub(super) lost: Vec<Crash>,
     /// More has to be known of tasks that passed than how many they are.
     pub(super) wants_passed: AtomicBool,
     /// What runs is asked to stop. Tasks that clean up, and hooks, are not where they begin later.

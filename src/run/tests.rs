@@ -196,6 +196,7 @@ pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
     Run {
         journal: None,
         kept: Kept::default(),
+        lost: Vec::new(),
         last_words: Box::new(Vec::new),
         catalog: Arc::new(catalog),
         links,

@@ -14,15 +14,11 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// It is now.
+    /// It is now; or where this process goes on with the run of another one, it was then.
     pub(super) fn now() -> Self {
-        let nanos = monotonic();
         let black_box = blackbox::get();
-        let stopped = black_box.map_or(0, |b| b.paused(nanos));
         Self {
-            // As if it had begun later by what does not count.
-            nanos: nanos - stopped,
-
+            nanos: black_box.map_or_else(monotonic, BlackBox::start),
             black_box,
         }
     }

@@ -381,6 +381,7 @@ impl Prepared {
         let run = Run {
             journal: None,
             kept: Kept::default(),
+            lost: Vec::new(),
             catalog: Arc::new(self.catalog),
             links: self.links,
             graph: Arc::new(self.graph),

@@ -137,7 +137,7 @@ pub fn resume(
 /// Errors: those of [`Journal::read`].
 pub fn go_on(
     journals: &Journals,
-    lost: Option<&Crash>,
+    lost: Option<Crash>,
     (catalog, links, _): (&Catalog, &mut Links, &Graph),
     is_told: impl Fn(TaskId) -> bool,
 ) -> Result<Taken> {
@@ -147,9 +147,13 @@ pub fn go_on(
     };
     // Cuts off what the other one did not come to write to its end.
     taken.warnings = journal.read()?.warnings;
-    run::recover(journal);
-    if let Some(lost) = lost {
-        journal.crash(lost);
+    let running = run::recover(journal);
+    if let Some(mut lost) = lost {
+        let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
+        if let Some((_, worker, since)) = task {
+            (lost.worker, lost.took) = (Some(*worker), lost.at.saturating_sub(*since));
+        }
+        journal.crash(&lost);
     }
     let recorded = journal.read()?;
     let mut find = |library: LibraryId, name: &str| {

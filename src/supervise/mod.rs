@@ -45,6 +45,8 @@ pub struct Round<'a> {
     pub stopped_by: Option<i32>,
     /// How the one before ended, where it has crashed.
     pub crash: Option<&'a Crash>,
+    /// Tasks that ran when one before ended, and may have brought that about.
+    pub suspects: &'a [TaskId],
 }
 
 /// A runner that has ended, and not as it should.
@@ -60,6 +62,8 @@ pub struct Crash {
     pub suspects: Vec<TaskId>,
     /// The hook that ran then.
     pub hook: Option<Hook>,
+    /// When, in nanoseconds since the start of the run.
+    pub at: u64,
     /// Runners have died in a row with nobody to blame; it makes no sense to go on.
     pub is_hopeless: bool,
 }
@@ -84,7 +88,7 @@ impl Crash {
             library: self.hook.map(|hook| hook.library),
             words: Some(self.how.to_string()),
             worker: None,
-            at: 0,
+            at: self.at,
             took: 0,
         }
     }
@@ -144,7 +148,7 @@ pub fn supervise(
     let supervisor = process::id();
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
     // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
-    let mut last = None;
+    let (mut last, mut suspects): (Option<Crash>, Vec<TaskId>) = (None, Vec::new());
     let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;
@@ -152,6 +156,7 @@ pub fn supervise(
             number,
             stopped_by: stops.last,
             crash: last.as_ref(),
+            suspects: &suspects,
         };
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
@@ -198,6 +203,7 @@ pub fn supervise(
                 if let Next::End(exit) = after(&crash) {
                     return Ok(exit);
                 }
+                suspects.extend(&crash.suspects);
                 last = Some(crash);
                 continue;
             }
@@ -368,6 +374,13 @@ impl Watch<'_> {
     }
 }
 
+/// Nanoseconds since the start of the run, without those for which it was stopped.
+fn elapsed(black_box: &BlackBox) -> u64 {
+    let now = process::monotonic();
+    let running = now - black_box.paused(now);
+    running.saturating_sub(black_box.start())
+}
+
 /// Who did it, as far as that can be known.
 fn crash(black_box: &BlackBox, status: ExitStatus, blameless: &mut u32) -> Crash {
     let last = black_box.last();
@@ -395,6 +408,7 @@ fn crash(black_box: &BlackBox, status: ExitStatus, blameless: &mut u32) -> Crash
     }
     Crash {
         phase: black_box.phase(),
+        at: elapsed(black_box),
         how,
         guilty,
         suspects,

@@ -42,7 +42,7 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     let state = start::state(&options)?;
     let out = Stream::to(File::create("/dev/null")?);
     let mut reporters = Timed {
-        reporters: Reporters::open(&options.view, &out, &out)?,
+        reporters: Reporters::open(&options.view, &out, &out, true)?,
         began: None,
         took: Duration::ZERO,
     };
@@ -64,6 +64,7 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     let run = Run {
         journal: None,
         kept: tdrun::record::Kept::default(),
+        lost: Vec::new(),
         catalog: Arc::clone(&catalog),
         links,
         graph: Arc::clone(&graph),
