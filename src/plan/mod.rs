@@ -151,6 +151,8 @@ pub struct Plan {
     abandoned: usize,
     counts: Counts,
     stopped: Option<Stop>,
+    /// What a stop leaves alone.
+    spared: Option<Spared>,
 }
 
 /// A task that was added, as the lane knows those that were there at first.
@@ -165,6 +167,9 @@ struct Blocked {
     by: TaskId,
     root: TaskId,
 }
+
+/// Tells whether a task is one of some.
+pub type Spared = Box<dyn Fn(TaskId) -> bool + Send>;
 
 impl Plan {
     /// All tasks of the graph, none started.
@@ -197,6 +202,7 @@ impl Plan {
             abandoned: 0,
             counts: Counts::default(),
             stopped: None,
+            spared: None,
             edges: Edges::new(graph),
         };
         let special = plan
@@ -497,12 +503,22 @@ impl Plan {
             |plan, task| {
                 matches!(plan.phase(task), Phase::Waiting | Phase::Ready)
                     && !cleaners.contains(&task)
+                    && !plan.is_spared(task)
             },
             (Outcome::NotRun, why),
             &mut changes,
         );
         self.follow(ended, &mut changes);
         changes
+    }
+
+    /// These go on after a stop: how they end is known, and that they do is only said once more.
+    pub fn spare(&mut self, spared: Spared) {
+        self.spared = Some(spared);
+    }
+
+    fn is_spared(&self, task: TaskId) -> bool {
+        self.spared.as_ref().is_some_and(|spared| spared(task))
     }
 
     /// Tasks that run even after a stop: those which run always, and come after something that has been started, or after
@@ -530,7 +546,10 @@ impl Plan {
     pub fn close(&mut self, why: Stop) -> Vec<Change> {
         let mut changes = self.stop(why);
         self.settle_all(
-            |plan, task| matches!(plan.phase(task), Phase::Waiting | Phase::Ready),
+            |plan, task| {
+                let waits = matches!(plan.phase(task), Phase::Waiting | Phase::Ready);
+                waits && !plan.is_spared(task)
+            },
             (Outcome::NotRun, why),
             &mut changes,
         );

@@ -59,10 +59,12 @@ extern "C" fn handler(signal: c_int, info: *mut siginfo_t, _: *mut c_void) {
         let at = FATAL.iter().position(|fatal| *fatal == signal);
         let before = at.and_then(|at| BEFORE[at].get());
         let default: sigaction = std::mem::zeroed();
-        sigaction(signal, before.unwrap_or(&default), ptr::null_mut());
-        // A fault comes again by itself when the instruction is tried again. What somebody has sent does not.
+        // A fault comes again by itself when the instruction is tried again. What somebody has sent does not, and is none.
         if (*info).si_code <= 0 {
+            sigaction(signal, &raw const default, ptr::null_mut());
             libc::raise(signal);
+        } else {
+            sigaction(signal, before.unwrap_or(&default), ptr::null_mut());
         }
     }
 }

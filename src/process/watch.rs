@@ -1,16 +1,17 @@
 //! A parent with one thread and no handlers: it hears signals one after the other, and sees what becomes of its children.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
+
+use super::poll::Poll;
 
 /// Signals that wait until somebody asks for them.
 pub struct Ear {
@@ -45,17 +46,18 @@ impl Ear {
         i32::try_from(signal.ssi_signo).ok()
     }
 
-    /// Waits until a signal has come or something can be read from `other`; whether the latter is so.
-    pub fn wait(&self, other: Option<BorrowedFd<'_>>, most: Option<Duration>) -> bool {
-        let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        sources.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
-        // Rounded up: never before the time.
-        let most = most.map(|most| most.as_nanos().div_ceil(1_000_000));
-        let timeout = most.map_or(PollTimeout::NONE, |most| {
-            PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX)
-        });
-        let _ = poll(&mut sources, timeout);
-        sources.get(1).and_then(PollFd::any).unwrap_or(false)
+    /// Waits until a signal has come, or one of the others has something to read or its end, or for so long. Which of the
+    /// others has.
+    pub fn wait<const N: usize>(
+        &self,
+        others: [Option<BorrowedFd<'_>>; N],
+        most: Option<Duration>,
+    ) -> [bool; N] {
+        let mut poll = Poll::default();
+        poll.add(&self.signals);
+        let places = others.map(|other| poll.add_if(other));
+        let _ = poll.wait(most);
+        places.map(|place| poll.is_ready(place))
     }
 }
 

@@ -174,7 +174,10 @@ impl Run {
             services: Arc::clone(&services),
             ledger: Mutex::default(),
         });
-        let plan = Plan::new(&services.catalog, &self.graph, self.rules);
+        let mut plan = Plan::new(&services.catalog, &self.graph, self.rules);
+        if let Some(kept) = services.recording.share_kept() {
+            plan.spare(Box::new(move |task| kept.stays(task)));
+        }
         let mut pool = Pool::new(plan, crew);
         let control = pool.control().clone();
         connect(Ear {

@@ -46,6 +46,11 @@ impl Recording {
         self.kept.as_deref()
     }
 
+    /// The same, for others.
+    pub(super) fn share_kept(&self) -> Option<Arc<Kept>> {
+        self.kept.clone()
+    }
+
     /// Nothing is left to run, so nothing need be prepared for it.
     pub(super) fn is_idle(&self) -> bool {
         self.kept().is_some_and(Kept::is_idle)

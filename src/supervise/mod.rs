@@ -9,12 +9,15 @@
 mod terminal;
 
 use std::fmt;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, getppid, setpgid};
+use nix::unistd::{Pid, getppid, pipe2, setpgid};
 
 use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
@@ -30,6 +33,8 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 const HASTE: Duration = Duration::from_millis(900);
 /// How long what a runner has left behind may take to end.
 const ALL_ENDED: Duration = Duration::from_secs(2);
+/// Where the runner's descriptors start that are its own.
+const HELD: i32 = 200;
 /// Runners that die in a row with nobody to blame.
 const BLAMELESS_MOST: u32 = 2;
 
@@ -74,7 +79,7 @@ impl Crash {
         let (signal, status) = match self.how {
             How::Words(LastWords::Signal(signal)) | How::Signal(signal, _) => (Some(signal), None),
             How::Status(status) => (None, Some(status)),
-            How::Words(LastWords::Call(_)) => (None, None),
+            How::Words(LastWords::Call(_)) | How::Replaced => (None, None),
         };
         let hook = self
             .hook
@@ -103,6 +108,8 @@ pub enum How {
     Signal(i32, bool),
     /// With a status.
     Status(i32),
+    /// It became another program.
+    Replaced,
 }
 
 /// As what follows a name: `killed by SIGSEGV`.
@@ -116,6 +123,7 @@ impl fmt::Display for How {
                 write!(f, "killed by {}{core}", name_of(*signal))
             }
             Self::Status(status) => write!(f, "ended its process with status {status}"),
+            Self::Replaced => f.write_str("replaced its process by another program"),
         }
     }
 }
@@ -158,20 +166,29 @@ pub fn supervise(
             crash: last.as_ref(),
             suspects: &suspects,
         };
+        // Has an end when the runner becomes another program.
+        let (alive, held) = pipe2(OFlag::O_CLOEXEC).map_err(|error| failed(&error.into()))?;
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
             Side::Child => {
                 ear.let_through();
+                drop(alive);
+                // Out of the way of those that a library guesses at; for as long as this process lives.
+                let _ = process::copy_from(&held, HELD).map(std::os::fd::IntoRawFd::into_raw_fd);
+                drop(held);
                 become_runner(black_box, supervisor);
                 run(round);
                 process::end::leave(Exit::Bug.code(), true)
             }
         };
+        drop(held);
         // Whoever of the two comes first.
         let _ = setpgid(runner, runner);
         let mut watch = Watch {
             black_box,
             ear: &ear,
+            alive: Some(alive),
+            is_replaced: false,
             runner,
             stops,
             deadline: None,
@@ -199,7 +216,7 @@ pub fn supervise(
                 if let Some(signal) = status.signal().filter(|signal| stops.last == Some(*signal)) {
                     return Ok(Exit::Signal(signal));
                 }
-                let crash = crash(black_box, status, &mut blameless);
+                let crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
                 if let Next::End(exit) = after(&crash) {
                     return Ok(exit);
                 }
@@ -258,6 +275,9 @@ struct Stops {
 struct Watch<'a> {
     black_box: &'a BlackBox,
     ear: &'a Ear,
+    /// The end of a pipe that the runner holds.
+    alive: Option<OwnedFd>,
+    is_replaced: bool,
     runner: Pid,
     stops: Stops,
     /// When it is ended by force; or where it pauses, stopped by force.
@@ -276,7 +296,11 @@ impl Watch<'_> {
             let left = self
                 .deadline
                 .map(|at| at.saturating_duration_since(Instant::now()));
-            let has_key = self.ear.wait(self.terminal.keys(), left);
+            let alive = self.alive.as_ref().map(AsFd::as_fd);
+            let [has_key, has_end] = self.ear.wait([self.terminal.keys(), alive], left);
+            if has_end {
+                self.on_let_go();
+            }
             if left.is_some_and(|left| left.is_zero()) {
                 self.on_deadline();
             }
@@ -337,6 +361,18 @@ impl Watch<'_> {
         }
     }
 
+    /// The runner holds the pipe no more: it has ended, or a task has closed what it could, or it is another program by now,
+    /// which knows nothing of us.
+    fn on_let_go(&mut self) {
+        self.alive = None;
+        let program = |pid: Pid| fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let (other, ours) = (program(self.runner), program(process::id()));
+        if other.is_some() && other != ours {
+            self.is_replaced = true;
+            let _ = kill(self.runner, Signal::SIGKILL);
+        }
+    }
+
     fn on_deadline(&mut self) {
         self.deadline = None;
         let signal = if self.is_pausing {
@@ -382,9 +418,14 @@ fn elapsed(black_box: &BlackBox) -> u64 {
 }
 
 /// Who did it, as far as that can be known.
-fn crash(black_box: &BlackBox, status: ExitStatus, blameless: &mut u32) -> Crash {
+fn crash(
+    black_box: &BlackBox,
+    (status, is_replaced): (ExitStatus, bool),
+    blameless: &mut u32,
+) -> Crash {
     let last = black_box.last();
     let how = match (last, status.signal()) {
+        _ if is_replaced => How::Replaced,
         // A call of `exit` ends it with a status of ours; after a noted signal, it may still end in some other way.
         (Some((words @ LastWords::Call(_), _)), _) => How::Words(words),
         (_, Some(signal)) => How::Signal(signal, status.core_dumped()),

@@ -209,6 +209,11 @@ impl Running {
         }
     }
 
+    /// Its number: that of the process that watches the run.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name: `INT`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();

@@ -1,0 +1,504 @@
+//! What tasks do to the process that runs them: the answer is true, it costs one task, and nothing is left behind.
+
+mod common;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use common::tool::{Tdrun, done, tdrun};
+
+/// Tasks that write down that they ran, and one between them that does what it is told.
+fn ruins(what: &str) -> String {
+    format!(
+        r#"
+#define RAN(name) {{ int fd = open(name ".ran", O_WRONLY | O_CREAT | O_APPEND, 0666); if (write(fd, "x", 1) != 1) return 9; close(fd); }}
+static void *on_thread(void *);
+TASK(setup) {{ RAN("setup"); return host->state_set(ctx, td_s("from"), TD_TEXT, td_s("setup")); }}
+TASK(first) {{ RAN("first"); return host->result_set(ctx, TD_TEXT, td_s("one")); }}
+TASK(second) {{ RAN("second"); return host->state_set(ctx, td_s("from"), TD_TEXT, td_s("second")); }}
+TASK(ruins) {{ RAN("ruins"); {what} return TD_OK; }}
+PASS(dependent)
+static void is(void *right, td_str value) {{ *(int *)right += value.len == 3 && memcmp(value.ptr, "one", 3) == 0; }}
+static void was(void *right, td_str value) {{ *(int *)right += value.len == 6 && memcmp(value.ptr, "second", 6) == 0; }}
+TASK(last) {{
+    int right = 0;
+    RAN("last");
+    host->result_get(ctx, td_s("first"), TD_TEXT, is, &right);
+    host->state_get(ctx, td_s("from"), TD_TEXT, was, &right);
+    return right == 2 ? TD_OK : TD_FAILED(host, ctx, "results or state are gone");
+}}
+TASK(teardown) {{ RAN("teardown"); return TD_OK; }}
+__attribute__((unused)) static void *on_thread(void *unused) {{ {what} return unused; }}
+static const td_task tasks[] = {{
+    TD_TASK(first),
+    TD_TASK(second, TD_AFTER(TD_STR("first"))),
+    TD_TASK(ruins, TD_AFTER(TD_STR("second"))),
+    TD_TASK(dependent, TD_AFTER(TD_STR("ruins"))),
+    TD_TASK(last, TD_AFTER(TD_STR("second"))),
+}};
+TD_LIBRARY(tasks, .setup = setup, .teardown = teardown)
+"#
+    )
+}
+
+const INCLUDES: &str = "#include <setjmp.h>\n#include <string.h>\n";
+
+fn ran(tdrun: &Tdrun, task: &str) -> usize {
+    fs::read(tdrun.dir.join(format!("{task}.ran"))).map_or(0, |bytes| bytes.len())
+}
+
+#[test]
+fn a_task_that_ends_the_process_costs_one_task() {
+    let overflow = "volatile char big[1 << 20]; big[0] = 1; return TD_OK + (big[0] ? ((td_run_fn)ruins)(host, ctx, user) : 0);";
+    let thread = |what: &str| {
+        format!(
+            "pthread_t id; static int inner; if (!inner++) {{ pthread_create(&id, NULL, on_thread, NULL); pthread_join(id, NULL); }} else {{ {what} }}"
+        )
+    };
+    let cases = [
+        ("*(volatile int *)8 = 1;".to_owned(), "killed by SIGSEGV"),
+        ("raise(SIGBUS);".to_owned(), "killed by SIGBUS"),
+        ("raise(SIGFPE);".to_owned(), "killed by SIGFPE"),
+        ("__builtin_trap();".to_owned(), "killed by SIGILL"),
+        ("abort();".to_owned(), "killed by SIGABRT"),
+        ("raise(SIGKILL);".to_owned(), "killed by SIGKILL"),
+        ("raise(SIGSYS);".to_owned(), "killed by SIGSYS"),
+        (
+            "kill(getpid(), SIGRTMIN + 3);".to_owned(),
+            "killed by signal 37",
+        ),
+        (overflow.to_owned(), "killed by SIGABRT"),
+        ("exit(0);".to_owned(), "called `exit(0)`"),
+        ("exit(3);".to_owned(), "called `exit(3)`"),
+        ("quick_exit(0);".to_owned(), "called `quick_exit`"),
+        ("_exit(0);".to_owned(), "ended its process with status 0"),
+        ("_exit(7);".to_owned(), "ended its process with status 7"),
+        ("pthread_exit(NULL);".to_owned(), "killed by SIGABRT"),
+        (
+            "execl(\"/bin/true\", \"true\", NULL);".to_owned(),
+            "ended its process with status 0",
+        ),
+        (
+            "execl(\"/bin/sleep\", \"sleep\", \"1000\", NULL);".to_owned(),
+            "replaced its process by another program",
+        ),
+        (thread("abort();"), "killed by SIGABRT"),
+        (thread("_exit(0);"), "ended its process with status 0"),
+    ];
+    for (what, words) in cases {
+        let tdrun = tdrun("libx.so -j2 --junit=out.xml")
+            .library("x", &(INCLUDES.to_owned() + &ruins(&what)));
+        let outcome = tdrun.run();
+        assert_eq!(
+            outcome.stdout, "==== 3 passed, 0 failed, 1 skipped, 1 crashed in N.NNs ====\n",
+            "{what}: {}",
+            outcome.stderr
+        );
+        assert_eq!((outcome.status, outcome.signal), (1, None), "{what}");
+        let told = format!("\nruins CRASHED\n    {words}");
+        assert!(outcome.stderr.contains(&told), "{what}: {}", outcome.stderr);
+        for task in ["first", "second", "ruins", "last", "teardown"] {
+            // Whether `last` ran beside it is not known, and then it ran again.
+            let most = if task == "last" { 2 } else { 1 };
+            let count = ran(&tdrun, task);
+            let suspects = usize::from(outcome.stderr.contains("error[run.lost]"));
+            let most = if task == "ruins" { 1 + suspects } else { most };
+            assert!(
+                (1..=most).contains(&count),
+                "{what}: {task} ran {count} times"
+            );
+        }
+        assert_eq!(ran(&tdrun, "setup"), 2, "{what}: each process is prepared");
+        let report = tdrun.read("out.xml");
+        assert!(
+            report.contains("tests=\"5\"") && report.ends_with("</testsuites>\n"),
+            "{what}: {report}"
+        );
+        let lines = outcome.stderr.matches("] first ..").count();
+        assert_eq!(lines, 1, "{what}: told once: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn where_it_is_not_known_who_did_it_each_of_those_runs_again_alone() {
+    let source = r#"
+TASK(quits) { wait_for("a"); _exit(0); }
+TASK(beside) { static int fd; fd = open("beside.ran", O_WRONLY | O_CREAT | O_APPEND, 0666); if (write(fd, "x", 1) != 1) return 9; wait_for("b"); return TD_OK; }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(quits), TD_TASK(beside), TD_TASK(later, TD_AFTER(TD_STR("beside"))) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j2")
+        .library("x", source)
+        .fifo("a")
+        .fifo("b");
+    let running = tdrun.start();
+    wait_until(|| ran(&tdrun, "beside") == 1);
+    running.open("a");
+    wait_until(|| ran(&tdrun, "beside") == 2);
+    running.open("a");
+    running.open("b");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    let error = "tdrun: error[run.lost]: a process that ran tasks was lost: ended its process with status 0\n  `quits`, `beside` ran in it then; each of them was run again in a process of its own\n";
+    assert!(outcome.stderr.ends_with(error), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("quits CRASHED\n    exited with status 0 before finishing\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.status, 1);
+}
+
+#[test]
+fn who_crashes_and_is_tried_again_may_pass() {
+    let source = r#"
+TASK(flaky) { if (access("once", F_OK) != 0) { fclose(fopen("once", "w")); abort(); } return TD_OK; }
+PASS(after)
+static const td_task tasks[] = { TD_TASK(flaky, .retries = 1), TD_TASK(after, TD_AFTER(TD_STR("flaky"))) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j1 --junit=out.xml").library("x", source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.status),
+        (
+            "==== 2 passed, 0 failed, 0 skipped; 1 of the passed flaky in N.NNs ====\n",
+            0
+        ),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("killed by SIGABRT"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_crash_is_a_failure_like_any_other_for_max_fail() {
+    let source = r"
+TASK(bad) { abort(); }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(bad), TD_TASK(later) };
+TD_LIBRARY(tasks)
+";
+    let outcome = tdrun("libx.so -j1 -x").library("x", source).run();
+    assert_eq!(
+        outcome.stdout, "==== 0 passed, 0 failed, 0 skipped, 1 crashed, 1 not run in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn a_hook_that_ends_the_process_is_not_called_again() {
+    for (hook, summary) in [
+        (
+            "setup",
+            "==== 0 passed, 0 failed, 0 skipped, 1 not run in N.NNs ====\n",
+        ),
+        (
+            "teardown",
+            "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        ),
+    ] {
+        for (what, words) in [
+            ("abort();", "killed by SIGABRT"),
+            ("_exit(0);", "ended its process with status 0"),
+        ] {
+            let source = format!(
+                r#"
+TASK(hook) {{ FILE *file = fopen("hook.ran", "a"); fputc('x', file); fclose(file); {what} return TD_OK; }}
+PASS(a)
+static const td_task tasks[] = {{ TD_TASK(a) }};
+TD_LIBRARY(tasks, .{hook} = hook)
+"#
+            );
+            let tdrun = tdrun("libx.so").library("x", &source);
+            let outcome = tdrun.run();
+            assert_eq!(
+                (outcome.stdout.as_str(), outcome.status),
+                (summary, 1),
+                "{}",
+                outcome.stderr
+            );
+            let error =
+                format!("tdrun: error[{hook}.failed]: {hook} of `libx.so` failed: {words}\n");
+            assert!(outcome.stderr.ends_with(&error), "{}", outcome.stderr);
+            assert_eq!(ran(&tdrun, "hook"), 1);
+        }
+    }
+}
+
+#[test]
+fn a_library_that_crashes_while_it_is_loaded_is_named() {
+    for (what, error) in [
+        (
+            "abort();",
+            "load.crash]: `libx.so` crashed while it was being loaded: killed by SIGABRT",
+        ),
+        (
+            "_exit(0);",
+            "load.crash]: `libx.so` crashed while it was being loaded: ended its process with status 0",
+        ),
+        (
+            "exit(5);",
+            "load.exit]: `libx.so` called `exit(5)` while it was being loaded",
+        ),
+    ] {
+        let source = format!(
+            "__attribute__((constructor)) static void quit(void) {{ {what} }}
+            PASS(a) static const td_task tasks[] = {{ TD_TASK(a) }}; TD_LIBRARY(tasks)"
+        );
+        for look in ["", "--list", "--graph"] {
+            let outcome = tdrun("libx.so").args(look).library("x", &source).run();
+            let text = format!(
+                "tdrun: error[{error}\n  its constructors run then, and those of the libraries that it needs\n"
+            );
+            assert_eq!((outcome.status, outcome.stderr), (1, text));
+        }
+    }
+}
+
+#[test]
+fn what_libraries_do_at_the_end_does_not_change_the_answer() {
+    for (what, warning) in [
+        (
+            "__attribute__((destructor)) static void end(void) { *(volatile int *)8 = 1; }",
+            "",
+        ),
+        (
+            "__attribute__((destructor)) static void end(void) { abort(); }",
+            "",
+        ),
+        (
+            "__attribute__((destructor)) static void end(void) { _exit(9); }",
+            "",
+        ),
+        (
+            "__attribute__((destructor)) static void end(void) { for (;;) pause(); }",
+            "",
+        ),
+        (
+            "static void again(void) { exit(3); } __attribute__((constructor)) static void begin(void) { atexit(again); }",
+            "",
+        ),
+    ] {
+        let source = format!(
+            "{what} PASS(a) static const td_task tasks[] = {{ TD_TASK(a) }}; TD_LIBRARY(tasks)"
+        );
+        let start = Instant::now();
+        tdrun("libx.so -q").library("x", &source).expect(
+            0,
+            "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+            warning,
+        );
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+    }
+}
+
+#[test]
+fn threads_that_exit_at_the_same_time_are_one_crash() {
+    let source = r"
+static pthread_barrier_t barrier;
+static void *leave(void *user) { pthread_barrier_wait(&barrier); exit(0); return user; }
+TASK(quits) {
+    pthread_t thread;
+    pthread_barrier_init(&barrier, NULL, 8);
+    for (int i = 0; i < 8; i++) pthread_create(&thread, NULL, leave, NULL);
+    for (;;) pause();
+    return TD_OK;
+}
+PASS(later)
+static const td_task tasks[] = { TD_TASK(quits), TD_TASK(later) };
+TD_LIBRARY(tasks)
+";
+    for _ in 0..5 {
+        let outcome = tdrun("libx.so -j1").library("x", source).run();
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.status),
+            (
+                "==== 1 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+                1
+            ),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn events_and_logs_go_on_where_the_process_before_has_stopped() {
+    let tdrun = tdrun("libx.so -j1 --events=out.jsonl --log")
+        .library("x", &(INCLUDES.to_owned() + &ruins("abort();")));
+    assert_eq!(tdrun.run().status, 1);
+    let events = tdrun.read("out.jsonl");
+    let count = |what: &str| events.matches(what).count();
+    assert_eq!(count("\"event\":\"run_started\""), 1, "{events}");
+    assert_eq!(count("\"event\":\"run_finished\""), 1, "{events}");
+    for task in ["first", "second", "ruins", "dependent", "last"] {
+        let finished = events.lines().filter(|line| {
+            line.contains("\"task_finished\"") && line.contains(&format!("\"task\":\"{task}\""))
+        });
+        assert_eq!(finished.count(), 1, "{task}: {events}");
+    }
+    let log = tdrun.read("tdrun_main.log");
+    assert_eq!(log.matches("run of 5 tasks").count(), 1, "{log}");
+}
+
+/// A task that has started others, by fork, in a session of its own, and as daemons.
+const FAMILY: &str = r#"
+static void begin(const char *name) { fclose(fopen(name, "w")); for (;;) pause(); }
+TASK(family) {
+    if (fork() == 0) begin("child");
+    if (fork() == 0) { setsid(); begin("session"); }
+    if (fork() == 0) { setsid(); if (fork() == 0) begin("daemon"); _exit(0); }
+    for (;;) pause();
+}
+static const td_task tasks[] = { TD_TASK(family) };
+TD_LIBRARY(tasks)
+"#;
+
+#[test]
+fn nobody_is_left_when_a_process_of_tdrun_is_killed() {
+    for mode in ["", "--isolate"] {
+        for victim in ["supervisor", "runner"] {
+            let mark = format!("{mode}{victim}{}", std::process::id());
+            let tdrun = tdrun("libx.so")
+                .args(mode)
+                .library("x", FAMILY)
+                .env("TDRUN_TEST_MARK", &mark);
+            let running = tdrun.start();
+            let is_there = |name: &str| tdrun.dir.join(name).exists();
+            wait_until(|| ["child", "session", "daemon"].into_iter().all(is_there));
+            let supervisor = running.pid();
+            let runner = children(supervisor)[0];
+            let victim_id = if victim == "runner" {
+                runner
+            } else {
+                supervisor
+            };
+            // It would be begun anew.
+            fs::remove_file(tdrun.dir.join("libx.so")).expect("there");
+            kill(victim_id, "KILL");
+            let outcome = running.end();
+            assert_ne!(outcome.status, 0);
+            let start = Instant::now();
+            wait_until(|| marked(&mark).is_empty());
+            assert!(start.elapsed() < Duration::from_secs(10), "{mode} {victim}");
+        }
+    }
+}
+
+#[test]
+fn a_run_stops_with_the_user_and_its_clock_stands_still() {
+    let source = r#"
+TASK(takes) {
+    int left = 100;
+    fclose(fopen("runs", "w"));
+    while (left-- > 0) { if (host->cancelled(ctx) != 0) return TD_FAILED(host, ctx, "asked to stop"); usleep(10000); }
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(takes) };
+TD_LIBRARY(tasks)
+"#;
+    for mode in ["", "--isolate"] {
+        let tdrun = tdrun("libx.so --timeout=5s")
+            .args(mode)
+            .library("x", source);
+        // A job of a shell, so that there is somebody who could let it go on.
+        let outcome = tdrun.shell(
+            "set -m; $TDRUN 2>err & job=$!
+            until test -e runs; do :; done
+            runner=$(cat /proc/$job/task/$job/children)
+            kill -s TSTP $job
+            for pid in $job $runner; do until grep -q '^State:.T' /proc/$pid/status; do :; done; done
+            sleep 6
+            kill -s CONT $job
+            wait $job; echo status $?",
+        );
+        assert_eq!(
+            outcome.stdout,
+            "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\nstatus 0\n",
+            "{mode}: {}",
+            tdrun.read("err")
+        );
+        // A task process may be seen to go on.
+        let done = done("[thread_0] takes", "PASSED", 100);
+        assert!(tdrun.read("err").ends_with(&done), "{}", tdrun.read("err"));
+    }
+}
+
+#[test]
+fn a_stop_holds_for_the_process_that_goes_on() {
+    let source = r#"
+TASK(crashes) { TD_INFO(host, ctx, "runs"); while (host->cancelled(ctx) == 0) usleep(1000); abort(); }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(crashes), TD_TASK(later) };
+TD_LIBRARY(tasks)
+"#;
+    let mut running = tdrun("libx.so -j1").library("x", source).start();
+    running.wait_for("runs");
+    running.signal("TERM");
+    let outcome = running.end();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.signal),
+        (
+            "==== 0 passed, 0 failed, 0 skipped, 1 crashed, 1 not run in N.NNs ====\n",
+            Some(15)
+        ),
+        "{}",
+        outcome.stderr
+    );
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "it does not come"
+        );
+        std::thread::yield_now();
+    }
+}
+
+fn kill(process: u32, signal: &str) {
+    let process = process.to_string();
+    let mut kill = std::process::Command::new("sh");
+    let sent = kill
+        .args(["-c", "kill -s \"$0\" \"$1\"", signal, &process])
+        .status();
+    assert!(sent.expect("a shell").success());
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let text = text.expect("it is there");
+    text.split_whitespace()
+        .map(|pid| pid.parse().expect("a number"))
+        .collect()
+}
+
+/// Processes that have the mark in their environment and have not ended.
+fn marked(mark: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("there").flatten();
+    let marked = processes.filter(|process| {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        let wanted = format!("TDRUN_TEST_MARK={mark}");
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == wanted.as_bytes())
+    });
+    marked
+        .map(|process| process.file_name().to_string_lossy().into_owned())
+        .collect()
+}
