@@ -109,7 +109,8 @@ pub(super) struct State<'a> {
     pub(super) was: Option<i64>,
 }
 
-/// Tasks that passed at once and returned nothing: id, when it began after `at`, and how long it took.
+/// Tasks that passed at once and returned nothing: id, how long after the end of the one before it began, after `at` for the
+/// first, and how long it took.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Ran {
     pub(super) worker: u32,

@@ -305,16 +305,18 @@ impl Journal {
         text.extend_from_slice(b",\"at\":");
         text.extend_from_slice(number.format(at).as_bytes());
         text.extend_from_slice(b",\"tasks\":");
-        let mut before = b'[';
+        // Most begin when the one before has ended: little to write, and the pages of a file cost more than the rest.
+        let (mut before, mut last) = (b'[', at);
         for (task, start, end) in std::iter::once(first).chain(tasks) {
             text.extend_from_slice(&[before, b'[']);
             text.extend_from_slice(number.format(id(task)).as_bytes());
             text.push(b',');
-            text.extend_from_slice(number.format(start.saturating_sub(at)).as_bytes());
+            let (began, took) = (start.max(last), end.saturating_sub(start));
+            text.extend_from_slice(number.format(began - last).as_bytes());
             text.push(b',');
-            text.extend_from_slice(number.format(end.saturating_sub(start)).as_bytes());
+            text.extend_from_slice(number.format(took).as_bytes());
             text.push(b']');
-            before = b',';
+            (before, last) = (b',', began.saturating_add(took));
         }
         text.extend_from_slice(b"]}");
         line::seal(&mut text, 0);

@@ -21,7 +21,7 @@
 //! | `kept` | these tasks stay as earlier runs of the file left them; all other planned ones begin anew |
 //! | `start` | a task begins: `task`, `attempt`, `worker`, `at`. Plain tasks begin without a word |
 //! | `state` | a state key was changed by an attempt of a task or by a `hook`: `key`, `value` (not there where it was removed), `was` (the number that it was compared with) |
-//! | `ran` | plain tasks passed on a `worker`: `[task, start after `at`, took]` |
+//! | `ran` | plain tasks passed on a `worker`: `[task, began so long after the one before, took]`; the first so long after `at` |
 //! | `end` | an attempt ended: `outcome`, `worker`, `at`, `took`; `result`; why it did not pass: `message`, `file`, `line`, `reason`, `limit`, `running`; `last` where it is not tried again; `idle` where it did not come to run |
 //! | `added` | running tasks have added these: `[task, library, name]` |
 //! | `hook` | setup or teardown of a `library` ended; `message` where it did not pass |

@@ -265,13 +265,16 @@ impl Reader {
     }
 
     fn ran(&mut self, ran: &entry::Ran) {
-        for &(id, start, took) in &ran.tasks {
+        let mut last = ran.at;
+        for &(id, after, took) in &ran.tasks {
+            let start = last.saturating_add(after);
+            last = start.saturating_add(took);
             let task = self.recorded.task(id);
             let known = &mut self.recorded.tasks[task];
             known.attempts.clear();
             known.plain = Some(Plain {
                 worker: ran.worker,
-                start: ran.at.saturating_add(start),
+                start,
                 took,
             });
             known.is_done = true;

@@ -13,6 +13,7 @@ use tdrun::event::{Briefing, Event, Summary};
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
 use tdrun::interrupt::Abort;
+use tdrun::record::Kept;
 use tdrun::report::{Interest, Reporter, Reporters};
 use tdrun::run::Run;
 use tdrun::stream::Stream;
@@ -63,7 +64,7 @@ pub(crate) fn run(path: &Path, workers: usize) -> anyhow::Result<Steps> {
     let (_abort, requests) = Abort::new();
     let run = Run {
         journal: None,
-        kept: tdrun::record::Kept::default(),
+        kept: Kept::default(),
         lost: Vec::new(),
         catalog: Arc::clone(&catalog),
         links,
