@@ -66,10 +66,11 @@ impl Default for Told {
 
 impl Change {
     /// The value of the key, over what it holds now. Where that is not what it was, as a change before this one does not count
-    /// any more, numbers change by as much as they did.
+    /// any more, numbers change by as much as they did; one that is not there is 0.
     pub fn over(&self, now: Option<&Json>) -> Option<Json> {
         let number = |json: &Json| json.parse::<i64>().ok();
-        let (now, value) = (now.and_then(number), self.value.as_ref().and_then(number));
+        let now = now.map_or(Some(0), number);
+        let value = self.value.as_ref().and_then(number);
         if let (Some(was), Some(now), Some(value)) = (self.was, now, value)
             && let Some(sum) = value
                 .checked_sub(was)

@@ -271,6 +271,9 @@ impl Reader {
             last = start.saturating_add(took);
             let task = self.recorded.task(id);
             let known = &mut self.recorded.tasks[task];
+            if known.plain.is_some() && !known.is_started {
+                continue; // written once more by who did not know
+            }
             known.attempts.clear();
             known.plain = Some(Plain {
                 worker: ran.worker,

@@ -82,8 +82,8 @@ impl Known {
 const NAMED: usize = 3;
 
 impl Recorded {
-    /// What stays of the recorded runs in another one, which may have another selection. What comes after a task that runs again
-    /// runs again too.
+    /// What stays of the recorded runs in another one, which may have another selection. What comes after a task that has changed,
+    /// or that did not pass and runs again, runs again too.
     ///
     /// `planned` tells of a task, `before` what it comes after among the planned ones, `find` gives the task of a library and
     /// name, which may be made for that.
@@ -119,34 +119,43 @@ impl Recorded {
         }
         let (mut changed_libraries, mut changed_tasks) = (Vec::new(), Vec::new());
         let (mut stays, mut places) = (Vec::new(), HashSet::new());
-        let mut ids = HashSet::new();
+        // Tasks of which there will be another end than those that come after them have seen.
+        let mut new = HashSet::new();
         for task in order {
             let planned = planned(task);
             let own = &now.libraries[planned.library.index()];
+            let mut is_new = before(task).iter().any(|other| new.contains(other));
             let names = self.by_name.get(&*own.name);
-            let Some(&place) = names.and_then(|names| names.get(planned.name)) else {
-                continue;
-            };
-            let known = &self.tasks[place];
-            let same_code = self.same_code(known, own);
-            // Tasks that were added are not in the plan.
-            let same_definition = known.definition == 0 || known.definition == planned.definition;
-            match decide(known.last(), same_code, same_definition) {
-                Decision::Runs => {}
-                Decision::Stays => {
-                    if before(task).iter().all(|other| ids.contains(other)) {
-                        ids.insert(task);
+            if let Some(&place) = names.and_then(|names| names.get(planned.name)) {
+                let known = &self.tasks[place];
+                let (last, same_code) = (known.last(), self.same_code(known, own));
+                // Tasks that were added are not in the plan.
+                let same_definition =
+                    known.definition == 0 || known.definition == planned.definition;
+                match decide(last, same_code, same_definition) {
+                    Decision::Stays if is_new => {}
+                    Decision::Stays => {
                         places.insert(place);
                         stays.push(task);
                         self.keep(&mut kept, place, task);
                     }
-                }
-                Decision::Changed if same_code => changed_tasks.push(planned.name.to_owned()),
-                Decision::Changed => {
-                    if !changed_libraries.contains(&planned.library) {
-                        changed_libraries.push(planned.library);
+                    // Who passed after one that is not known to have ended did so in spite of that: its record was lost.
+                    Decision::Runs if matches!(last, Last::Nothing | Last::Started) => {
+                        is_new |= !(same_code && same_definition);
+                    }
+                    Decision::Runs => is_new = true,
+                    Decision::Changed => {
+                        is_new = true;
+                        if same_code {
+                            changed_tasks.push(planned.name.to_owned());
+                        } else if !changed_libraries.contains(&planned.library) {
+                            changed_libraries.push(planned.library);
+                        }
                     }
                 }
+            }
+            if is_new {
+                new.insert(task);
             }
         }
         if !now.changed && (!changed_libraries.is_empty() || !changed_tasks.is_empty()) {

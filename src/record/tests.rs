@@ -218,7 +218,7 @@ fn numbers_change_by_as_much_as_they_did() {
         (Some(1), "2", Some("0"), "1"),
         (Some(1), "\"x\"", Some("0"), "\"x\""),
         (Some(1), "2", Some("null"), "2"),
-        (Some(1), "2", None, "2"),
+        (Some(4), "6", None, "2"),
         (None, "2", Some("7"), "2"),
         (
             Some(-1),
@@ -469,9 +469,15 @@ fn passed_stays_under_whatever_number_and_all_else_runs() {
     assert_eq!(world.stays(&recorded), ["f", "b", "a"]);
     let resumed = world.resume(&recorded).unwrap();
     assert!(resumed.kept.is_told(task(0)) && !resumed.kept.is_idle());
-    // What comes after a task that runs runs too: it saw what that one left.
-    let world = World::new(&["new", "a", "b", "f"], &[(0, 1), (1, 3)]);
-    assert_eq!(world.stays(&recorded), ["b"]);
+    // What comes after a task that did not pass runs too: it saw what that one left.
+    let world = World::new(&["c", "a", "d", "b", "e", "f"], &[(0, 1), (1, 3), (4, 5)]);
+    assert_eq!(world.stays(&recorded), ["f"]);
+    let world = World::new(&["c", "e", "a"], &[(0, 1), (1, 2)]);
+    assert_eq!(
+        world.stays(&recorded),
+        [""; 0],
+        "also over one that never ran"
+    );
     let world = World::new(&["a", "b"], &[(0, 1)]);
     assert!(world.resume(&recorded).unwrap().kept.is_idle());
 }

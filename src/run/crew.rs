@@ -91,6 +91,13 @@ impl Crew {
         found
     }
 
+    /// Records what has passed on the lane: what comes after it must not stand before it in the journal.
+    fn record_lane(&self) {
+        if self.services.recording.journal().is_some() {
+            self.services.tracks.iter().for_each(Track::record);
+        }
+    }
+
     /// The end of an attempt that an earlier process has seen.
     #[cold]
     fn replay(&self, task: TaskId, found: Found) -> Option<(Outcome, Report)> {
@@ -138,6 +145,7 @@ impl Crew {
     ) {
         let attempts = self.ledger().attempts.remove(&task).unwrap_or_default();
         let (at, recording) = (self.services.now(), &self.services.recording);
+        self.record_lane();
         let attempt = u32::try_from(attempts.len() + 1).unwrap_or(u32::MAX);
         let end = (outcome, report.cause.as_deref(), report.result.as_ref());
         recording.end((task, attempt), end, (worker, at, took), true);

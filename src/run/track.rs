@@ -66,8 +66,10 @@ const LAST_END: usize = 2;
 const END: usize = 3;
 /// How many of those have been taken away.
 const BEGINNING: usize = 4;
+/// How many of those are recorded: no fewer.
+const RECORDED: usize = 5;
 /// How many slots there are.
-const COUNT: usize = 5;
+const COUNT: usize = 6;
 /// Where they begin; each has a task, its start and its end.
 const SLOTS: usize = 16;
 const SLOT: usize = 3;
@@ -106,7 +108,7 @@ impl Track {
 
     fn begun(words: Words, slots: usize) -> Self {
         words[TASK].store(NO_TASK, Ordering::Relaxed);
-        for word in &words[SINCE..=BEGINNING] {
+        for word in &words[SINCE..=RECORDED] {
             word.store(0, Ordering::Relaxed);
         }
         words[COUNT].store(slots as u64, Ordering::Relaxed);
@@ -216,10 +218,21 @@ impl Track {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records what has passed; it stays here.
+    pub(super) fn record(&self) {
+        let end = self.words[END].load(Ordering::Acquire);
+        if self.recording.1.journal().is_some()
+            && self.words[RECORDED].load(Ordering::Relaxed) != end
+        {
+            let _aside = self.aside();
+            self.record_upto(self.words[END].load(Ordering::Acquire));
+        }
+    }
+
     /// With the lock.
     fn skip(&self) -> usize {
         let end = self.words[END].load(Ordering::Acquire);
-        self.record(end);
+        self.record_upto(end);
         let count = end - self.words[BEGINNING].swap(end, Ordering::AcqRel);
         usize::try_from(count).expect("no more than slots")
     }
@@ -248,23 +261,25 @@ impl Track {
     /// With the lock.
     fn empty(&self, mut take: impl FnMut(Passed)) {
         let end = self.words[END].load(Ordering::Acquire);
-        self.record(end);
-        self.upto(end).for_each(&mut take);
+        self.record_upto(end);
+        let beginning = self.words[BEGINNING].load(Ordering::Relaxed);
+        self.between(beginning, end).for_each(&mut take);
         self.words[BEGINNING].store(end, Ordering::Release);
     }
 
-    /// What is about to leave the slots.
-    fn record(&self, end: u64) {
+    /// Records what has passed until then, before it leaves the slots. With the lock.
+    fn record_upto(&self, end: u64) {
         let (worker, recording) = &self.recording;
         if recording.journal().is_some() {
-            let passed = self.upto(end);
+            let recorded = self.words[RECORDED].load(Ordering::Relaxed);
+            let passed = self.between(recorded, end);
             recording.ran(*worker, passed.map(|it| (it.task, it.start, it.end)));
+            self.words[RECORDED].store(end, Ordering::Relaxed);
         }
     }
 
-    /// What stands in the slots. With the lock.
-    fn upto(&self, end: u64) -> impl Iterator<Item = Passed> {
-        let beginning = self.words[BEGINNING].load(Ordering::Relaxed);
+    /// What stands in these slots. With the lock.
+    fn between(&self, beginning: u64, end: u64) -> impl Iterator<Item = Passed> {
         (beginning..end).map(|at| {
             let [task, start, end] = self.slot(at);
             Passed {
