@@ -161,3 +161,6 @@ fn attempt_of(ended: &Ended) -> Attempt {
         took: Duration::from_nanos(ended.took),
     }
 }
+
+#[cfg(test)]
+mod tests;

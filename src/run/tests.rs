@@ -22,7 +22,7 @@ use crate::task::{
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     /// By task: the tasks it comes after, and what it comes to.
-    tasks: Vec<(Vec<usize>, Outcome)>,
+    pub(super) tasks: Vec<(Vec<usize>, Outcome)>,
     workers: usize,
     skip_deps: bool,
     max_fail: usize,
@@ -31,6 +31,23 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// These tasks, on one worker.
+    pub(super) fn of(tasks: Vec<(Vec<usize>, Outcome)>) -> Self {
+        Self {
+            tasks,
+            ..Self::with_workers(1)
+        }
+    }
+
+    /// The same, run to its end.
+    pub(super) fn without_stops(self) -> Self {
+        Self {
+            max_fail: 0,
+            interrupt: None,
+            ..self
+        }
+    }
+
     /// For tests that make their own tasks.
     pub(super) fn with_workers(workers: usize) -> Self {
         Self {
@@ -44,7 +61,7 @@ impl Case {
 }
 
 prop_compose! {
-    fn cases()(count in 1_usize..24)(
+    pub(super) fn cases()(count in 1_usize..24)(
         edges in prop::collection::vec((0..count, 0..count), 0..count * 2),
         endings in prop::collection::vec(prop_oneof![
             6 => Just(Outcome::Passed), 1 => Just(Outcome::Failed), 1 => Just(Outcome::Skipped)], count),
