@@ -238,6 +238,8 @@ fn what_is_no_journal_of_this_run_is_refused_before_anything_runs() {
     assert_eq!(ran(&empty).len(), 7);
     assert_eq!(again(&empty, "libx.so -q --resume=empty").run().status, 0);
     assert_eq!(ran(&empty), "");
+    let error = "error[usage.output]: `--journal` and `--events` both write to `new`";
+    run("libx.so --journal=new --events=./new").expect_error(2, error);
     // Looking leaves nothing behind.
     let look = run("libx.so --list --journal=new");
     assert_eq!(look.run().status, 0);

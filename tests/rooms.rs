@@ -95,7 +95,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crc32c", &["record"]),
     ("crossbeam", &["interrupt", "run", "sync"]),
     ("ctrlc", &["interrupt"]),
-    ("foldhash", &["graph", "task"]),
+    ("foldhash", &["graph", "record", "task"]),
     ("globset", &["glob"]),
     ("humantime", &["cli", "report"]),
     ("indicatif", &["report"]),

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::FixedState;
+
 use super::Ended;
 use super::read::{Recorded, id};
 use crate::task::{Json, TaskId};
@@ -11,7 +13,7 @@ use crate::task::{Json, TaskId};
 pub struct Kept {
     /// By id.
     plain: Vec<Option<Plain>>,
-    stood: HashMap<TaskId, Stood>,
+    stood: HashMap<TaskId, Stood, FixedState>,
     added: Vec<TaskId>,
     changes: Vec<Change>,
     /// In the order of their ends: those that have their outcome.
@@ -181,7 +183,7 @@ impl Recorded {
     /// `find` gives the task of a library and name; those that were added may have other ids by now.
     pub fn restart(&self, mut find: impl FnMut(&str, &str) -> Option<TaskId>) -> Kept {
         let mut kept = Kept::default();
-        let mut ids: HashMap<usize, TaskId> = HashMap::new();
+        let mut ids: HashMap<usize, TaskId, FixedState> = HashMap::default();
         for (&number, &task) in &self.by_id {
             ids.insert(task, id(number));
         }

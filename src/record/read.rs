@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use serde_json::value::RawValue;
 
 use super::entry::{self, Entry, FORMAT};
@@ -14,6 +15,9 @@ use super::kept::{Change, Plain};
 use super::{Crash, Ended, Library};
 use crate::event::Cause;
 use crate::task::{Failure, Json, Outcome, Place, TaskId};
+
+/// Places by id: there may be millions.
+type Ids = HashMap<u32, usize, FixedState>;
 
 /// What a journal says.
 #[derive(Default)]
@@ -32,7 +36,7 @@ pub struct Recorded {
     /// By library and name: places in `tasks`.
     pub(super) by_name: HashMap<Box<str>, HashMap<Box<str>, usize>>,
     /// By id in the last run.
-    pub(super) by_id: HashMap<u32, usize>,
+    pub(super) by_id: Ids,
     /// Tasks that were added: library, name, place.
     pub(super) added: Vec<(Box<str>, Box<str>, usize)>,
     /// In the order in which they were made.
@@ -76,9 +80,9 @@ pub(super) struct Reader {
     /// The journal is of a newer format.
     pub(super) newer: Option<u32>,
     /// By task and attempt: changes that count when that ends.
-    pending: HashMap<(usize, u32), Vec<usize>>,
+    pending: HashMap<(usize, u32), Vec<usize>, FixedState>,
     /// Attempts that run.
-    running: HashMap<usize, entry::Start>,
+    running: HashMap<usize, entry::Start, FixedState>,
     /// Planned in this run, with their definitions.
     planned: Vec<(usize, u64)>,
     /// Those of `recorded.added`.

@@ -218,6 +218,9 @@ fn finished_line<'a>(text: &'a mut String, briefing: &Briefing, finished: &Finis
     if let Some(result) = &finished.result {
         line = line.raw("result", result);
     }
+    if finished.kept {
+        line = line.with("kept", true);
+    }
     line
 }
 

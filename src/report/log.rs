@@ -264,7 +264,8 @@ fn finished_entry(briefing: &Briefing, finished: &Finished) -> Entry {
         Outcome::Failed | Outcome::TimedOut | Outcome::Crashed | Outcome::Cancelled => Level::Error,
     };
     Entry {
-        worker: finished.worker,
+        // In an earlier process there may have been more of them.
+        worker: finished.worker.filter(|_| !finished.kept),
         at: Some(finished.at),
         level,
         text,

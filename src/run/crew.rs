@@ -101,8 +101,8 @@ impl Crew {
     /// The end of an attempt that an earlier process has seen.
     #[cold]
     fn replay(&self, task: TaskId, found: Found) -> Option<(Outcome, Report)> {
+        self.services.results.clear(task);
         let Found::End(ended, stands) = found else {
-            self.services.results.clear(task);
             return None;
         };
         let mut cause = ended.cause;

@@ -1,10 +1,11 @@
 //! From options to the journal of a run: a new one, or that of a run that is taken up.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::cli::Options;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::library::Files;
 use crate::record::{Crash, Journal, Kept, Library, Now, Opening, Planned, Recorded};
@@ -35,12 +36,14 @@ pub struct Taken {
     pub crashes: Vec<Crash>,
 }
 
-/// Opens what the options name, unless nothing is to run. Errors: those of [`Journal::create`] and [`Journal::take_up`].
+/// Opens what the options name, unless nothing is to run. Errors: those of [`Journal::create`] and [`Journal::take_up`];
+/// `usage.output` where a report goes to the same file.
 pub fn open(options: &Options) -> Result<Journals> {
     let mut journals = Journals::default();
     if options.look.is_some() {
         return Ok(journals);
     }
+    refuse_clash(options)?;
     if let Some(resume) = &options.resume {
         let (journal, recorded) = Journal::take_up(&resume.path)?;
         journals.journal = Some(Arc::new(journal));
@@ -51,6 +54,33 @@ pub fn open(options: &Options) -> Result<Journals> {
         journals.journal = Some(Arc::new(Journal::private()?));
     }
     Ok(journals)
+}
+
+fn refuse_clash(options: &Options) -> Result<()> {
+    let (journal, option) = match (&options.journal, &options.resume) {
+        (Some(journal), _) => (journal, "--journal"),
+        (None, Some(resume)) => (&resume.path, "--resume"),
+        (None, None) => return Ok(()),
+    };
+    let view = &options.view;
+    let reports = [("--junit", &view.junit), ("--events", &view.events)];
+    for (other, report) in reports {
+        if report
+            .as_ref()
+            .is_some_and(|report| is_same(report, journal))
+        {
+            let file = journal.display();
+            let message = format!("`{option}` and `{other}` both write to `{file}`");
+            return Err(Error::new("usage.output", message));
+        }
+    }
+    Ok(())
+}
+
+/// The two lead to one file, which may not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    one == other || matches!((whole(one), whole(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The libraries as they were loaded; with the hash of their content where a journal is kept.
