@@ -5,7 +5,8 @@
 //! the worker puts the whole of it aside under a lock.
 //!
 //! The protocol: the worker fills the next slot, then moves the end on; who takes away reads the end, then the slots up to
-//! there, then moves the beginning on. Only who has the lock moves the beginning. Which task runs is changed in three steps
+//! there, then moves the beginning on. Only who has the lock moves the beginning, and where there is a journal, what leaves the
+//! slots stands there before. Which task runs is changed in three steps
 //! (none, since when, which), so that whoever finds the same task before and after the time has read a pair.
 
 use std::collections::VecDeque;
