@@ -146,6 +146,13 @@ impl Mark {
         has_it.map(name).collect()
     }
 
+    /// Until there are so many.
+    fn wait_for(&self, count: usize) {
+        while self.holders().len() != count {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Nobody is left, a second after.
     #[track_caller]
     fn expect_nobody(&self) {
@@ -420,35 +427,43 @@ TASK(second) { family(); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
 static const td_task tasks[] = { TD_TASK(first), TD_TASK(second) };
 "#;
 
+/// The supervisor, the runner, the server, and two tasks with three relatives each.
+const ALL: usize = 3 + 2 * 4;
+
 #[test]
-fn nobody_survives_the_runner_or_the_server() {
-    for victim in ["runner", "server", "ctrl-c"] {
+fn nobody_survives_a_kill_of_tdrun_or_the_second_ctrl_c() {
+    for victim in ["kill", "ctrl-c"] {
         let (tdrun, mark) = marked(victim, "--isolate -j2", FAMILY);
         let mut running = tdrun.start();
         running.wait_for("runs");
         running.wait_for("runs");
-        // The runner, the server, and two tasks with three relatives each.
-        while mark.holders().len() < 10 {
-            thread::sleep(Duration::from_millis(1));
-        }
-        match victim {
-            "runner" => running.signal("KILL"),
-            "server" => signal(number(&tdrun, "server"), "KILL"),
-            _ => {
-                running.signal("INT");
-                running.signal("INT");
-            }
+        mark.wait_for(ALL);
+        if victim == "kill" {
+            running.signal("KILL");
+        } else {
+            running.signal("INT");
+            running.wait_for("stopping");
+            running.signal("INT");
         }
         mark.expect_nobody();
-        let outcome = running.end();
-        assert_ne!(outcome.status, 0);
-        if victim == "server" {
-            expect_line(
-                &outcome.stderr,
-                "tdrun: the server that tasks are forked from is gone",
-            );
-        }
+        assert_ne!(running.end().status, 0);
     }
+}
+
+#[test]
+fn where_the_server_is_killed_another_one_goes_on() {
+    let (tdrun, mark) = marked("server", "--isolate -j2", FAMILY);
+    let mut running = tdrun.start();
+    for _ in 0..3 {
+        running.wait_for("runs");
+        running.wait_for("runs");
+        // Those of the one before are gone.
+        mark.wait_for(ALL);
+        signal(number(&tdrun, "server"), "KILL");
+    }
+    running.wait_for("runs");
+    running.signal("KILL");
+    mark.expect_nobody();
 }
 
 #[test]
@@ -963,14 +978,14 @@ static const td_task tasks[] = { TD_TASK(waits), TD_TASK(other) };
 
 #[test]
 fn a_retry_is_a_new_process_and_knows_which_attempt_it_is() {
-    let source = r#"
+    let source = r"
 TASK(crashes_twice) { if (host->attempt(ctx) < 3) abort(); return TD_OK; }
 TASK(hangs_once) { if (host->attempt(ctx) < 2) for (;;) pause(); return TD_OK; }
 static const td_task tasks[] = {
     TD_TASK(crashes_twice, .retries = 2),
     TD_TASK(hangs_once, .retries = 1, .flags = TD_TASK_RETRY_TIMEOUT, .timeout_ms = 100),
 };
-"#;
+";
     let outcome = with("--isolate", source).run();
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert_eq!(

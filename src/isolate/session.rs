@@ -208,6 +208,8 @@ impl<'a> Session<'a> {
 
     /// Until the process has ended; or, on the thread of a helper, until the one of the call is back.
     fn serve(&mut self) {
+        // There may be something behind what another thread does just now.
+        self.obey_all();
         let mut poll = std::mem::take(&mut self.lane.poll);
         while self.state.status.is_none() {
             if let Some(helpers) = &self.helpers
@@ -305,6 +307,11 @@ impl<'a> Session<'a> {
                 return false;
             }
         }
+        self.obey_all()
+    }
+
+    /// Does what has been heard; false where that is not to be understood.
+    fn obey_all(&mut self) -> bool {
         loop {
             match self.lane.frames.next(self.nonce) {
                 Next::Frame(body) => {
