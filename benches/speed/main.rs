@@ -3,6 +3,7 @@
 //! Each row of the table is a process of its own, in which all contenders run in turn, round after round; the columns of whole
 //! processes come from the real binary. `README.md` says how to read it.
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
+#![allow(clippy::struct_excessive_bools, reason = "switches")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,6 +43,9 @@ struct Options {
     /// The rows only, without the six tasks and the million lines below them.
     #[arg(long)]
     rows_only: bool,
+    /// Only what a process per task takes, beside the floor of that.
+    #[arg(long)]
+    isolated: bool,
     /// What a row's own process does: the library of shapes.
     #[arg(long, hide = true)]
     row: Option<PathBuf>,
@@ -66,6 +70,17 @@ fn compare(options: &Options) -> anyhow::Result<()> {
     let programs = Programs::build(options)?;
     if let Err(why) = &programs.flow {
         writeln!(out, "oneTBB is left out: {}", first_line(why))?;
+    }
+    if options.isolated {
+        writeln!(out, "{}", table::pairs_head())?;
+        for workers in [2, 8] {
+            writeln!(out, "{}", programs.isolated(workers)?)?;
+        }
+        match programs.nextest() {
+            Ok(line) => writeln!(out, "{line}")?,
+            Err(why) => writeln!(out, "cargo-nextest is left out: {}", first_line(&why))?,
+        }
+        return Ok(());
     }
     writeln!(out, "{}", table::head(options.workers))?;
     let small = programs.small_peak()?;

@@ -1,8 +1,9 @@
 //! Whole processes: the real binary from its start to its end, its peak of memory, and the floor program beside it.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ const ENOUGH: Duration = Duration::from_secs(2);
 const ROUNDS: [usize; 2] = [3, 50];
 
 const LINES: usize = 1_000_000;
+const PROCESSES: usize = 2_000;
+const TESTS: usize = 1_000;
 
 /// All that is started.
 pub(crate) struct Programs<'a> {
@@ -109,6 +112,55 @@ impl<'a> Programs<'a> {
             nanos(&tdrun),
             nanos(&floor),
         ))
+    }
+
+    /// A process per task, so many at a time.
+    pub(crate) fn isolated(&self, workers: usize) -> anyhow::Result<String> {
+        let forks = compile("cc", &[], "benches/speed/forks.c", "forks", &[])?;
+        let tdrun = || self.processes(PROCESSES, workers);
+        let floor = || {
+            let mut command = shaped(&forks, "wide", PROCESSES);
+            command.arg(&self.shapes);
+            command.args([PROCESSES, workers].map(|number| number.to_string()));
+            end(command)
+        };
+        let [tdrun, floor] = rounds([&mut { tdrun }, &mut { floor }])?;
+        let label = format!("{PROCESSES} processes, {workers} at a time");
+        Ok(pair(&label, nanos(&tdrun), nanos(&floor)))
+    }
+
+    fn processes(&self, size: usize, workers: usize) -> anyhow::Result<Ended> {
+        let mut command = shaped(TDRUN, "wide", size);
+        command.arg(&self.shapes).args(["--isolate", "--quiet"]);
+        command.arg(format!("--workers={workers}"));
+        end(command)
+    }
+
+    /// As many empty tests under cargo-nextest, built before.
+    pub(crate) fn nextest(&self) -> anyhow::Result<String> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nextest");
+        fs::create_dir_all(folder.join("src"))?;
+        let manifest = "[package]\nname = \"empty\"\nedition = \"2024\"\n\n[workspace]\n";
+        fs::write(folder.join("Cargo.toml"), manifest)?;
+        let tests = (0..TESTS).map(|number| format!("#[test]\nfn t{number}() {{}}\n"));
+        fs::write(folder.join("src/lib.rs"), tests.collect::<String>())?;
+        let command = |option: &str| {
+            let mut command = Command::new("cargo");
+            command.args(["nextest", "run", "--offline", option]);
+            command
+                .current_dir(&folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null());
+            command
+        };
+        let built = command("--no-run").output()?;
+        let why = String::from_utf8_lossy(&built.stderr);
+        anyhow::ensure!(built.status.success(), "{why}");
+        let [tdrun, nextest] = rounds([&mut || self.processes(TESTS, 2), &mut || {
+            end(command("--test-threads=2"))
+        }])?;
+        let label = format!("{TESTS} empty tests (floor: cargo-nextest)");
+        Ok(pair(&label, nanos(&tdrun), nanos(&nextest)))
     }
 
     /// Both without what the process takes that writes nothing.
