@@ -44,6 +44,8 @@ const STOPS: u64 = 1 << 63;
 const STOPPED: usize = 7;
 /// When the run began, on the clock that never goes back; or 0.
 const START: usize = 8;
+/// Not 0: the private journal is not whole.
+const UNRECORDED: usize = 9;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
@@ -246,6 +248,16 @@ impl BlackBox {
         tasks.sort_unstable();
         tasks.dedup();
         tasks
+    }
+
+    /// What happens from here on is not recorded: nobody can go on with the run.
+    pub fn note_unrecorded(&self) {
+        self.words[UNRECORDED].store(1, Ordering::Relaxed);
+    }
+
+    /// All that has happened is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.words[UNRECORDED].load(Ordering::Relaxed) == 0
     }
 
     /// When the run began, on the clock that never goes back and without the time for which it was stopped; that is now where

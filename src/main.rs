@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, LazyLock};
 
-use tdrun::blackbox::{self, End, LastWords, Phase};
+use tdrun::blackbox::{self, BlackBox, End, LastWords, Phase};
 use tdrun::cli::{self, Command, Options};
 use tdrun::error::Error;
 use tdrun::event::Summary;
@@ -299,12 +299,19 @@ fn note_last(words: LastWords) {
 
 /// What follows the crash of a runner.
 fn after(options: &Options, crash: &Crash) -> Next {
+    let is_recorded = blackbox::get().is_some_and(BlackBox::is_recorded);
     let error = match crash.phase {
-        Phase::Running if !crash.is_hopeless => return Next::Again,
+        Phase::Running if !crash.is_hopeless && is_recorded => return Next::Again,
         Phase::Loading(target) => crashed_while_loading(&options.targets[target], &crash.how),
         Phase::Starting | Phase::Running => {
             let message = format!("the process that runs the tasks was lost: {}", crash.how);
-            Error::new("run.lost", message)
+            let error = Error::new("run.lost", message);
+            match is_recorded {
+                true => error,
+                false => {
+                    error.hint("no other one can go on, as what has happened could not be recorded")
+                }
+            }
         }
     };
     say(&format!("tdrun: {error}\n"));

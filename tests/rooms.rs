@@ -80,7 +80,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "start",
         &[
-            "cli", "error", "graph", "library", "record", "run", "select", "state", "task",
+            "blackbox", "cli", "error", "graph", "library", "record", "run", "select", "state",
+            "task",
         ],
     ),
     ("look", &["cli", "error", "graph", "plan", "task"]),

@@ -21,6 +21,8 @@ use crate::task::{Failure, Json, Outcome, TaskId};
 pub struct Journal {
     /// As the user named it; none of a private one.
     shown: Option<String>,
+    /// Called when it cannot be written any more; of a private one.
+    when_off: Option<fn()>,
     /// The process that has it locked.
     pid: u32,
     inner: Mutex<Inner>,
@@ -101,12 +103,16 @@ impl Journal {
         }
     }
 
-    /// One in memory, which forked processes share.
-    pub fn private() -> Result<Self> {
+    /// One in memory, which forked processes share. People do not know of it: where it cannot be written any more, they are not
+    /// told, and `when_off` is called at once, on the thread that sees that.
+    pub fn private(when_off: fn()) -> Result<Self> {
         let store = Store::private();
         let store = store
             .map_err(|error| Error::new("io.journal", format!("cannot make a journal: {error}")))?;
-        Ok(Self::new(store, None))
+        Ok(Self {
+            when_off: Some(when_off),
+            ..Self::new(store, None)
+        })
     }
 
     /// That of an earlier run, to go on with, and what it has recorded. What was torn off at its end is cut, with a warning. An
@@ -140,6 +146,7 @@ impl Journal {
     fn new(store: Store, shown: Option<String>) -> Self {
         Self {
             shown,
+            when_off: None,
             pid: std::process::id(),
             inner: Mutex::new(Inner {
                 store,
@@ -419,6 +426,10 @@ impl Journal {
                     "the run goes on without it; what is recorded so far can be taken up again",
                 );
                 inner.off = true;
+                if let Some(when_off) = self.when_off {
+                    when_off();
+                    return;
+                }
                 inner.trouble = Some(error.clone());
                 inner.news.push(News::Off(error));
             }

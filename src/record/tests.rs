@@ -80,7 +80,7 @@ fn json(text: &str) -> Json {
 
 /// A journal with one of everything.
 fn full() -> Journal {
-    let journal = Journal::private().unwrap();
+    let journal = Journal::private(|| ()).unwrap();
     begin(&journal, &["a", "b", "c", "d", "e", "f"], "s");
     journal.hook(Hook::Setup, "x", &Ok(()));
     journal.ran(0, [(task(0), 5, 9), (task(1), 9, 20)]);
@@ -186,7 +186,7 @@ fn what_people_have_been_told_is_known_by_the_order_of_the_journal() {
 
 #[test]
 fn an_attempt_without_an_end_leaves_nothing_behind() {
-    let journal = Journal::private().unwrap();
+    let journal = Journal::private(|| ()).unwrap();
     begin(&journal, &["a", "b"], "s");
     let set = |by, value: &str| journal.state(by, "n", None, Some(&json(value)));
     set(By::Task(task(0), 1), "1");
@@ -458,7 +458,7 @@ impl World {
 
 #[test]
 fn passed_stays_under_whatever_number_and_all_else_runs() {
-    let journal = Journal::private().unwrap();
+    let journal = Journal::private(|| ()).unwrap();
     begin(&journal, &["a", "b", "c", "d", "e", "f"], "s");
     journal.ran(0, [(task(0), 0, 1), (task(5), 0, 1)]);
     journal.end(task(1), 1, &ended(Outcome::Skipped), true);
@@ -484,7 +484,7 @@ fn passed_stays_under_whatever_number_and_all_else_runs() {
 
 #[test]
 fn what_has_changed_is_refused_or_runs_with_all_that_comes_after_it() {
-    let journal = Journal::private().unwrap();
+    let journal = Journal::private(|| ()).unwrap();
     begin(&journal, &["a", "b", "gone"], "s");
     journal.ran(0, (0..3).map(|at| (task(at), 0, 1)));
     let recorded = journal.read().unwrap();
@@ -508,7 +508,7 @@ fn what_has_changed_is_refused_or_runs_with_all_that_comes_after_it() {
 
 #[test]
 fn a_second_resume_sees_the_first() {
-    let journal = Journal::private().unwrap();
+    let journal = Journal::private(|| ()).unwrap();
     begin(&journal, &["a", "b", "c"], "s");
     journal.ran(0, (0..3).map(|at| (task(at), 0, 1)));
     // Taken up with other numbers, and with b and what comes after it to be run again: killed before that.

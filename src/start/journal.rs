@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::blackbox;
 use crate::cli::Options;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
@@ -51,7 +52,7 @@ pub fn open(options: &Options) -> Result<Journals> {
     } else if let Some(path) = &options.journal {
         journals.journal = Some(Arc::new(Journal::create(path)?));
     } else {
-        journals.journal = Some(Arc::new(Journal::private()?));
+        journals.journal = Some(Arc::new(Journal::private(note_unrecorded)?));
     }
     Ok(journals)
 }
@@ -81,6 +82,12 @@ fn refuse_clash(options: &Options) -> Result<()> {
 fn is_same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     one == other || matches!((whole(one), whole(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+fn note_unrecorded() {
+    if let Some(black_box) = blackbox::get() {
+        black_box.note_unrecorded();
+    }
 }
 
 /// The libraries as they were loaded; with the hash of their content where a journal is kept.
