@@ -221,13 +221,18 @@ fn start_apart(
     looked_into: Option<(TaskId, [OwnedFd; 3])>,
     suspects: &[TaskId],
 ) -> anyhow::Result<Option<Arc<Apart>>> {
+    let supervisor = process::parent();
     let setting = Setting {
         has_timeout: options.limits.timeout.is_some(),
         live: options.view.output == ShowOutput::Live,
         level: options.view.level(),
         looked_into,
+        warm_up: library::warm_up,
         suspects: suspects.to_vec(),
-        on_gone: Box::new(|| {
+        on_gone: Box::new(move || {
+            if process::parent() != supervisor {
+                return; // all are being killed, and this process ends when they have
+            }
             if let Some(black_box) = blackbox::get() {
                 black_box.end(End::Again);
             }

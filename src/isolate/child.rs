@@ -1,6 +1,7 @@
 //! The process of a task: calls it, and asks the runner for all that it asks for.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -38,6 +39,30 @@ pub(super) mod kind {
 const CALL: u32 = 1;
 /// A task that says how far it is more often than this is not heard each time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
+
+/// Does once, in the server, what each task process does around its task: what is made ready by that is ready in all of them.
+/// Most of what a small process takes are pages that it is the first to write to.
+pub(super) fn warm_up(words: &Words, call: fn(&Caller<'_>)) -> io::Result<()> {
+    let (socket, other) = socket::stream()?;
+    let order = Order {
+        nonce: 0,
+        // None that there is: it is not told that a task has passed.
+        word: u32::MAX,
+        attempt: 1,
+        grace: Duration::ZERO,
+        what: What::Setup(LibraryId(0)),
+    };
+    let remote = Remote::new(&order, words, socket, "", Arguments::NONE);
+    let hosts: Arc<dyn Hosts> = Arc::new(RemoteHosts(Arc::clone(&remote)));
+    let caller = Caller::new(&hosts, CALL);
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| call(&caller)));
+    process::flush_streams();
+    remote.pass();
+    drop(other);
+    // Its socket is not closed where somebody else has that number by then.
+    std::mem::forget(remote);
+    Ok(())
+}
 
 /// Runs what is ordered, and ends this process.
 pub(super) fn run(catalog: &Catalog, order: &Order, words: &Words) -> ! {

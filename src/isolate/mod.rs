@@ -29,7 +29,7 @@ pub use launcher::{Apart, OnGone};
 
 use crate::error::{Error, Result};
 use crate::process::{self, Side, Single, Words, socket};
-use crate::task::{Action, Catalog, Level, LibraryId, TaskId};
+use crate::task::{Action, Caller, Catalog, Level, LibraryId, TaskId};
 use fresh::Fresh;
 use order::What;
 use server::How;
@@ -78,6 +78,8 @@ pub struct Setting {
     pub suspects: Vec<TaskId>,
     /// The one that is looked into under a debugger, and what it gets as standard input, output and error.
     pub looked_into: Option<(TaskId, [OwnedFd; 3])>,
+    /// Gets ready what a call of a library's function needs, without one.
+    pub warm_up: fn(&Caller<'_>),
     /// Called when no task can be run any more; should not come back.
     pub on_gone: OnGone,
 }
@@ -146,7 +148,12 @@ pub fn start(
         (None, Some(single)) => {
             let me = process::id();
             match single.fork().map_err(failed)? {
-                Side::Child => server::serve(How::Fork(catalog), its_control, &apart.words, me),
+                Side::Child => server::serve(
+                    How::Fork(catalog, setting.warm_up),
+                    its_control,
+                    &apart.words,
+                    me,
+                ),
                 Side::Parent(_) => {}
             }
         }

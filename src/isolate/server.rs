@@ -16,7 +16,7 @@ use crate::process::poll::Poll;
 use crate::process::signals::{self, Signal, Signals};
 use crate::process::socket::{self, Patience};
 use crate::process::{self, Change, ProcessId, Side, Single, Status, Words, tree};
-use crate::task::{Catalog, Left};
+use crate::task::{Caller, Catalog, Left};
 
 /// The numbers of its descriptors; those below stay taken, so that what comes along with an order can be put there.
 const CONTROL: i32 = 10;
@@ -43,8 +43,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(1);
 
 /// How task processes are made.
 pub(super) enum How<'a> {
-    /// As copies of this one, which has loaded these.
-    Fork(&'a Catalog),
+    /// As copies of this one, which has loaded these; and what gets ready for calls of them.
+    Fork(&'a Catalog, fn(&Caller<'_>)),
     /// By a program and its arguments, which finds on its socket what to do.
     Start(Vec<String>),
 }
@@ -102,6 +102,8 @@ impl<'a> Server<'a> {
         signals::reset();
         process::set_name("tdrun-server");
         process::adopt_orphans();
+        // Who kills the group of the runner must not kill the one that ends all the others then.
+        process::lead_group();
         let null = fs::File::options()
             .read(true)
             .write(true)
@@ -123,7 +125,7 @@ impl<'a> Server<'a> {
         if !process::hear_of_end(parent, Signal::SIGTERM) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        Ok(Self {
+        let server = Self {
             how,
             single: Single::check().ok_or(io::ErrorKind::ResourceBusy)?,
             control: socket::inherited(CONTROL)?,
@@ -136,7 +138,11 @@ impl<'a> Server<'a> {
             waiting: Vec::new(),
             told: Vec::new(),
             kills: kills(),
-        })
+        };
+        if let How::Fork(_, call) = &server.how {
+            child::warm_up(&server.words, *call)?;
+        }
+        Ok(server)
     }
 
     /// Its own status.
@@ -319,7 +325,7 @@ impl<'a> Server<'a> {
             Err(_) => process::end(1),
         }
         match &self.how {
-            How::Fork(catalog) => {
+            How::Fork(catalog, _) => {
                 process::close_from(SOCKET_OF_TASK.cast_unsigned() + 1);
                 signals::let_through();
                 child::run(catalog, order, &self.words)
@@ -341,7 +347,7 @@ impl<'a> Server<'a> {
 
     /// Puts the descriptors in the places where a task looks for them.
     fn arrange(&self, descriptors: &[OwnedFd]) -> io::Result<()> {
-        let forked = matches!(self.how, How::Fork(_));
+        let forked = matches!(self.how, How::Fork(..));
         let places = [SOCKET_OF_TASK, 1, 2, 0];
         for (descriptor, number) in descriptors.iter().zip(places) {
             let private = forked && number == SOCKET_OF_TASK;
@@ -478,10 +484,10 @@ impl<'a> Server<'a> {
         let start = Instant::now();
         let mut asked = at_once;
         loop {
-            let left = tree::children(self.me);
-            if left.is_empty() || start.elapsed() > SWEEP_FOR {
+            if !process::has_children() || start.elapsed() > SWEEP_FOR {
                 return;
             }
+            let left = tree::children(self.me);
             if !asked {
                 let all = tree::descendants(self.me).into_iter();
                 all.for_each(|pid| {

@@ -40,6 +40,13 @@ pub(super) unsafe fn action(run: raw::RunFn, user: *mut c_void) -> Action {
     Arc::new(move |caller| function.call(caller))
 }
 
+/// Does all that a call does, but for the function: what is made ready by that need not be made again.
+pub fn warm_up(caller: &Caller<'_>) {
+    if let Some(call) = Call::begin(caller) {
+        drop(call.end());
+    }
+}
+
 /// Calls a function of a library; none where it passed and returned nothing.
 ///
 /// # Safety

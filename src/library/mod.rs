@@ -31,6 +31,7 @@ mod table;
 mod text;
 mod value;
 
+pub use call::warm_up;
 pub use shelf::{Files, Shelf, load_all, load_one};
 pub use sink::{Sink, listen};
 

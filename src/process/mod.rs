@@ -28,7 +28,7 @@ pub use fault::on_fatal_signal;
 pub use life::{Pause, stop_here, vanish, without_stop, write_from_background};
 pub use nix::unistd::Pid as ProcessId;
 pub use shared::words;
-pub use wait::{Change, Status, next_change, reap};
+pub use wait::{Change, Status, has_children, next_change, reap};
 pub use watch::{Ear, mind_children, take_change};
 pub use words::Words;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgid, getpid};
 
+use super::has_children;
 use super::signals::{Signal, send};
 
 /// How often is looked whether all have ended.
@@ -101,11 +102,11 @@ pub fn kill(process: Pid, patience: Duration) {
 pub fn end_all(patience: Duration) {
     let start = Instant::now();
     loop {
-        let all = descendants(getpid());
-        if all.is_empty() || start.elapsed() >= patience {
+        // Not by the list of them, which may miss some while others end.
+        if !has_children() || start.elapsed() >= patience {
             return;
         }
-        for process in all {
+        for process in descendants(getpid()) {
             send(process, Signal::SIGKILL);
         }
         while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status.pid().is_some()) {

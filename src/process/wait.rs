@@ -1,5 +1,6 @@
 //! What becomes of children.
 
+use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
@@ -48,4 +49,10 @@ pub fn reap(child: Pid) -> Option<Status> {
         WaitStatus::Signaled(_, signal, core) => Some(Status::Killed(signal as i32, core)),
         _ => None,
     }
+}
+
+/// There are children, be it such as have ended. Unlike a list of them this is never wrong for a moment.
+pub fn has_children() -> bool {
+    let peek = WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::WEXITED;
+    waitid(Id::All, peek) != Err(Errno::ECHILD)
 }
