@@ -100,6 +100,11 @@ impl Kept {
         self.stood.get(&task)
     }
 
+    /// The task has its outcome, or some of its attempts have ended.
+    pub fn knows(&self, task: TaskId) -> bool {
+        self.plain(task).is_some() || self.stood(task).is_some()
+    }
+
     /// The task has its outcome.
     pub fn stays(&self, task: TaskId) -> bool {
         self.plain(task).is_some() || self.stood(task).is_some_and(|stood| stood.is_done)

@@ -176,7 +176,7 @@ impl Run {
         });
         let mut plan = Plan::new(&services.catalog, &self.graph, self.rules);
         if let Some(kept) = services.recording.share_kept() {
-            plan.spare(Box::new(move |task| kept.stays(task)));
+            plan.spare(Box::new(move |task| kept.knows(task)));
         }
         let mut pool = Pool::new(plan, crew);
         let control = pool.control().clone();
