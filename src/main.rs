@@ -15,11 +15,11 @@ use tdrun::event::Summary;
 use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
 use tdrun::isolate::{self, Apart, Hidden, Setting, Under, Which};
-use tdrun::library;
+use tdrun::library::{self, Files, Shelf};
 use tdrun::process::{self, end};
 use tdrun::record::{Journal, News};
 use tdrun::report::{Reporters, ShowOutput};
-use tdrun::run::{self, Ear, Run};
+use tdrun::run::{self, Ear, Limits, Run};
 use tdrun::select::Request;
 use tdrun::start::journal::Journals;
 use tdrun::state::State;
@@ -61,7 +61,12 @@ fn supervised() -> anyhow::Result<Exit> {
     let black_box = blackbox::open(workers, run::TRACK)
         .map_err(|error| Error::new("run.process", format!("cannot map memory: {error}")))?;
     let mut run = |round: Round<'_>| {
-        let done = story(&options, &journals, state.take(), round);
+        let runner = Runner {
+            options: &options,
+            journals: &journals,
+            round,
+        };
+        let done = runner.story(state.take());
         let done = done.unwrap_or_else(|error| Done::at(report(&error)));
         leave(done.exit, done.abandoned)
     };
@@ -71,129 +76,167 @@ fn supervised() -> anyhow::Result<Exit> {
     Ok(exit?)
 }
 
-/// The runner.
-fn story(
-    options: &Options,
-    journals: &Journals,
-    state: State,
-    round: Round<'_>,
-) -> anyhow::Result<Done> {
-    let terminal = match options.isolation.under {
-        Some(Under::Debugger(_)) => Some(process::standard_streams()?),
-        _ => None,
-    };
-    let mut limits = options.limits;
-    stream::silence_stdin();
-    let (out, err) = (Stream::stdout(), Stream::stderr());
+/// The process that loads and runs.
+struct Runner<'a> {
+    options: &'a Options,
+    journals: &'a Journals,
+    round: Round<'a>,
+}
 
-    end::guard(note_exit);
-    process::on_fatal_signal(note_signal);
-    let level = options.view.level();
-    let loading = |target| enter(Phase::Loading(target));
-    let library::Shelf {
-        mut catalog,
-        targets,
-        warnings,
-        files,
-        ..
-    } = library::load_all(&options.targets, level, &loading)?;
-    enter(Phase::Starting);
-    let is_first = round.number == 1;
-    if is_first {
-        warn(&warnings);
-    }
-    // Now, while there is little else in memory. Only the one that is looked into has to be known before.
-    let mut apart = match (options.look, &terminal) {
-        (None, None) => start_apart(&mut catalog, options, None, round.suspects)?,
-        _ => None,
-    };
+/// What is to run, or to be looked at.
+struct Chosen {
+    catalog: Catalog,
+    links: Links,
+    graph: Arc<Graph>,
+    limits: Limits,
+    files: Files,
+    /// Runs tasks in processes of their own.
+    apart: Option<Arc<Apart>>,
+}
 
-    let mut links = Links::resolve(&catalog)?;
-    let request = start::request(options, &targets);
-    let mut selection = select::select(&catalog, &mut links, &request)?;
-    if let (None, Some(terminal)) = (options.look, terminal) {
-        let task = start::looked_into(&catalog, &selection)?;
-        limits.untimed = Some(task);
-        apart = start_apart(
-            &mut catalog,
-            options,
-            Some((task, terminal)),
-            round.suspects,
-        )?;
-        let request = Request {
-            with_deps: true,
-            ..request
+impl Runner<'_> {
+    fn story(&self, state: State) -> anyhow::Result<Done> {
+        let terminal = match self.options.isolation.under {
+            Some(Under::Debugger(_)) => Some(process::standard_streams()?),
+            _ => None,
         };
-        selection = select::select(&catalog, &mut links, &request)?;
-    }
-    if options.view.verbose && is_first {
-        note_dropped(&catalog, &links.dropped(&selection));
-    }
-    let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
-    if let Some(what) = options.look {
-        print(out, |out| look::look(out, &catalog, &graph, what))?;
-        return Ok(Done::at(Exit::Passed));
-    }
-    if is_first {
-        note_aborting(&catalog, graph.planned(), options.isolation.which);
+        stream::silence_stdin();
+        let (out, err) = (Stream::stdout(), Stream::stderr());
+        end::guard(note_exit);
+        process::on_fatal_signal(note_signal);
+        let chosen = self.choose(self.load()?, terminal)?;
+        if let Some(what) = self.options.look {
+            let Chosen { catalog, graph, .. } = chosen;
+            print(out, |out| look::look(out, &catalog, &graph, what))?;
+            return Ok(Done::at(Exit::Passed));
+        }
+        self.run(chosen, state, (&out, &err))
     }
 
-    let libraries = start::journal::libraries(&catalog, &files, journals);
-    let known = (&catalog, &mut links, &*graph);
-    let taken = match round.number {
-        1 => start::journal::resume(options, journals, &libraries, known)?,
-        _ => {
-            let lost = round.crash.map(Crash::record);
+    /// It has not been said before, by an earlier process of this run.
+    fn is_first(&self) -> bool {
+        self.round.number == 1
+    }
+
+    fn load(&self) -> anyhow::Result<Shelf> {
+        let level = self.options.view.level();
+        let loading = |target| enter(Phase::Loading(target));
+        let loaded = library::load_all(&self.options.targets, level, &loading)?;
+        enter(Phase::Starting);
+        if self.is_first() {
+            warn(&loaded.warnings);
+        }
+        Ok(loaded)
+    }
+
+    /// Selects, checks, and starts what runs tasks in processes: as early as can be, while there is little else in memory.
+    fn choose(&self, loaded: Shelf, terminal: Option<[OwnedFd; 3]>) -> anyhow::Result<Chosen> {
+        let (options, suspects) = (self.options, self.round.suspects);
+        let (mut catalog, mut limits) = (loaded.catalog, options.limits);
+        let mut apart = match (options.look, &terminal) {
+            (None, None) => start_apart(&mut catalog, options, None, suspects)?,
+            _ => None,
+        };
+        let mut links = Links::resolve(&catalog)?;
+        let request = start::request(options, &loaded.targets);
+        let mut selection = select::select(&catalog, &mut links, &request)?;
+        if let (None, Some(terminal)) = (options.look, terminal) {
+            // Only the one that is looked into has to be known before.
+            let task = start::looked_into(&catalog, &selection)?;
+            limits.untimed = Some(task);
+            apart = start_apart(&mut catalog, options, Some((task, terminal)), suspects)?;
+            let with_deps = true;
+            selection = select::select(
+                &catalog,
+                &mut links,
+                &Request {
+                    with_deps,
+                    ..request
+                },
+            )?;
+        }
+        if options.view.verbose && self.is_first() {
+            note_dropped(&catalog, &links.dropped(&selection));
+        }
+        let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
+        Ok(Chosen {
+            catalog,
+            links,
+            graph,
+            limits,
+            files: loaded.files,
+            apart,
+        })
+    }
+
+    fn run(
+        &self,
+        chosen: Chosen,
+        state: State,
+        (out, err): (&Stream, &Stream),
+    ) -> anyhow::Result<Done> {
+        let (options, journals) = (self.options, self.journals);
+        let Chosen {
+            catalog,
+            mut links,
+            graph,
+            limits,
+            files,
+            apart,
+        } = chosen;
+        if self.is_first() {
+            note_aborting(&catalog, graph.planned(), options.isolation.which);
+        }
+        let libraries = start::journal::libraries(&catalog, &files, journals);
+        let known = (&catalog, &mut links, &*graph);
+        let taken = if self.is_first() {
+            start::journal::resume(options, journals, &libraries, known)?
+        } else {
+            let lost = self.round.crash.map(Crash::record);
             let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
             start::journal::go_on(journals, lost, known, is_told)?
+        };
+        warn(&taken.warnings);
+        if !taken.note.is_empty() && !options.view.quiet {
+            say(&format!("{}\n", tdrun::error::escape(&taken.note)));
         }
-    };
-    warn(&taken.warnings);
-    if !taken.note.is_empty() && !options.view.quiet {
-        say(&format!("{}\n", tdrun::error::escape(&taken.note)));
+        let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
+        let mut reporters = Reporters::open(&options.view, out, err, self.is_first())?;
+        let requests = interrupt::listen(self.round.stopped_by)?;
+        if self.is_first() {
+            warn(&replaced);
+            start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
+        }
+        let run = Run {
+            journal: journals.journal.clone(),
+            kept: taken.kept,
+            lost: taken.crashes,
+            catalog: Arc::new(catalog),
+            links,
+            graph,
+            state: Arc::new(state),
+            results: Arc::new(results),
+            rules: options.rules,
+            workers: options.workers,
+            limits,
+            state_arguments: options.typed.clone(),
+            last_words: Box::new(move || files.changed()),
+        };
+        enter(Phase::Running);
+        let summary = run.execute(&mut reporters, &requests, connect);
+        library::listen(None);
+        if let Some(apart) = apart.filter(|_| summary.abandoned == 0) {
+            apart.leave();
+        }
+        let exit = match summary.exit() {
+            Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
+            exit => exit,
+        };
+        Ok(Done {
+            exit: finish(journals.journal.as_deref(), &summary, exit),
+            abandoned: summary.abandoned > 0,
+        })
     }
-    let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
-    if is_first {
-        warn(&replaced);
-    }
-    let mut reporters = Reporters::open(&options.view, &out, &err, is_first)?;
-    let requests = interrupt::listen(round.stopped_by)?;
-    if is_first {
-        start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
-    }
-    let journal = journals.journal.clone();
-    let run = Run {
-        journal: journal.clone(),
-        kept: taken.kept,
-        lost: taken.crashes,
-        catalog: Arc::new(catalog),
-        links,
-        graph,
-        state: Arc::new(state),
-        results: Arc::new(results),
-        rules: options.rules,
-        workers: options.workers,
-        limits,
-        state_arguments: options.typed.clone(),
-        last_words: Box::new(move || files.changed()),
-    };
-    enter(Phase::Running);
-    let summary = run.execute(&mut reporters, &requests, connect);
-    library::listen(None);
-    if let Some(apart) = apart
-        && summary.abandoned == 0
-    {
-        apart.leave();
-    }
-    let exit = match summary.exit() {
-        Exit::Passed if !reporters.errors().is_empty() => Exit::Output,
-        exit => exit,
-    };
-    let exit = finish(journal.as_deref(), &summary, exit);
-    Ok(Done {
-        exit,
-        abandoned: summary.abandoned > 0,
-    })
 }
 
 /// Records the end of the run; the exit status, which is another one where the journal is not whole.
@@ -311,11 +354,10 @@ fn after(options: &Options, crash: &Crash) -> Next {
         Phase::Starting | Phase::Running => {
             let message = format!("the process that runs the tasks was lost: {}", crash.how);
             let error = Error::new("run.lost", message);
-            match is_recorded {
-                true => error,
-                false => {
-                    error.hint("no other one can go on, as what has happened could not be recorded")
-                }
+            if is_recorded {
+                error
+            } else {
+                error.hint("no other one can go on, as what has happened could not be recorded")
             }
         }
     };

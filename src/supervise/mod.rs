@@ -222,7 +222,6 @@ pub fn supervise(
                 }
                 suspects.extend(&crash.suspects);
                 last = Some(crash);
-                continue;
             }
         }
     }
