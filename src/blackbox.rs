@@ -46,6 +46,10 @@ const STOPPED: usize = 7;
 const START: usize = 8;
 /// Not 0: the private journal is not whole.
 const UNRECORDED: usize = 9;
+/// How many signals asked the run to stop, and the last of them.
+const ASKED: usize = 10;
+/// How many of those the run has heard.
+const HEARD: usize = 11;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
@@ -248,6 +252,32 @@ impl BlackBox {
         tasks.sort_unstable();
         tasks.dedup();
         tasks
+    }
+
+    /// A signal has come to the supervisor that asks the run to stop.
+    pub fn ask_to_stop(&self, signal: i32) {
+        let asked = &self.words[ASKED];
+        let count = asked.load(Ordering::Relaxed) >> 32;
+        let word = (count + 1) << 32 | u64::from(signal.cast_unsigned());
+        asked.store(word, Ordering::Release);
+    }
+
+    /// How many such signals have come, and the last of them.
+    pub fn asked_to_stop(&self) -> (u64, i32) {
+        let word = self.words[ASKED].load(Ordering::Acquire);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let signal = (word as u32).cast_signed();
+        (word >> 32, signal)
+    }
+
+    /// The run has heard of the next one, and has told its tasks.
+    pub fn hears_stop(&self) {
+        self.words[HEARD].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The run has heard of all of them.
+    pub fn has_heard(&self) -> bool {
+        self.words[HEARD].load(Ordering::Acquire) >= self.asked_to_stop().0
     }
 
     /// What happens from here on is not recorded: nobody can go on with the run.

@@ -19,6 +19,7 @@ use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+use crate::blackbox::{self, BlackBox};
 use crate::error::{Error, Result};
 use crate::process::end::end_by;
 use crate::process::{self, Pause, tree};
@@ -111,15 +112,20 @@ const STOPS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 /// ends the process at once.
 fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io::Result<()> {
     let deaf = Arc::new(AtomicBool::new(false));
-    for signal in signals.clone().filter(|signal| STOPS.contains(signal)) {
+    let ends = |signal: &i32| STOPS.contains(signal) || *signal == SIGUSR2;
+    for signal in signals.clone().filter(ends) {
         flag::register_conditional_default(signal, Arc::clone(&deaf))?;
     }
     let (read, write) = UnixStream::pair()?;
     let (read, write) = (stream::lift(read), stream::lift(write));
     let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
     let supervisor = process::parent();
+    let asked_before = blackbox::get().map_or((0, 0), BlackBox::asked_to_stop);
     let listen = move || {
         let mut pause = Pause::default();
+        let black_box = blackbox::get();
+        let asked = || black_box.map_or((0, 0), BlackBox::asked_to_stop);
+        let (mut heard, _) = asked_before;
         let mut wait = |read: &mut UnixStream| read.read(&mut [0]).map(|bytes| bytes > 0);
         loop {
             match delivery.poll_pending(&mut wait) {
@@ -131,7 +137,13 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
                         tree::end_all(ALL_ENDED);
                         process::vanish();
                     }
-                    SIGUSR2 => {}
+                    // The supervisor has heard something. That way nothing is lost where a library has other handlers, as
+                    // `system` of the C library has while it runs.
+                    SIGUSR2 => {
+                        let (count, signal) = asked();
+                        (heard..count).for_each(|_| on_signal(signal, &senders));
+                        heard = count;
+                    }
                     signal => on_signal(signal, &senders),
                 }),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("error", &["exit"]),
     ("blackbox", &["exit", "process", "task"]),
-    ("interrupt", &["error", "process", "stream"]),
+    ("interrupt", &["blackbox", "error", "process", "stream"]),
     ("target", &["error"]),
     ("event", &["error", "exit", "task"]),
     ("state", &["error", "task"]),

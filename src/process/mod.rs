@@ -29,7 +29,7 @@ pub use life::{Pause, stop_here, vanish, without_stop, write_from_background};
 pub use nix::unistd::Pid as ProcessId;
 pub use shared::words;
 pub use wait::{Change, Status, has_children, next_change, reap};
-pub use watch::{Ear, mind_children, take_change};
+pub use watch::{Ear, Heard, mind_children, take_change};
 pub use words::Words;
 
 /// Which side of a fork this is.

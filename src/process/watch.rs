@@ -13,6 +13,15 @@ use nix::unistd::Pid;
 
 use super::poll::Poll;
 
+/// A signal that has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Which.
+    pub number: i32,
+    /// No process has sent it: a key of the terminal, for example, which means the whole group.
+    pub is_from_system: bool,
+}
+
 /// Signals that wait until somebody asks for them.
 pub struct Ear {
     signals: SignalFd,
@@ -41,9 +50,12 @@ impl Ear {
     }
 
     /// The next one that has come.
-    pub fn next(&self) -> Option<i32> {
+    pub fn next(&self) -> Option<Heard> {
         let signal = self.signals.read_signal().ok().flatten()?;
-        i32::try_from(signal.ssi_signo).ok()
+        Some(Heard {
+            number: i32::try_from(signal.ssi_signo).ok()?,
+            is_from_system: signal.ssi_code == libc::SI_KERNEL,
+        })
     }
 
     /// Waits until a signal has come, or one of the others has something to read or its end, or for so long. Which of the

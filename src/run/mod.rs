@@ -23,7 +23,7 @@ mod track;
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crew::Crew;
@@ -121,9 +121,11 @@ const WORKERS_MAX: usize = 8;
 
 /// How many tasks run at the same time at most, where the user wants so many; none means as many as are useful.
 pub fn most_workers(wanted: Option<NonZeroUsize>) -> usize {
+    // Asked once: it takes the system several files to say.
+    static CPUS: OnceLock<usize> = OnceLock::new();
     let cpus = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let wanted = wanted.map(NonZeroUsize::get);
-    wanted.unwrap_or_else(|| cpus().min(WORKERS_MAX))
+    wanted.unwrap_or_else(|| *CPUS.get_or_init(|| cpus().min(WORKERS_MAX)))
 }
 
 /// So many words of the black box has each worker for what it leaves behind.

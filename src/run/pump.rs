@@ -466,6 +466,9 @@ impl<'a> Pump<'a> {
             // Only now: a task that ends by this must find the plan stopped.
             self.services.cancel_all();
         }
+        if let (Some(black_box), Stop::Signal(_)) = (self.black_box, why) {
+            black_box.hears_stop();
+        }
     }
 
     /// What is due now is done.

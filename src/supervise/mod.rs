@@ -13,6 +13,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -22,7 +23,7 @@ use nix::unistd::{Pid, getppid, pipe2, setpgid};
 use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::process::{self, Ear, Side, tree};
+use crate::process::{self, Ear, Heard, Side, tree};
 use crate::record;
 use crate::task::TaskId;
 use terminal::Terminal;
@@ -35,6 +36,8 @@ const HASTE: Duration = Duration::from_millis(900);
 const ALL_ENDED: Duration = Duration::from_secs(2);
 /// Where the runner's descriptors start that are its own.
 const HELD: i32 = 200;
+/// How long a run may take to hear of a signal, before all others of its group do.
+const TO_HEAR: Duration = Duration::from_millis(100);
 /// Runners that die in a row with nobody to blame.
 const BLAMELESS_MOST: u32 = 2;
 
@@ -213,8 +216,10 @@ pub fn supervise(
             }
             None => {
                 tree::end_all(ALL_ENDED);
-                if let Some(signal) = status.signal().filter(|signal| stops.last == Some(*signal)) {
-                    return Ok(Exit::Signal(signal));
+                // Before it listens, what wakes it ends it.
+                let told = [stops.last, Some(Signal::SIGUSR2 as i32)];
+                if let (Some(stop), true) = (stops.last, told.contains(&status.signal())) {
+                    return Ok(Exit::Signal(stop));
                 }
                 let crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
                 if let Next::End(exit) = after(&crash) {
@@ -325,8 +330,8 @@ impl Watch<'_> {
         }
     }
 
-    fn hear(&mut self, signal: i32) {
-        let Ok(signal) = Signal::try_from(signal) else {
+    fn hear(&mut self, heard: Heard) {
+        let Ok(signal) = Signal::try_from(heard.number) else {
             return;
         };
         match signal {
@@ -355,7 +360,26 @@ impl Watch<'_> {
                 if self.stops.count == 3 {
                     self.deadline = Some(Instant::now() + HASTE);
                 }
-                let _ = kill(self.runner, stop);
+                self.black_box.ask_to_stop(stop as i32);
+                let _ = kill(self.runner, Signal::SIGUSR2);
+                if heard.is_from_system {
+                    self.hand_to_group(stop);
+                }
+            }
+        }
+    }
+
+    /// What tasks have started in threads belongs to the group of the runner, and would have heard the terminal too.
+    fn hand_to_group(&self, signal: Signal) {
+        // First the run: what ends by this is to count as stopped.
+        let patience = Instant::now() + TO_HEAR;
+        while !self.black_box.has_heard() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let all = tree::descendants(self.runner);
+        for pid in all {
+            if tree::group(pid) == Some(self.runner) {
+                let _ = kill(pid, signal);
             }
         }
     }
