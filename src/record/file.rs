@@ -8,11 +8,16 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, MemfdFlags, OFlags, fcntl_setfl, flock, memfd_create};
 use rustix::io::{Errno, fcntl_getfd};
 
 use crate::stream::lift;
+
+/// Nothing of a run outlives it for so long.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A regular file, or one in memory, open for appending.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl Store {
         if let Some(kind) = kind(&metadata) {
             return Err(Refused::Kind(kind));
         }
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let locked = lock(&file);
         let store = Self::of(file, path, &metadata);
         match locked {
             Err(Errno::WOULDBLOCK) => Err(Refused::Locked(store)),
@@ -189,6 +194,19 @@ impl Drop for Store {
         // As above: a task may have closed it.
         let closed = self.file.take_if(|file| fcntl_getfd(file.as_fd()).is_err());
         std::mem::forget(closed);
+    }
+}
+
+/// Locks a file. What is left of a run that was killed may have it locked for a moment, and is waited for.
+fn lock(file: &File) -> Result<(), Errno> {
+    let start = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            locked => return locked,
+        }
     }
 }
 
