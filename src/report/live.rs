@@ -35,14 +35,19 @@ pub(super) struct Live<P: Picture> {
     drawn: Duration,
     /// Lines to be put above the picture when it is next drawn.
     pending: String,
+    /// A picture of another process stands there, which has come to no end.
+    is_second: bool,
 }
 
 impl<P: Picture> Live<P> {
     /// A display on the terminal that people read.
-    pub(super) fn new(picture: P, teller: Teller, console: Console) -> Self {
+    /// Where this is not the `first` process of a run, the picture of the one before is taken away.
+    pub(super) fn new(picture: P, teller: Teller, console: Console, first: bool) -> Self {
         let screen = || Box::new(Screen(console.err.stream().clone()));
         let (draws, measures) = (screen(), screen());
-        Self::on(draws, measures, picture, teller, console)
+        let mut live = Self::on(draws, measures, picture, teller, console);
+        live.is_second = !first;
+        live
     }
 
     fn on(
@@ -66,7 +71,17 @@ impl<P: Picture> Live<P> {
             bar,
             drawn: Duration::ZERO,
             pending: String::new(),
+            is_second: false,
         }
+    }
+
+    /// The cursor stands at the left of its last line.
+    fn take_away(&self, briefing: &Briefing, now: &Moment) -> io::Result<()> {
+        let (columns, rows) = (self.screen.width().into(), self.screen.height().into());
+        let picture = self.picture.draw(&Board { briefing, now }, columns, rows);
+        let text = self.picture.template().replace("{msg}", &picture);
+        self.screen.move_cursor_up(text.matches('\n').count())?;
+        self.screen.write_str("\r\x1b[J")
     }
 
     fn draw(&mut self, briefing: &Briefing, now: &Moment) {
@@ -100,6 +115,9 @@ impl<P: Picture> Live<P> {
 impl<P: Picture> Reporter for Live<P> {
     fn begin(&mut self, briefing: &Briefing) -> io::Result<()> {
         let begin = Moment::idle(briefing.planned.len(), briefing.workers);
+        if self.is_second {
+            self.take_away(briefing, &begin)?;
+        }
         self.draw(briefing, &begin);
         Ok(())
     }
@@ -117,6 +135,14 @@ impl<P: Picture> Reporter for Live<P> {
         // Others may want to be called more often, and no two ticks are as far apart as they should.
         if now.at.saturating_sub(self.drawn) >= INTERVAL * 9 / 10 {
             self.draw(briefing, now);
+        }
+        Ok(())
+    }
+
+    /// What is told is not kept back: it would be lost with this process.
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.bar.clone().suspend(|| self.write_pending());
         }
         Ok(())
     }

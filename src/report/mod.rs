@@ -203,7 +203,7 @@ impl Reporters {
         };
         reporters.display = Some(Named {
             what: "standard output".to_owned(),
-            reporter: display(view, console),
+            reporter: display(view, console, first),
         });
         Ok(reporters)
     }
@@ -293,7 +293,7 @@ impl Reporter for Reporters {
     }
 }
 
-fn display(view: &View, console: Console) -> Box<dyn Reporter + Send> {
+fn display(view: &View, console: Console, first: bool) -> Box<dyn Reporter + Send> {
     let is_live = view.display != Display::Lines && console.err.stream().is_live_terminal();
     let detail = match (view.quiet, view.verbose, is_live) {
         (true, ..) => Detail::Quiet,
@@ -302,20 +302,22 @@ fn display(view: &View, console: Console) -> Box<dyn Reporter + Send> {
         (false, false, false) => Detail::Normal,
     };
     match view.display {
-        Display::Progress if is_live => live(progress::Progress, detail, view.output, console),
-        Display::Viewer if is_live => live(viewer::Viewer, detail, view.output, console),
+        Display::Progress if is_live => {
+            live((progress::Progress, first), detail, view.output, console)
+        }
+        Display::Viewer if is_live => live((viewer::Viewer, first), detail, view.output, console),
         _ => Box::new(Lines::new(detail, view.output, console)),
     }
 }
 
 fn live(
-    picture: impl Picture + Send + 'static,
+    (picture, first): (impl Picture + Send + 'static, bool),
     detail: Detail,
     output: ShowOutput,
     console: Console,
 ) -> Box<dyn Reporter + Send> {
     let teller = Teller::new(detail, output, console.err_paint);
-    Box::new(Live::new(picture, teller, console))
+    Box::new(Live::new(picture, teller, console, first))
 }
 
 fn unwritten(what: &str, error: &io::Error) -> Error {
