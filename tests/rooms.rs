@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("state", &["error", "task"]),
     ("glob", &["error"]),
     ("graph", &["error", "glob", "task"]),
-    ("command", &["stream", "task"]),
+    ("command", &["process", "stream", "task"]),
     (
         "isolate",
         &["error", "exit", "graph", "process", "stream", "task"],

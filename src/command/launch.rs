@@ -77,8 +77,9 @@ impl Launch {
     }
 
     /// As std starts it: with SIGPIPE as it is by default, and without our descriptors, which all close on exec. Handlers of
-    /// ours are gone by then too; the mask of blocked signals is that of this thread.
-    pub(super) fn command(&self) -> process::Command {
+    /// ours are gone by then too; the mask of blocked signals is that of this thread. `mark` is a variable that all have that
+    /// it starts.
+    pub(super) fn command(&self, (name, value): (&str, &str)) -> process::Command {
         let mut command = process::Command::new(&self.argv[0]);
         command
             .args(&self.argv[1..])
@@ -90,12 +91,13 @@ impl Launch {
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }
-        for (name, value) in &self.env {
+        for (variable, value) in &self.env {
             match value {
-                Some(value) => command.env(&**name, value),
-                None => command.env_remove(&**name),
+                Some(value) => command.env(&**variable, value),
+                None => command.env_remove(&**variable),
             };
         }
+        command.env(name, value);
         command
     }
 

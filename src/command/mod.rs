@@ -85,7 +85,7 @@ fn execute(launch: &Launch, host: &Arc<dyn Host>) -> Result<Option<Ended>, Strin
     let group = Arc::new(Group::new().map_err(lost)?);
     let asked = Arc::clone(&group);
     host.when_cancelled(Box::new(move |cancel| asked.cancel(cancel)));
-    let Some(spawned) = group.spawn(&mut launch.command()) else {
+    let Some(spawned) = group.spawn(&mut launch.command(group.mark())) else {
         return Ok(None);
     };
     let mut child = spawned.map_err(|error| launch.explain(&error))?;

@@ -60,6 +60,18 @@ pub fn without_stop<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Calls something that starts a program, which is to be stopped where it writes from the background, as any program is:
+/// what [`write_from_background`] has changed would be handed on to it.
+pub fn for_a_program<T>(start: impl FnOnce() -> T) -> T {
+    let mut writes = SigSet::empty();
+    writes.add(Signal::SIGTTOU);
+    let mut before = SigSet::empty();
+    let _ = pthread_sigmask(SigmaskHow::SIG_UNBLOCK, Some(&writes), Some(&mut before));
+    let result = start();
+    let _ = before.thread_set_mask();
+    result
+}
+
 /// Stops this process as Ctrl-Z does, until somebody lets it go on. Where there is nobody who could, it does not stop.
 pub fn stop_here() {
     let mut stop = SigSet::empty();

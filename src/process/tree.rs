@@ -43,6 +43,22 @@ pub fn descendants(process: Pid) -> Vec<Pid> {
     found
 }
 
+/// All processes that were started with this variable, `NAME=VALUE`, in their environment, as far as that may be read. So
+/// are those found that descend from nobody any more.
+pub fn with_variable(variable: &str) -> Vec<Pid> {
+    let has_it = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.any(|other| other == variable.as_bytes())
+    };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let numbers = processes.flatten();
+    let numbers = numbers.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    numbers.filter(has_it).map(Pid::from_raw).collect()
+}
+
 /// The name of a process; empty where there is none.
 pub fn name(process: Pid) -> String {
     let name = fs::read(format!("/proc/{process}/comm")).unwrap_or_default();
