@@ -1,11 +1,13 @@
 //! What native code may do to the process that it runs in. With `--isolate` each task has one of its own, and only that one
-//! suffers. Three of them do not pass, so it exits 1.
+//! suffers; in threads, all that run at that moment. Four of them do not pass, so it exits 1.
 //!
 //! ```text
 //! cargo build --example rough
 //! tdrun target/debug/examples/librough.so --isolate --grace=1s
 //! tdrun target/debug/examples/librough.so --isolate --show-output=all
 //! tdrun target/debug/examples/librough.so::moves             it asks for a process itself
+//! tdrun target/debug/examples/librough.so -j1                one after the other; each crash costs one task
+//! tdrun target/debug/examples/librough.so --broken=setup     setup crashes, and no task runs
 //! ```
 
 #![allow(
@@ -13,7 +15,7 @@
     reason = "what a task prints is what this is about"
 )]
 
-use std::process::{Command, abort, exit};
+use std::process::{Command, abort, exit, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -25,6 +27,9 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 
 #[setup]
 fn prepare(state: &State) -> Result {
+    if state.get::<String>("broken")?.as_deref() == Some("setup") {
+        abort();
+    }
     CALLS.store(7, Ordering::Relaxed);
     // what is in the state is.
     Ok(state.set("calls", 7)?)
@@ -52,6 +57,22 @@ fn aborts() {
 #[task]
 fn exits() {
     exit(0);
+}
+
+/// Is killed, as by a system that is out of memory: it cannot say a last word, and who runs beside it cannot either.
+#[task]
+fn vanishes() -> Result {
+    sleep(Duration::from_millis(100));
+    Command::new("kill")
+        .args(["-KILL", &id().to_string()])
+        .status()?;
+    Ok(())
+}
+
+/// Takes a while.
+#[task]
+fn bakes() {
+    sleep(Duration::from_millis(300));
 }
 
 /// Never ends, and does not ask whether it should: its process is ended `--grace` after its time, with all that it started.

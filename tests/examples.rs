@@ -519,13 +519,13 @@ fn rough_tasks_hurt_nobody_but_themselves_in_processes_of_their_own() {
     let outcome = run("rough", "--isolate --grace=1s -j1");
     assert_eq!(
         outcome.stdout,
-        "==== 3 passed, 0 failed, 0 skipped, 1 timed out, 2 crashed; 1 leaky in N.NNs ====\n",
+        "==== 4 passed, 0 failed, 0 skipped, 1 timed out, 3 crashed; 1 leaky in N.NNs ====\n",
         "{}",
         outcome.stderr
     );
     assert_eq!(outcome.status, 1);
     for part in [
-        "aborts CRASHED\n    killed by SIGABRT\n    at examples/rough.rs:45\n    ---- aborts stdout ----\n    giving up\n    ---- aborts stderr ----\n    no way out\n    rerun: ",
+        "aborts CRASHED\n    killed by SIGABRT\n    at examples/rough.rs:50\n    ---- aborts stdout ----\n    giving up\n    ---- aborts stderr ----\n    no way out\n    rerun: ",
         "exits CRASHED\n    exited with status 0 before finishing\n",
         "hangs TIMED OUT\n    took longer than 200ms; it ended with:\n    killed by SIGTERM\n",
         "\nleaky: leaves (left running: ",
@@ -594,12 +594,14 @@ Templates:
     n: any text
 "),
     ("rough", "\
-looks   Passes, and tells what it saw.
-aborts  Ends its process by a signal, as a segfault does.
-exits   Ends its process with status 0: that is not how a task passes.
-hangs   (timeout 200ms)  Never ends, and does not ask whether it should: its process is ended `--grace` after its time, with all that it started.
-leaves  Passes, and leaves a program running: it is leaky.
-moves   (isolate)  Changes what belongs to the whole process, so it asks for one of its own.
+looks     Passes, and tells what it saw.
+aborts    Ends its process by a signal, as a segfault does.
+exits     Ends its process with status 0: that is not how a task passes.
+vanishes  Is killed, as by a system that is out of memory: it cannot say a last word, and who runs beside it cannot either.
+bakes     Takes a while.
+hangs     (timeout 200ms)  Never ends, and does not ask whether it should: its process is ended `--grace` after its time, with all that it started.
+leaves    Passes, and leaves a program running: it is leaky.
+moves     (isolate)  Changes what belongs to the whole process, so it asks for one of its own.
 "),
 ];
 

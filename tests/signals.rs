@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::tool::{Tdrun, done, tdrun};
 
 /// Two tasks that run until they are asked to stop or the gate opens, one that waits for a worker, one that depends.
@@ -102,6 +104,27 @@ fn the_second_signal_leaves_what_does_not_end() {
         outcome.stderr
     );
     assert!(!tdrun.dir.join("torn_down").exists());
+}
+
+/// A task stops the process that runs it, which so hears nothing.
+#[test]
+fn the_third_signal_ends_a_process_that_hears_nothing() {
+    let source = r#"
+TASK(deaf) { TD_INFO(host, ctx, "deaf runs"); usleep(100000); kill(getpid(), SIGSTOP); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(deaf) };
+TD_LIBRARY(tasks)
+"#;
+    let mut running = tdrun("libx.so").library("x", source).start();
+    running.wait_for("deaf runs");
+    running.wait_until_stopped();
+    let began = Instant::now();
+    // The system makes one of signals that come faster than they are taken.
+    while !running.is_over() {
+        running.signal("INT");
+        assert!(began.elapsed() < Duration::from_secs(5), "it goes on");
+    }
+    let outcome = running.end();
+    assert_eq!(outcome.status, 130, "{}", outcome.stderr);
 }
 
 #[test]

@@ -224,6 +224,22 @@ impl Running {
         assert!(sent.expect("a shell").success());
     }
 
+    /// Waits until the process that runs the tasks stands still.
+    pub(crate) fn wait_until_stopped(&self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid());
+        let is_stopped = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.contains(") T ")
+        };
+        let stopped = || {
+            let children = fs::read_to_string(&children).unwrap_or_default();
+            children.split_whitespace().any(is_stopped)
+        };
+        while !stopped() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether it has ended.
     pub(crate) fn is_over(&mut self) -> bool {
         self.child.try_wait().expect("it is a child").is_some()
