@@ -186,14 +186,17 @@ fn the_program_that_embeds_tdrun_is_a_test() {
 fn the_readme_names_options_that_exist() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_tdrun"))
-        .arg("-h")
+        .arg("--help")
         .output()
         .unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for option in help
-        .split_whitespace()
-        .filter(|word| word.starts_with("--"))
-    {
+    let lines = help.lines().map(str::trim_start);
+    let lines = lines.filter(|line| line.starts_with('-'));
+    let options: Vec<_> = lines
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")))
+        .collect();
+    assert!(options.len() > 30, "the options were not found");
+    for option in options {
         let end = option
             .find(|c: char| !c.is_alphanumeric() && c != '-')
             .unwrap_or(option.len());

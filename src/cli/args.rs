@@ -13,6 +13,8 @@ use clap::{ArgAction, Parser, ValueEnum};
 const SELECT: &str = "Select";
 const STATE: &str = "State and results";
 const RUN: &str = "Run";
+const TIME: &str = "Retries and time";
+const PROCESSES: &str = "Processes";
 const LOOK: &str = "Look, run nothing";
 const SHOW: &str = "Show";
 
@@ -27,7 +29,7 @@ const SHOW: &str = "Show";
     disable_help_subcommand = true,
     max_term_width = 100,
     override_usage = "tdrun [OPTIONS] [--KEY=VALUE]... <LIBRARY[::SELECTOR]>...",
-    after_help = "Exit status: 0 all passed, 1 something did not, 2 bad command line, 74 an output failed, 128+n signal n.",
+    after_help = "Exit status: 0 all passed, 1 something did not, 2 bad command line, 128+n signal n. More: --help",
     after_long_help = "\
 Examples:
   tdrun target.so                                run everything
@@ -35,6 +37,10 @@ Examples:
   tdrun lib.so::'test_*' --with-deps             the tasks of a glob, and all that they come after
   tdrun lib.so --tags=smoke --env=dev            a filter, and state for the library's setup
   tdrun lib.so --graph                           look before you run
+
+While it runs:
+  Ctrl-C stops in order, a second one leaves within a second, a third one at once. Ctrl-Z stops it for a while.
+  `t` on a terminal, or SIGUSR1, shows what runs.
 
 Exit status:
   0      the run reached its end, every selected task passed or skipped itself, every output was written
@@ -79,7 +85,7 @@ pub(super) struct Args {
     pub(super) key: Option<String>,
 
     /// Set a state key whose name is also an option's
-    #[arg(long, value_name = "KEY=VALUE", help_heading = STATE)]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = STATE, hide_short_help = true)]
     pub(super) set: Vec<OsString>,
 
     /// Take state from a file that holds a JSON object
@@ -108,67 +114,18 @@ pub(super) struct Args {
     pub(super) fail_fast: bool,
 
     /// Stop starting tasks after N failures
-    #[arg(long, value_name = "N", help_heading = RUN)]
+    #[arg(long, value_name = "N", help_heading = RUN, hide_short_help = true)]
     pub(super) max_fail: Option<String>,
 
-    /// Skip what comes after a task that did not pass [default]
-    #[arg(long, overrides_with = "no_skip_deps", help_heading = RUN)]
+    /// Skip what comes after a task that did not pass: the default
+    #[arg(long, overrides_with = "no_skip_deps", help_heading = RUN, hide_short_help = true)]
     pub(super) skip_deps: bool,
 
-    /// Run it anyway
+    /// Run what comes after a task that did not pass, too
+    ///
+    /// Without it such tasks are skipped, and what comes after them.
     #[arg(long, overrides_with = "skip_deps", help_heading = RUN)]
     pub(super) no_skip_deps: bool,
-
-    /// How often any task that fails is tried again
-    ///
-    /// Replaces what the tasks themselves declare; 0 means never. A task that passes only then is flaky: see --flaky.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = RUN)]
-    pub(super) retries: Option<String>,
-
-    /// How a task counts that passes only after a retry [default: pass]
-    ///
-    /// It is named in any case. With `fail` the exit status is 1.
-    #[arg(long, value_name = "pass|fail", default_value = "pass", hide_possible_values = true, hide_default_value = true, help_heading = RUN)]
-    pub(super) flaky: Flaky,
-
-    /// How long a task may run that says nothing itself (30s, 1h30m)
-    ///
-    /// For tasks that declare no timeout of their own. After it a task is asked to stop, and has timed out however it ends;
-    /// see --grace. Times are written with units, for example 200ms, 30s, 2m or 1h30m.
-    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
-    pub(super) timeout: Option<String>,
-
-    /// How long the run may take
-    ///
-    /// After it no further task is started, those that run are asked to stop, and the exit status is 1.
-    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
-    pub(super) run_timeout: Option<String>,
-
-    /// How long a task may take to stop when asked to [default: 10s]
-    ///
-    /// Then it is given up: its thread is left behind, and the locks that it holds are never given back. 0 means at once.
-    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
-    pub(super) grace: Option<String>,
-
-    /// Run each task in a process of its own: all, auto or never
-    ///
-    /// Without a word `all`. `auto` means tasks that have a timeout, that ask for it, or whose library ends the process when
-    /// it panics. `never` means nobody, also not those that ask. Without this option those that ask.
-    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "all", hide_possible_values = true, help_heading = RUN)]
-    pub(super) isolate: Option<Isolate>,
-
-    /// Start the process of each task with this command (valgrind, strace)
-    ///
-    /// The command and its arguments as in a shell, without variables and globs; what it starts is added to them. Means
-    /// --isolate. What the task tells counts, and not the status of the command.
-    #[arg(long, value_name = "COMMAND", conflicts_with = "debugger", help_heading = RUN)]
-    pub(super) run_under: Option<String>,
-
-    /// Run the one selected task under a debugger ('gdb --args')
-    ///
-    /// First what it comes after, then it alone in a process under the debugger, with the terminal, and without a timeout.
-    #[arg(long, value_name = "COMMAND", help_heading = RUN)]
-    pub(super) debugger: Option<String>,
 
     /// Keep a journal of the run in FILE
     ///
@@ -186,14 +143,66 @@ pub(super) struct Args {
     /// With --resume: what has changed runs again
     ///
     /// The tasks of libraries that are not the same any more, and what comes after them.
-    #[arg(long, requires = "resume", help_heading = RUN)]
+    #[arg(long, requires = "resume", help_heading = RUN, hide_short_help = true)]
     pub(super) resume_changed: bool,
+
+    /// How often any task that fails is tried again
+    ///
+    /// Replaces what the tasks themselves declare; 0 means never. A task that passes only then is flaky: see --flaky.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, help_heading = TIME)]
+    pub(super) retries: Option<String>,
+
+    /// How a task counts that passes only after a retry [default: pass]
+    ///
+    /// It is named in any case. With `fail` the exit status is 1.
+    #[arg(long, value_name = "pass|fail", default_value = "pass", hide_possible_values = true, hide_default_value = true, help_heading = TIME, hide_short_help = true)]
+    pub(super) flaky: Flaky,
+
+    /// How long a task may take that declares no timeout (30s, 1h30m)
+    ///
+    /// After it a task is asked to stop, and has timed out however it ends;
+    /// see --grace. Times are written with units, for example 200ms, 30s, 2m or 1h30m.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = TIME)]
+    pub(super) timeout: Option<String>,
+
+    /// How long the run may take
+    ///
+    /// After it no further task is started, those that run are asked to stop, and the exit status is 1.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = TIME, hide_short_help = true)]
+    pub(super) run_timeout: Option<String>,
+
+    /// How long a task may take to stop when asked to [default: 10s]
+    ///
+    /// Then its process is killed, with all that it has started. A task in a thread is given up: its thread is left behind, and
+    /// the locks that it holds are never given back. 0 means at once.
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = TIME)]
+    pub(super) grace: Option<String>,
 
     /// Name tasks that run longer than DUR [default: 60s]
     ///
     /// Each is named again after each further DUR. 0 means never.
-    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = RUN)]
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true, help_heading = TIME, hide_short_help = true)]
     pub(super) slow: Option<String>,
+
+    /// Run each task in a process of its own: all, auto or never
+    ///
+    /// Without a word it is `all`. `auto` means tasks that have a timeout, that ask for it, or whose library ends the process
+    /// when it panics. `never` means none, also not those that ask. Without this option it is those that ask.
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "all", hide_possible_values = true, help_heading = PROCESSES)]
+    pub(super) isolate: Option<Isolate>,
+
+    /// Start each task's process with this command (valgrind, strace)
+    ///
+    /// The command and its arguments as in a shell, without variables and globs; what it starts is added to them. Means
+    /// --isolate. What the task tells counts, and not the status of the command.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "debugger", help_heading = PROCESSES)]
+    pub(super) run_under: Option<String>,
+
+    /// Run the one selected task under a debugger ('gdb --args')
+    ///
+    /// First what it comes after, then it alone in a process under the debugger, with the terminal, and without a timeout.
+    #[arg(long, value_name = "COMMAND", help_heading = PROCESSES)]
+    pub(super) debugger: Option<String>,
 
     /// Print the graph: text, dot, mermaid or json
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text", hide_possible_values = true, help_heading = LOOK, group = "look")]
@@ -240,11 +249,11 @@ pub(super) struct Args {
     /// Colours: auto, always or never
     ///
     /// `auto` means on terminals, unless NO_COLOR is set; CLICOLOR_FORCE turns them on elsewhere.
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true, hide_default_value = true, help_heading = SHOW)]
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true, hide_default_value = true, help_heading = SHOW, hide_short_help = true)]
     pub(super) color: Color,
 
     /// Write log files too: tdrun_main.log, tdrun_thread_0.log, ...
-    #[arg(long, action = ArgAction::SetTrue, help_heading = SHOW)]
+    #[arg(long, action = ArgAction::SetTrue, help_heading = SHOW, hide_short_help = true)]
     pub(super) log: bool,
 
     /// Write a JUnit report
