@@ -152,7 +152,7 @@ fn help_is_a_screen_and_the_manual_is_longer() {
         (0, 0, "")
     );
     assert!(
-        short.stdout.lines().count() <= 54,
+        short.stdout.lines().count() <= 55,
         "{}",
         short.stdout.lines().count()
     );
