@@ -54,6 +54,7 @@ fn supervised() -> anyhow::Result<Exit> {
         Command::Run(options) => *options,
     };
     warn(&options.warnings);
+    start::program(&options)?;
     // Read once: it may come out of a pipe.
     let state = Cell::new(start::state(&options)?);
     let workers = run::most_workers(options.workers);

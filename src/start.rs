@@ -1,14 +1,17 @@
 //! From options to what a run needs: the request for tasks, the state and the given results.
 //!
-//! Reads the state file and opens the journal, and nothing else from outside.
+//! Reads the state file, opens the journal, looks whether programs are there, and asks nothing else from outside.
 
 pub mod journal;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::Options;
 use crate::error::{Error, Result};
 use crate::graph::Links;
+use crate::isolate::Under;
 use crate::select::Request;
 use crate::state::{Results, State, read_file};
 use crate::task::{Catalog, Json, LibraryId, TaskId, TaskRef};
@@ -44,6 +47,34 @@ pub fn looked_into(catalog: &Catalog, selection: &[TaskId]) -> Result<TaskId> {
             Err(error(message).hint("select it by its name: `lib.so::task`"))
         }
     }
+}
+
+/// Looks whether the program is there that tasks are to be run under.
+///
+/// Errors: `usage.program`. Later, each task would fail.
+pub fn program(options: &Options) -> Result<()> {
+    let (option, words) = match &options.isolation.under {
+        Some(Under::Prefix(words)) => ("--run-under", words),
+        Some(Under::Debugger(words)) => ("--debugger", words),
+        None => return Ok(()),
+    };
+    let (Some(program), Some(path)) = (words.first(), std::env::var_os("PATH")) else {
+        return Ok(());
+    };
+    let is_program = |file: &Path| {
+        let file = file.metadata().ok().filter(std::fs::Metadata::is_file);
+        file.is_some_and(|file| file.permissions().mode() & 0o111 != 0)
+    };
+    let is_there = if program.contains('/') {
+        is_program(Path::new(program))
+    } else {
+        std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+    };
+    if is_there {
+        return Ok(());
+    }
+    let message = format!("there is no program `{program}` for `{option}`");
+    Err(Error::new("usage.program", message).hint("is it installed, and in PATH?"))
 }
 
 /// The state before setup: the file's, and over it the command line's, whose values are strings.

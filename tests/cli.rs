@@ -81,6 +81,22 @@ fn a_wrong_command_line_is_one_error_and_status_2() {
             format!("error[usage.value]: a value is required for `--timeout <DUR>` but none was supplied{USAGE}"),
         ),
         (
+            "libx.so --isolate auto",
+            "error[usage.value]: `auto` stands where a library is expected\n  write `--isolate=auto`, or `./auto` for a library".into(),
+        ),
+        (
+            "libx.so --graph dot",
+            "error[usage.value]: `dot` stands where a library is expected\n  write `--graph=dot`, or `./dot` for a library".into(),
+        ),
+        (
+            "libx.so --run-under=no-such-program",
+            "error[usage.program]: there is no program `no-such-program` for `--run-under`\n  is it installed, and in PATH?".into(),
+        ),
+        (
+            "libx.so --debugger=./libx.so",
+            "error[usage.program]: there is no program `./libx.so` for `--debugger`\n  is it installed, and in PATH?".into(),
+        ),
+        (
             "libx.so --_x=1",
             "error[state.reserved]: the state key `_x` is reserved\n  keys that begin with `_`, and `results`, belong to tdrun".into(),
         ),
@@ -353,7 +369,15 @@ fn a_state_file_may_be_a_pipe_but_is_not_waited_for_for_ever() {
     let tdrun = tdrun("libx.so -q --state-file=pipe")
         .library("x", THREE)
         .fifo("pipe");
-    assert_eq!(tdrun.shell("echo '{}' > pipe & $TDRUN").status, 0);
+    for writer in [
+        "echo '{}' > pipe",
+        "{ sleep 0.1; echo '{}'; } > pipe",
+        "{ printf '{'; sleep 0.1; echo '}'; } > pipe",
+        "{ sleep 3; echo '{}'; } > pipe",
+    ] {
+        let outcome = tdrun.shell(&format!("{writer} & $TDRUN"));
+        assert_eq!(outcome.status, 0, "{writer}: {}", outcome.stderr);
+    }
     let error = "error[state.file]: cannot read the state file `pipe`: nobody writes to this pipe";
     tdrun.expect_error(1, error);
 }

@@ -80,8 +80,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "start",
         &[
-            "blackbox", "cli", "error", "graph", "library", "record", "run", "select", "state",
-            "task",
+            "blackbox", "cli", "error", "graph", "isolate", "library", "record", "run", "select",
+            "state", "task",
         ],
     ),
     ("look", &["cli", "error", "graph", "plan", "task"]),
@@ -115,6 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "library",
             "record",
             "report",
+            "state",
             "stream",
             "supervise",
         ],

@@ -111,6 +111,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
             .typed
             .push(format!("--state-file={}", path.display()));
     }
+    refuse_detached(&args)?;
     let targets = args
         .targets
         .iter()
@@ -158,6 +159,30 @@ fn option_names(command: &clap::Command) -> Vec<String> {
         .chain(["help", "version"])
         .map(str::to_owned)
         .collect()
+}
+
+/// `--isolate auto`: the value of an option that needs none stands behind a `=`, else it is taken for a library.
+fn refuse_detached(args: &Args) -> Result<()> {
+    let choices: [(bool, &str, &[&str]); 3] = [
+        (args.isolate.is_some(), "isolate", &["all", "auto", "never"]),
+        (
+            args.graph.is_some(),
+            "graph",
+            &["text", "dot", "mermaid", "json"],
+        ),
+        (args.list.is_some(), "list", &["text", "json"]),
+    ];
+    for (_, option, values) in choices.iter().filter(|(is_given, ..)| *is_given) {
+        let mut targets = args.targets.iter().filter_map(|target| target.to_str());
+        if let Some(value) = targets.find(|target| values.contains(target)) {
+            let message = format!("`{value}` stands where a library is expected");
+            let error = Error::new("usage.value", message);
+            return Err(error.hint(format!(
+                "write `--{option}={value}`, or `./{value}` for a library"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// clap's help is a text to print; its errors become one of ours, with the first line of what it says.

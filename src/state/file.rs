@@ -4,13 +4,13 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -57,30 +57,34 @@ pub fn read_file(path: &Path) -> Result<Vec<(String, Json)>> {
     Ok(members)
 }
 
-/// Opens the file; a pipe that nobody writes to is not waited for for ever.
-fn open(path: &Path) -> Result<File, String> {
+/// Reads all of a file; a pipe that nobody writes to is not waited for for ever. Not by a thread that waits: this process is
+/// about to fork, for which it has to be the only one.
+fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let is_pipe = std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
     if !is_pipe {
-        return File::open(path).map_err(|error| error.to_string());
+        File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+        return Ok(bytes);
     }
-    let (opened, result) = mpsc::channel();
-    let path = path.to_owned();
-    // It stays behind where nobody comes.
-    thread::Builder::new()
-        .spawn(move || opened.send(File::open(path)))
-        .map_err(|error| error.to_string())?;
-    match result.recv_timeout(WRITER_TIMEOUT) {
-        Ok(file) => file.map_err(|error| error.to_string()),
-        Err(_) => Err("nobody writes to this pipe".to_owned()),
-    }
+    let at_once = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut pipe = File::from(open(path, at_once, Mode::empty())?);
+    let timeout = Timespec::try_from(WRITER_TIMEOUT).ok();
+    let come = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], timeout.as_ref())?;
+    let mut first = [0];
+    // Nothing to read, and no end: somebody is about to write.
+    let read = match pipe.read(&mut first) {
+        Ok(0) if come == 0 => return Err(io::Error::other("nobody writes to this pipe")),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+        read => read.unwrap_or(0),
+    };
+    bytes.extend_from_slice(&first[..read]);
+    fcntl_setfl(&pipe, OFlags::empty())?;
+    pipe.take(LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = open(path)?;
-    file.take(LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
+    let bytes = read_all(path).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LIMIT {
         return Err("it is larger than 64 MiB".into());
     }
