@@ -218,6 +218,7 @@ TASK(segv) { raise(SIGSEGV); return TD_OK; }
 TASK(writes_null) { *(volatile int *)(size_t)(ctx & 0) = 1; return TD_OK; }
 TASK(aborts) { abort(); }
 TASK(killed) { raise(SIGKILL); return TD_OK; }
+TASK(real_time) { kill(getpid(), 37); return TD_OK; }
 static int deep(volatile int *x) { volatile char room[4096]; room[0] = (char)*x; return *x ? deep((volatile int *)&room) + deep(x) : 0; }
 TASK(overflows) { volatile int one = 1; for (;;) if (deep(&one) == 0x7fffffff) return TD_OK; }
 TASK(exits_0) { exit(0); }
@@ -234,7 +235,7 @@ TASK(no_memory) {
 PASS(fine)
 PASS(also_fine)
 static const td_task tasks[] = {
-    TD_TASK(segv), TD_TASK(writes_null), TD_TASK(aborts), TD_TASK(killed), TD_TASK(overflows), TD_TASK(exits_0),
+    TD_TASK(segv), TD_TASK(writes_null), TD_TASK(aborts), TD_TASK(killed), TD_TASK(real_time), TD_TASK(overflows), TD_TASK(exits_0),
     TD_TASK(exits_3), TD_TASK(leaves_0), TD_TASK(quick), TD_TASK(becomes), TD_TASK(thread_ends), TD_TASK(no_memory),
     TD_TASK(fine), TD_TASK(also_fine, TD_AFTER(TD_STR("fine"))),
 };
@@ -244,13 +245,14 @@ static const td_task tasks[] = {
     assert_eq!(outcome.status, 1);
     assert_eq!(
         outcome.stdout,
-        "==== 2 passed, 0 failed, 0 skipped, 12 crashed in N.NNs ====\n"
+        "==== 2 passed, 0 failed, 0 skipped, 13 crashed in N.NNs ====\n"
     );
     for (task, why) in [
         ("segv", "killed by SIGSEGV"),
         ("writes_null", "killed by SIGSEGV"),
         ("aborts", "killed by SIGABRT"),
         ("killed", "killed by SIGKILL"),
+        ("real_time", "killed by signal 37"),
         ("overflows", "killed by SIGSEGV"),
         ("exits_0", "exited with status 0 before finishing"),
         ("exits_3", "exited with status 3 before finishing"),

@@ -5,11 +5,10 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpgid, getpid};
 
-use super::has_children;
 use super::signals::{Signal, send};
+use super::wait::{has_children, reap_any};
 
 /// How often is looked whether all have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -125,8 +124,7 @@ pub fn end_all(patience: Duration) {
         for process in descendants(getpid()) {
             send(process, Signal::SIGKILL);
         }
-        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status.pid().is_some()) {
-        }
+        while reap_any() {}
         thread::sleep(LOOK_EVERY);
     }
 }
