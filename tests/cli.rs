@@ -122,6 +122,10 @@ fn a_wrong_command_line_is_one_error_and_status_2() {
             format!("error[usage.conflict]: the argument `--progress` cannot be used with `--viewer`{USAGE}"),
         ),
         (
+            "libx.so --isolate=never --run-under=env",
+            "error[usage.conflict]: the argument `--isolate=never` cannot be used with `--run-under`\n  a command can only stand before tasks that have processes of their own".into(),
+        ),
+        (
             "libx.so --graph=svg",
             format!("error[usage.value]: invalid value `svg` for `--graph[=<FORMAT>]`\n  it takes text, dot, mermaid, json{USAGE}"),
         ),

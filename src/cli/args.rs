@@ -265,7 +265,7 @@ pub(super) struct Args {
     pub(super) events: Option<PathBuf>,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isolate {
     All,
     Auto,

@@ -246,6 +246,11 @@ fn words_of(list: &[String]) -> Vec<String> {
 }
 
 fn isolation(args: &Args) -> Result<Isolation> {
+    if args.isolate == Some(args::Isolate::Never) && args.run_under.is_some() {
+        let message = "the argument `--isolate=never` cannot be used with `--run-under`";
+        return Err(Error::new("usage.conflict", message)
+            .hint("a command can only stand before tasks that have processes of their own"));
+    }
     let which = match args.isolate {
         None if args.run_under.is_some() => Which::All,
         None => Which::Asking,
