@@ -375,6 +375,48 @@ static const td_task tasks[] = {
 }
 
 #[test]
+fn who_is_started_when_the_time_is_over_ends_with_the_task() {
+    let source = r#"
+static void tell_and_stay(void) {
+    setsid();
+    signal(SIGTERM, SIG_IGN);
+    FILE *file = fopen("part", "w");
+    fprintf(file, "%d", (int)getpid());
+    fclose(file);
+    rename("part", "escapee");
+    for (;;) pause();
+}
+static void escape(int signal) {
+    (void)signal;
+    if (fork() == 0) tell_and_stay();
+    while (access("escapee", F_OK)) usleep(1000);
+    _exit(0);
+}
+TASK(late) { signal(SIGTERM, escape); for (;;) pause(); }
+TASK(looks) {
+    int escapee = 0;
+    for (int i = 0; i < 10000 && !escapee; i++) {
+        usleep(1000);
+        FILE *file = fopen("escapee", "r");
+        if (file && fscanf(file, "%d", &escapee) != 1) abort();
+        if (file) fclose(file);
+    }
+    for (int i = 0; i < 10000 && kill(escapee, 0) == 0; i++) usleep(1000);
+    return kill(escapee, 0) == 0 ? TD_FAILED(host, ctx, "still there") : TD_OK;
+}
+static const td_task tasks[] = {TD_TASK(late, .timeout_ms = 100), TD_TASK(looks)};
+"#;
+    let (tdrun, mark) = marked("late", "--isolate -j2", source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        outcome.stdout, "==== 1 passed, 0 failed, 0 skipped, 1 timed out in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    mark.expect_nobody();
+}
+
+#[test]
 fn a_task_that_is_killed_from_outside_has_crashed_and_its_lock_is_free() {
     let source = r#"
 static const td_str locks[] = {TD_STR("own")};

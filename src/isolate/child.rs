@@ -1,11 +1,9 @@
 //! The process of a task: calls it, and asks the runner for all that it asks for.
 
 use std::collections::HashMap;
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::order::{Order, What};
@@ -40,58 +38,137 @@ const CALL: u32 = 1;
 /// A task that says how far it is more often than this is not heard each time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
-/// Does once, in the server, what each task process does around its task: what is made ready by that is ready in all of them.
-/// Most of what a small process takes are pages that it is the first to write to.
-pub(super) fn warm_up(words: &Words, call: fn(&Caller<'_>)) -> io::Result<()> {
-    let (socket, other) = socket::stream()?;
-    let order = Order {
-        nonce: 0,
-        // None that there is: it is not told that a task has passed.
-        word: u32::MAX,
-        attempt: 1,
-        grace: Duration::ZERO,
-        what: What::Setup(LibraryId(0)),
-    };
-    let remote = Remote::new(&order, words, socket, "", Arguments::NONE);
-    let hosts: Arc<dyn Hosts> = Arc::new(RemoteHosts(Arc::clone(&remote)));
-    let caller = Caller::new(&hosts, CALL);
-    let _ = panic::catch_unwind(AssertUnwindSafe(|| call(&caller)));
-    process::flush_streams();
-    remote.pass();
-    drop(other);
-    // Its socket is not closed where somebody else has that number by then.
-    std::mem::forget(remote);
-    Ok(())
+/// A task process before it is one: all that can be made ready in the server. Most of what a small process takes are pages
+/// that it is the first to look at or to write to, so that what follows writes as little as can be; the host is made when
+/// somebody asks for it.
+pub(super) struct Desk {
+    catalog: &'static Catalog,
+    words: Words,
+    /// What this process is for; nothing in the server.
+    job: OnceLock<Job>,
+    remote: OnceLock<Arc<Remote>>,
+    over: AtomicBool,
 }
 
-/// Runs what is ordered, and ends this process.
-pub(super) fn run(catalog: &Catalog, order: &Order, words: &Words) -> ! {
-    let Ok(socket) = socket::inherited(SOCKET_OF_TASK) else {
-        process::end(1)
-    };
-    match &order.what {
-        What::Task(id) => {
-            let task = catalog.task(*id);
-            let remote = Remote::new(order, words, socket, task.name(), task.arguments());
-            remote.call(|caller| catalog.call_here(*id, caller))
+/// What is to be done, and by which process.
+struct Job {
+    me: ProcessId,
+    order: Order,
+    word: Option<&'static AtomicU32>,
+}
+
+impl Desk {
+    pub(super) fn new(catalog: &'static Catalog, words: Words) -> Arc<Self> {
+        Arc::new(Self {
+            catalog,
+            words,
+            job: OnceLock::new(),
+            remote: OnceLock::new(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Does what each task process does around its task: what is made ready by that is ready in all of them.
+    pub(super) fn warm_up(hosts: &Arc<dyn Hosts>, call: fn(&Caller<'_>)) {
+        let caller = Caller::new(hosts, CALL);
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| call(&caller)));
+        process::flush_streams();
+    }
+
+    /// Runs what is ordered, and ends this process. `hosts` is the same as this.
+    pub(super) fn run(&self, hosts: &Arc<dyn Hosts>, order: &Order) -> ! {
+        let word = self.words.get(order.word as usize);
+        let (me, order) = (process::id(), order.clone());
+        let job = self.job.get_or_init(|| Job { me, order, word });
+        let caller = Caller::new(hosts, CALL);
+        let ending = panic::catch_unwind(AssertUnwindSafe(|| self.act(job, &caller)));
+        if process::id() != job.me {
+            // The task has forked, and this is not the one that the runner knows.
+            process::flush_streams();
+            process::end(0);
         }
-        What::Named(library, name) => {
-            let (call, arguments) = find(catalog, *library, name);
-            let remote = Remote::new(order, words, socket, name, &arguments);
-            remote.call(call)
+        self.over.store(true, Ordering::SeqCst);
+        if let Some(remote) = self.remote.get() {
+            remote.over.store(true, Ordering::SeqCst);
         }
-        What::Setup(library) | What::Teardown(library) => {
-            let definition = &catalog.libraries[library.index()];
-            let (hook, name) = match order.what {
-                What::Setup(_) => (&definition.setup, "setup"),
-                _ => (&definition.teardown, "teardown"),
-            };
-            let remote = Remote::new(order, words, socket, name, Arguments::NONE);
-            remote.call(|caller| {
-                let ending = hook.as_ref().map(|hook| hook(caller));
-                ending.map(Box::new)
+        let Ok(ending) = ending else { process::end(1) };
+        process::flush_streams();
+        let sent = match (ending, word) {
+            (None, Some(word)) => {
+                let is_open = socket::is_open(SOCKET_OF_TASK);
+                if is_open {
+                    word.fetch_or(word::PASSED, Ordering::AcqRel);
+                }
+                is_open
+            }
+            (ending, _) => {
+                let ending = ending.unwrap_or_else(|| Box::new(Ending::Passed(None)));
+                let mut out = Writer::framed();
+                out.byte(kind::ENDED).ending(&ending);
+                let remote = self.remote();
+                remote.is_some_and(|remote| remote.send(out))
+            }
+        };
+        if !sent && let Some(word) = word {
+            word.fetch_or(word::CLOSED, Ordering::AcqRel);
+        }
+        process::end(i32::from(!sent))
+    }
+
+    fn act(&self, job: &Job, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        let hook = match &job.order.what {
+            What::Task(id) => return self.catalog.call_here(*id, caller),
+            What::Named(library, name) => {
+                let (call, _) = find(self.catalog, *library, name);
+                return call(caller);
+            }
+            What::Setup(library) => &self.catalog.libraries[library.index()].setup,
+            What::Teardown(library) => &self.catalog.libraries[library.index()].teardown,
+        };
+        hook.as_ref().map(|hook| Box::new(hook(caller)))
+    }
+
+    /// The host; none in the server, and where there is no socket.
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        if let Some(remote) = self.remote.get() {
+            return Some(remote);
+        }
+        let job = self.job.get()?;
+        let (name, arguments) = match &job.order.what {
+            What::Task(id) => {
+                let task = self.catalog.task(*id);
+                (task.name().into(), task.arguments().clone())
+            }
+            What::Named(library, name) => (name.clone(), find(self.catalog, *library, name).1),
+            What::Setup(_) => ("setup".into(), Arguments::default()),
+            What::Teardown(_) => ("teardown".into(), Arguments::default()),
+        };
+        let make = || {
+            Arc::new(Remote {
+                me: job.me,
+                nonce: job.order.nonce,
+                attempt: job.order.attempt,
+                grace: job.order.grace,
+                name,
+                arguments,
+                word: job.word,
+                over: AtomicBool::new(self.over.load(Ordering::SeqCst)),
+                next: AtomicU32::new(0),
+                writing: Mutex::default(),
+                answers: Mutex::default(),
+                came: Condvar::new(),
+                last_progress: Mutex::default(),
             })
-        }
+        };
+        Some(self.remote.get_or_init(make))
+    }
+}
+
+impl Hosts for Desk {
+    fn host(&self, call: u32) -> Option<Arc<dyn Host>> {
+        let is_on = call == CALL && !self.over.load(Ordering::SeqCst);
+        let remote = is_on.then(|| self.remote()).flatten()?;
+        Some(Arc::clone(remote) as _)
     }
 }
 
@@ -130,7 +207,6 @@ struct Remote {
     name: Box<str>,
     arguments: Arguments,
     word: Option<&'static AtomicU32>,
-    socket: OwnedFd,
     over: AtomicBool,
     next: AtomicU32,
     /// Held while a frame is written, so that none stands in another.
@@ -150,89 +226,15 @@ struct Answers {
     closed: bool,
 }
 
-struct RemoteHosts(Arc<Remote>);
-
-impl Hosts for RemoteHosts {
-    fn host(&self, call: u32) -> Option<Arc<dyn Host>> {
-        (call == CALL && !self.0.is_over()).then(|| Arc::clone(&self.0) as _)
-    }
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Remote {
-    fn new(
-        order: &Order,
-        words: &Words,
-        socket: OwnedFd,
-        name: &str,
-        arguments: &Arguments,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            me: process::id(),
-            nonce: order.nonce,
-            attempt: order.attempt,
-            grace: order.grace,
-            name: name.into(),
-            arguments: arguments.clone(),
-            word: words.get(order.word as usize),
-            socket,
-            over: AtomicBool::new(false),
-            next: AtomicU32::new(0),
-            writing: Mutex::default(),
-            answers: Mutex::default(),
-            came: Condvar::new(),
-            last_progress: Mutex::default(),
-        })
-    }
-
-    /// Calls an action, tells how it ended, and ends this process.
-    fn call(self: Arc<Self>, act: impl FnOnce(&Caller<'_>) -> Option<Box<Ending>>) -> ! {
-        let hosts: Arc<dyn Hosts> = Arc::new(RemoteHosts(Arc::clone(&self)));
-        let caller = Caller::new(&hosts, CALL);
-        let ending = panic::catch_unwind(AssertUnwindSafe(|| act(&caller)));
-        if process::id() != self.me {
-            // The task has forked, and this is not the one that the runner knows.
-            process::flush_streams();
-            process::end(0);
-        }
-        self.over.store(true, Ordering::SeqCst);
-        let Ok(ending) = ending else { process::end(1) };
-        process::flush_streams();
-        let sent = match ending {
-            None => self.pass(),
-            Some(ending) => {
-                let mut out = Writer::framed();
-                out.byte(kind::ENDED).ending(&ending);
-                self.send(out)
-            }
-        };
-        if !sent && let Some(word) = self.word {
-            word.fetch_or(word::CLOSED, Ordering::AcqRel);
-        }
-        process::end(i32::from(!sent))
-    }
-
-    /// Says that the task has passed; false where it has closed its socket.
-    fn pass(&self) -> bool {
-        let Some(word) = self.word else {
-            let mut out = Writer::framed();
-            out.byte(kind::ENDED).ending(&Ending::Passed(None));
-            return self.send(out);
-        };
-        let is_open = socket::send(self.socket.as_fd(), &[], &[], Patience::Now).is_ok();
-        if is_open {
-            word.fetch_or(word::PASSED, Ordering::AcqRel);
-        }
-        is_open
-    }
-
     fn send(&self, out: Writer) -> bool {
         let frame = out.frame(self.nonce);
         let _writing = locked(&self.writing);
-        socket::send_all(self.socket.as_fd(), &frame).is_ok()
+        socket::send_all(socket::numbered(SOCKET_OF_TASK), &frame).is_ok()
     }
 
     /// Asks, and waits for the answer; none where nobody answers any more.
@@ -276,10 +278,10 @@ impl Remote {
     /// The next answer, and to which request.
     fn read(&self) -> Option<(u32, Answer)> {
         let mut header = [0; HEADER];
-        self.fill(&mut header)?;
+        Self::fill(&mut header)?;
         let header = Header::read(&header, self.nonce)?;
         let mut body = vec![0; header.length];
-        self.fill(&mut body)?;
+        Self::fill(&mut body)?;
         if !header.fits(&body) {
             return None;
         }
@@ -287,9 +289,9 @@ impl Remote {
         Some((from.number()?, from.answer()?))
     }
 
-    fn fill(&self, mut buffer: &mut [u8]) -> Option<()> {
+    fn fill(mut buffer: &mut [u8]) -> Option<()> {
         while !buffer.is_empty() {
-            match socket::receive(self.socket.as_fd(), buffer, Patience::Wait) {
+            match socket::receive(socket::numbered(SOCKET_OF_TASK), buffer, Patience::Wait) {
                 Ok(bytes @ 1..) => buffer = &mut buffer[bytes..],
                 Ok(0) | Err(_) => return None,
             }

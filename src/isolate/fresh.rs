@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Arc;
 
-use super::child::{self, kind};
+use super::child::{Desk, kind};
 use super::order::{Order, What};
 use super::server::{self, How, SOCKET_OF_TASK, WORDS_OF_TASK};
 use super::session::Judge;
@@ -17,7 +18,7 @@ use super::wire::{HEADER, Header, Reader, Writer};
 use crate::error::{Error, Result};
 use crate::process::socket::{self, Patience};
 use crate::process::{ProcessId, Words, signals};
-use crate::task::{Catalog, Ending, Level, LibraryId};
+use crate::task::{Catalog, Ending, Hosts, Level, LibraryId};
 
 /// The first word of such a command line.
 const WORD: &str = "@tdrun-process";
@@ -130,7 +131,7 @@ fn serve(numbers: [&String; 3], prefix: &[String]) -> Option<()> {
     let control = socket::inherited(control?).ok()?;
     let words = Words::of(socket::inherited(words?).ok()?).ok()?;
     let parent = ProcessId::from_raw(parent?);
-    server::serve(How::Start(prefix.to_vec()), control, &words, parent)
+    server::serve(How::Start(prefix.to_vec()), control, words, parent)
 }
 
 /// Never some.
@@ -168,8 +169,10 @@ fn task(load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>) -> Opt
     say(kind::BEGUN, None);
     match load(&path, shown, level) {
         Ok(catalog) => {
-            std::mem::forget(socket); // it is taken again by its number
-            child::run(&catalog, &order, &words)
+            std::mem::forget(socket); // from here on it goes by its number
+            let desk = Desk::new(Box::leak(Box::new(catalog)), words);
+            let hosts: Arc<dyn Hosts> = Arc::clone(&desk) as _;
+            desk.run(&hosts, &order)
         }
         Err(error) => {
             say(kind::ENDED, Some(&Ending::failed(error.to_string())));

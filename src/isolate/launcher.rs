@@ -245,11 +245,6 @@ impl Apart {
         })
     }
 
-    /// All task processes stand still, or go on.
-    pub fn pause(&self, pause: bool) {
-        say(self.control.as_fd(), &Command::Pause(pause));
-    }
-
     /// Ends all that tasks have left behind, and the server. To be called when nothing runs any more.
     pub fn leave(&self) {
         say(self.control.as_fd(), &Command::Leave);

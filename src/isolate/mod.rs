@@ -148,12 +148,12 @@ pub fn start(
         (None, Some(single)) => {
             let me = process::id();
             match single.fork().map_err(failed)? {
-                Side::Child => server::serve(
-                    How::Fork(catalog, setting.warm_up),
-                    its_control,
-                    &apart.words,
-                    me,
-                ),
+                Side::Child => {
+                    // Nothing here ever ends otherwise than with the process.
+                    let catalog = Box::leak(Box::new(std::mem::take(catalog)));
+                    let how = How::Fork(catalog, setting.warm_up);
+                    server::serve(how, its_control, apart.words, me)
+                }
                 Side::Parent(_) => {}
             }
         }

@@ -46,8 +46,6 @@ pub(super) enum Command {
     Kill(u32),
     /// Who of those that it has started is still there.
     WhoIsLeft(u32),
-    /// They stand still until they are told to go on.
-    Pause(bool),
     /// Nothing more will come.
     Leave,
 }
@@ -118,11 +116,8 @@ impl Command {
             Self::WhoIsLeft(nonce) => {
                 out.byte(3).number(*nonce);
             }
-            Self::Pause(pause) => {
-                out.byte(4).byte(u8::from(*pause));
-            }
             Self::Leave => {
-                out.byte(5);
+                out.byte(4);
             }
         }
         out.0
@@ -135,8 +130,7 @@ impl Command {
             1 => Self::Ask(from.number()?),
             2 => Self::Kill(from.number()?),
             3 => Self::WhoIsLeft(from.number()?),
-            4 => Self::Pause(from.byte()? != 0),
-            5 => Self::Leave,
+            4 => Self::Leave,
             _ => return None,
         })
     }
@@ -252,7 +246,6 @@ mod tests {
             Command::Ask(1),
             Command::Kill(2),
             Command::WhoIsLeft(3),
-            Command::Pause(true),
             Command::Leave,
         ];
         for command in starts.into_iter().chain(others) {

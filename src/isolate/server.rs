@@ -3,20 +3,20 @@
 //! It has one thread, the libraries that were loaded when it began, and little else. Knows the processes that it has started
 //! by their nonces; nothing of what they are asked or say.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::child;
+use super::child::Desk;
 use super::order::{Command, Order, Report};
 use crate::process::poll::Poll;
 use crate::process::signals::{self, Signal, Signals};
-use crate::process::socket::{self, Patience};
+use crate::process::socket::{self, Carried, Patience};
 use crate::process::{self, Change, ProcessId, Side, Single, Status, Words, tree};
-use crate::task::{Caller, Catalog, Left};
+use crate::task::{Caller, Catalog, Hosts, Left};
 
 /// The numbers of its descriptors; those below stay taken, so that what comes along with an order can be put there.
 const CONTROL: i32 = 10;
@@ -27,7 +27,8 @@ const ASIDE: i32 = 20;
 pub(super) const SOCKET_OF_TASK: i32 = 3;
 /// and of the words, where it does not have them from the start.
 pub(super) const WORDS_OF_TASK: i32 = 4;
-/// Bytes of an order.
+/// Bytes of an order, as most have them and at most.
+const ORDER_USUAL: usize = 256;
 const ORDER_MAX: usize = 64 << 10;
 /// How long a process is tried to be started.
 const FORK_FOR: Duration = Duration::from_secs(30);
@@ -42,15 +43,15 @@ const SWEEP_FOR: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_millis(1);
 
 /// How task processes are made.
-pub(super) enum How<'a> {
+pub(super) enum How {
     /// As copies of this one, which has loaded these; and what gets ready for calls of them.
-    Fork(&'a Catalog, fn(&Caller<'_>)),
+    Fork(&'static Catalog, fn(&Caller<'_>)),
     /// By a program and its arguments, which finds on its socket what to do.
     Start(Vec<String>),
 }
 
 /// Serves until nobody needs it any more.
-pub(super) fn serve(how: How<'_>, control: OwnedFd, words: &Words, parent: ProcessId) -> ! {
+pub(super) fn serve(how: How, control: OwnedFd, words: Words, parent: ProcessId) -> ! {
     let status = match Server::new(how, control, words, parent) {
         Ok(mut server) => server.run(),
         Err(_) => 1,
@@ -58,17 +59,24 @@ pub(super) fn serve(how: How<'_>, control: OwnedFd, words: &Words, parent: Proce
     process::end(status)
 }
 
-struct Server<'a> {
-    how: How<'a>,
+/// How a task process comes into being.
+enum Start {
+    /// It is a copy of this process, and begins here.
+    Here(Arc<Desk>, Arc<dyn Hosts>),
+    /// By these words, and with what it shares.
+    Program(Vec<String>, Words),
+}
+
+struct Server {
+    start: Start,
     single: Single,
     control: OwnedFd,
-    words: Words,
     signals: Signals,
     me: ProcessId,
     parent: ProcessId,
     /// One for each thread of the runner that runs tasks at the same time.
     lanes: Vec<Option<OwnedFd>>,
-    running: HashMap<ProcessId, Running>,
+    running: Vec<Running>,
     /// Those that could not be started yet.
     waiting: Vec<Waiting>,
     /// Those that were left behind, and have been told.
@@ -79,9 +87,11 @@ struct Server<'a> {
 
 /// The process of a task.
 struct Running {
+    pid: ProcessId,
     nonce: u32,
     lane: usize,
-    /// What it had started when it was asked to end; none where it was not.
+    /// It was asked to end, and then all that it has started has to. While it runs it adopts its orphans itself; so these
+    /// here, which had been adopted by the server before it ended, are those of others.
     asked: Option<Vec<ProcessId>>,
     /// The terminal that it has, and who had it before.
     terminal: Option<(OwnedFd, ProcessId)>,
@@ -91,14 +101,14 @@ struct Running {
 struct Waiting {
     order: Order,
     lane: usize,
-    descriptors: Vec<OwnedFd>,
+    carried: Carried,
     since: Instant,
     next: Instant,
     delay: Duration,
 }
 
-impl<'a> Server<'a> {
-    fn new(how: How<'a>, control: OwnedFd, words: &Words, parent: ProcessId) -> io::Result<Self> {
+impl Server {
+    fn new(how: How, control: OwnedFd, words: Words, parent: ProcessId) -> io::Result<Self> {
         signals::reset();
         process::set_name("tdrun-server");
         process::adopt_orphans();
@@ -112,36 +122,44 @@ impl<'a> Server<'a> {
         let aside = aside.map(|descriptor| process::copy_from(descriptor, ASIDE));
         // All these numbers are about to be closed, or somebody else's.
         let _ = [control, null.into()].map(OwnedFd::into_raw_fd);
-        let [control, words, null] = aside;
-        let (control, words, null) = (control?, words?, null?);
+        let [control, file, null] = aside;
+        let (control, file, null) = (control?, file?, null?);
         process::place(control.as_fd(), CONTROL, true)?;
-        process::place(words.as_fd(), WORDS, true)?;
+        process::place(file.as_fd(), WORDS, true)?;
         for number in (0..2).chain(3..CONTROL) {
             process::place(null.as_fd(), number, number > 2)?;
         }
-        let _ = [control, words, null].map(OwnedFd::into_raw_fd);
+        let _ = [control, file, null].map(OwnedFd::into_raw_fd);
         process::close_from(WORDS.cast_unsigned() + 1);
         let signals = Signals::hold(&[Signal::SIGCHLD, Signal::SIGTERM])?;
         if !process::hear_of_end(parent, Signal::SIGTERM) {
             return Err(io::ErrorKind::NotConnected.into());
         }
+        let words = words.moved_to(socket::inherited(WORDS)?);
+        let start = match how {
+            How::Fork(catalog, call) => {
+                let desk = Desk::new(catalog, words);
+                let hosts: Arc<dyn Hosts> = Arc::clone(&desk) as _;
+                Desk::warm_up(&hosts, call);
+                Start::Here(desk, hosts)
+            }
+            How::Start(program) => Start::Program(program, words),
+        };
         let server = Self {
-            how,
+            start,
             single: Single::check().ok_or(io::ErrorKind::ResourceBusy)?,
             control: socket::inherited(CONTROL)?,
-            words: Words::of(socket::inherited(WORDS)?)?,
             signals,
             me: process::id(),
             parent,
             lanes: Vec::new(),
-            running: HashMap::new(),
+            running: Vec::new(),
             waiting: Vec::new(),
             told: Vec::new(),
             kills: kills(),
         };
-        if let How::Fork(_, call) = &server.how {
-            child::warm_up(&server.words, *call)?;
-        }
+        // What was needed to read the command line and to load is not carried along by every fork.
+        process::give_back_memory();
         Ok(server)
     }
 
@@ -162,11 +180,13 @@ impl<'a> Server<'a> {
                 self.leave(true);
                 return 1;
             }
-            if poll.is_ready(signalled) && self.is_orphaned() {
-                self.leave(true);
-                return 0;
+            if poll.is_ready(signalled) {
+                if self.is_orphaned() {
+                    self.leave(true);
+                    return 0;
+                }
+                self.changes();
             }
-            self.changes();
             for lane in 0..self.lanes.len() {
                 if poll.is_ready(controlled + 1 + lane) {
                     self.hear(lane, &mut buffer);
@@ -182,27 +202,22 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Takes the signals that have come; whether the runner has ended.
+    /// Takes a signal that has come; whether it says that the runner has ended. The next one is as good as the first when
+    /// it is waited for again.
     fn is_orphaned(&self) -> bool {
-        let mut orphaned = false;
-        while let Some(signal) = self.signals.next() {
-            orphaned |= signal == Signal::SIGTERM as i32 && process::parent() != self.parent;
-        }
-        orphaned
+        self.signals.next() == Some(Signal::SIGTERM as i32) && process::parent() != self.parent
     }
 
     /// A new lane, or the end: whether it is to come at once.
     fn control(&mut self, buffer: &mut [u8]) -> Option<bool> {
-        let mut came = Vec::new();
-        match socket::receive_with(self.control.as_fd(), buffer, &mut came) {
+        let mut came = Carried::default();
+        match socket::receive_with(self.control.as_fd(), [buffer, &mut []], &mut came) {
             Ok(0) => Some(true),
             Ok(length) => {
-                match Command::read(&buffer[..length]) {
-                    Some(Command::Leave) => return Some(false),
-                    Some(Command::Pause(pause)) => self.pause(pause),
-                    _ => {}
+                if let Some(Command::Leave) = Command::read(&buffer[..length]) {
+                    return Some(false);
                 }
-                for lane in came {
+                for lane in came.into_iter().flatten() {
                     match self.lanes.iter_mut().find(|lane| lane.is_none()) {
                         Some(free) => *free = Some(lane),
                         None => self.lanes.push(Some(lane)),
@@ -219,13 +234,24 @@ impl<'a> Server<'a> {
         let Some(socket) = &self.lanes[lane] else {
             return;
         };
-        let mut came = Vec::new();
-        let length = match socket::receive_with(socket.as_fd(), buffer, &mut came) {
+        let mut came = Carried::default();
+        // What is usual does not touch the memory of what is not.
+        let mut usual = [0; ORDER_USUAL];
+        let read = socket::receive_with(socket.as_fd(), [&mut usual, buffer], &mut came);
+        let length = match read {
             Ok(length @ 1..) => length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => return self.drop_lane(lane),
         };
-        match Command::read(&buffer[..length]) {
+        let long;
+        let command = match length.checked_sub(ORDER_USUAL) {
+            None | Some(0) => &usual[..length],
+            Some(more) => {
+                long = [&usual, &buffer[..more]].concat();
+                &long
+            }
+        };
+        match Command::read(command) {
             Some(Command::Start(order)) => self.start(order, lane, came),
             Some(Command::Ask(nonce)) => self.ask(nonce),
             Some(Command::Kill(nonce)) => self.kill(nonce),
@@ -238,7 +264,7 @@ impl<'a> Server<'a> {
     fn drop_lane(&mut self, lane: usize) {
         self.lanes[lane] = None;
         self.waiting.retain(|waiting| waiting.lane != lane);
-        let running = self.running.values();
+        let running = self.running.iter();
         let running = running.filter(|running| running.lane == lane);
         let nonces: Vec<_> = running.map(|running| running.nonce).collect();
         for nonce in nonces {
@@ -253,13 +279,13 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn start(&mut self, order: Order, lane: usize, descriptors: Vec<OwnedFd>) {
+    fn start(&mut self, order: Order, lane: usize, carried: Carried) {
         let now = Instant::now();
         let [delay, _] = FORK_EVERY;
         let waiting = Waiting {
             order,
             lane,
-            descriptors,
+            carried,
             since: now,
             next: now,
             delay,
@@ -282,20 +308,21 @@ impl<'a> Server<'a> {
 
     fn fork(&mut self, mut waiting: Waiting) {
         let error = match self.single.fork() {
-            Ok(Side::Child) => self.become_task(&waiting.order, &waiting.descriptors),
+            Ok(Side::Child) => self.become_task(&waiting.order, &waiting.carried),
             Ok(Side::Parent(child)) => {
-                let terminal = waiting.descriptors.into_iter().nth(3);
+                let [.., terminal] = waiting.carried;
                 let terminal = terminal.and_then(|terminal| {
                     let owner = process::owner_of_terminal(&terminal)?;
                     Some((terminal, owner))
                 });
                 let running = Running {
+                    pid: child,
                     nonce: waiting.order.nonce,
                     lane: waiting.lane,
                     asked: None,
                     terminal,
                 };
-                self.running.insert(child, running);
+                self.running.push(running);
                 return;
             }
             Err(error) => error,
@@ -313,26 +340,26 @@ impl<'a> Server<'a> {
     }
 
     /// In the new process.
-    fn become_task(&self, order: &Order, descriptors: &[OwnedFd]) -> ! {
+    fn become_task(&self, order: &Order, carried: &Carried) -> ! {
         // Killed by the end of its parent, also where that came just now.
         if !process::hear_of_end(self.me, Signal::SIGKILL) {
             process::end(1);
         }
         process::lead_group();
         process::adopt_orphans();
-        match self.arrange(descriptors) {
+        match self.arrange(carried) {
             Ok(()) => {}
             Err(_) => process::end(1),
         }
-        match &self.how {
-            How::Fork(catalog, _) => {
+        match &self.start {
+            Start::Here(desk, hosts) => {
                 process::close_from(SOCKET_OF_TASK.cast_unsigned() + 1);
                 signals::let_through();
-                child::run(catalog, order, &self.words)
+                desk.run(hosts, order)
             }
-            How::Start(words) => {
+            Start::Program(words, _) => {
                 process::close_from(WORDS_OF_TASK.cast_unsigned() + 1);
-                if descriptors.len() > 3 {
+                if let [.., Some(_)] = carried {
                     // Signals are still held back, also the one that forbids this.
                     process::give_terminal(io::stdin(), process::id());
                 }
@@ -346,29 +373,40 @@ impl<'a> Server<'a> {
     }
 
     /// Puts the descriptors in the places where a task looks for them.
-    fn arrange(&self, descriptors: &[OwnedFd]) -> io::Result<()> {
-        let forked = matches!(self.how, How::Fork(..));
-        let places = [SOCKET_OF_TASK, 1, 2, 0];
-        for (descriptor, number) in descriptors.iter().zip(places) {
-            let private = forked && number == SOCKET_OF_TASK;
-            process::place(descriptor.as_fd(), number, private)?;
+    fn arrange(&self, carried: &Carried) -> io::Result<()> {
+        let is_copy = matches!(self.start, Start::Here(..));
+        for (descriptor, number) in carried.iter().zip([SOCKET_OF_TASK, 1, 2, 0]) {
+            if let Some(descriptor) = descriptor {
+                let private = is_copy && number == SOCKET_OF_TASK;
+                process::place(descriptor.as_fd(), number, private)?;
+            }
         }
-        if !forked {
-            process::place(self.words.file(), WORDS_OF_TASK, false)?;
+        if let Start::Program(_, words) = &self.start {
+            process::place(words.file(), WORDS_OF_TASK, false)?;
         }
         Ok(())
     }
 
-    fn find(&self, nonce: u32) -> Option<ProcessId> {
-        let mut running = self.running.iter();
-        running.find_map(|(pid, running)| (running.nonce == nonce).then_some(*pid))
+    /// The process of that nonce, which is asked to end.
+    fn note_asked(&mut self, nonce: u32) -> Option<ProcessId> {
+        let place = self
+            .running
+            .iter()
+            .position(|running| running.nonce == nonce)?;
+        if self.running[place].asked.is_none() {
+            self.running[place].asked = Some(self.adopted());
+        }
+        Some(self.running[place].pid)
+    }
+
+    fn by_pid(&self, pid: ProcessId) -> Option<usize> {
+        self.running.iter().position(|running| running.pid == pid)
     }
 
     fn ask(&mut self, nonce: u32) {
-        let Some(pid) = self.find(nonce) else { return };
-        if let Some(running) = self.running.get_mut(&pid) {
-            running.asked.get_or_insert_with(|| tree::descendants(pid));
-        }
+        let Some(pid) = self.note_asked(nonce) else {
+            return;
+        };
         signal(pid, Signal::SIGTERM);
         // Who is stopped cannot act upon the one without the other.
         signal(pid, Signal::SIGCONT);
@@ -381,24 +419,11 @@ impl<'a> Server<'a> {
             let why = "stopped before it was started".into();
             return self.report(waiting.lane, &Report::NotStarted(nonce, why));
         }
-        let Some(pid) = self.find(nonce) else { return };
-        if let Some(running) = self.running.get_mut(&pid) {
-            running.asked.get_or_insert_default();
-        }
+        let Some(pid) = self.note_asked(nonce) else {
+            return;
+        };
         tree::kill(pid, KILL_FOR);
         signal(pid, Signal::SIGKILL);
-    }
-
-    /// All that runs stands still, or goes on.
-    fn pause(&self, pause: bool) {
-        let what = if pause {
-            Signal::SIGSTOP
-        } else {
-            Signal::SIGCONT
-        };
-        for pid in self.running.keys() {
-            signal(*pid, what);
-        }
     }
 
     /// Looks what has become of children.
@@ -415,24 +440,31 @@ impl<'a> Server<'a> {
     }
 
     fn tell_of(&self, pid: ProcessId, report: impl FnOnce(u32) -> Report) {
-        if let Some(running) = self.running.get(&pid) {
+        if let Some(place) = self.by_pid(pid) {
+            let running = &self.running[place];
             self.report(running.lane, &report(running.nonce));
         }
     }
 
     fn ended(&mut self, pid: ProcessId) {
-        let Some(running) = self.running.remove(&pid) else {
+        let Some(place) = self.by_pid(pid) else {
             // Somebody who was left behind.
             self.told.retain(|told| *told != pid);
             process::reap(pid);
             return;
         };
-        if let Some(tree) = &running.asked {
+        let running = self.running.swap_remove(place);
+        if let Some(others) = &running.asked {
             // Before it is reaped: from then on its number may be somebody else's.
             signals::send_group(pid, Signal::SIGKILL);
-            for other in self.adopted() {
-                if tree.contains(&other) || tree::group(other) == Some(pid) {
-                    tree::kill(other, Duration::ZERO);
+            self.kill_adopted(pid, others);
+        }
+        if self.running.iter().any(|running| running.asked.is_some()) {
+            // What has come by this end is not of those who were asked.
+            let adopted = self.adopted();
+            for running in &mut self.running {
+                if let Some(others) = &mut running.asked {
+                    others.clone_from(&adopted);
                 }
             }
         }
@@ -459,10 +491,28 @@ impl<'a> Server<'a> {
         );
     }
 
+    /// Kills all that a task which has ended has left behind. What those start meanwhile is adopted too.
+    fn kill_adopted(&self, pid: ProcessId, others: &[ProcessId]) {
+        let start = Instant::now();
+        loop {
+            let mut left = self.adopted();
+            left.retain(|other| {
+                *other != pid && !others.contains(other) && !tree::has_ended(*other)
+            });
+            for other in &left {
+                tree::kill(*other, Duration::ZERO);
+            }
+            if left.is_empty() || start.elapsed() >= KILL_FOR {
+                return;
+            }
+            thread::sleep(SWEEP_EVERY);
+        }
+    }
+
     /// Those whose own parents have ended.
     fn adopted(&self) -> Vec<ProcessId> {
         let mut children = tree::children(self.me);
-        children.retain(|child| !self.running.contains_key(child));
+        children.retain(|child| self.by_pid(*child).is_none());
         children
     }
 

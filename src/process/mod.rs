@@ -200,6 +200,15 @@ pub fn flush_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
+/// Gives the system back what the allocator keeps and nobody uses, where it can.
+pub fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: frees only what is free already.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Becomes another program, which is looked up in PATH where it has no slash. Comes back only where that fails.
 pub fn become_program(words: &[String]) -> io::Error {
     let words: Result<Vec<_>, _> = words

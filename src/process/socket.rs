@@ -6,13 +6,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
 };
 use nix::unistd;
 
 /// Descriptors that one message carries.
-const CARRIED_MAX: usize = 8;
+const CARRIED_MAX: usize = 4;
 
 /// A pair that keeps messages apart.
 pub fn messages() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -102,32 +101,93 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], patience: Patience) ->
     }
 }
 
-/// The same, with the descriptors that came along. Never waits.
+/// Descriptors that came along with a message.
+pub type Carried = [Option<OwnedFd>; CARRIED_MAX];
+
+/// Room for a header and so many descriptors, aligned as such headers are.
+#[repr(C, align(16))]
+struct Space([u8; CARRIED_SPACE]);
+
+const CARRIED_SPACE: usize = 16 + CARRIED_MAX * size_of::<RawFd>();
+
+/// Takes a message with the descriptors that came along; how many bytes. The bytes fill the first buffer and go on in the
+/// second. Never waits, and takes no memory.
 pub fn receive_with(
     socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    descriptors: &mut Vec<OwnedFd>,
+    buffers: [&mut [u8]; 2],
+    carried: &mut Carried,
 ) -> io::Result<usize> {
-    let mut space = nix::cmsg_space!([RawFd; CARRIED_MAX]);
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags);
-        let received = match received {
-            Err(Errno::EINTR) => continue,
-            received => received?,
-        };
-        for message in received.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(numbers) = message {
-                // SAFETY: the system has just made them for this process.
-                let owned = numbers
-                    .into_iter()
-                    .map(|n| unsafe { OwnedFd::from_raw_fd(n) });
-                descriptors.extend(owned);
+    let mut space = Space([0; CARRIED_SPACE]);
+    let mut parts = buffers.map(IoSliceMut::new);
+    let received = loop {
+        // SAFETY: zero is a valid value for all fields. What they point to lasts as long as the call; a part has the layout
+        // that the system wants.
+        let received = unsafe {
+            let mut header: libc::msghdr = std::mem::zeroed();
+            header.msg_iov = parts.as_mut_ptr().cast();
+            header.msg_iovlen = parts.len() as _;
+            header.msg_control = space.0.as_mut_ptr().cast();
+            header.msg_controllen = space.0.len();
+            let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+            let received = libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags);
+            if received >= 0 {
+                take_carried(&header, carried);
             }
+            received
+        };
+        match usize::try_from(received) {
+            Ok(bytes) => break bytes,
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
         }
-        return Ok(received.bytes);
+    };
+    Ok(received)
+}
+
+/// # Safety
+/// The system has filled in the header, just now.
+unsafe fn take_carried(header: &libc::msghdr, carried: &mut Carried) {
+    let mut free = carried.iter_mut();
+    // SAFETY: by the caller's word there are such messages; of this kind are numbers that were made for this process.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while let Some(here) = message.as_ref() {
+            if (here.cmsg_level, here.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let bytes = here.cmsg_len - libc::CMSG_LEN(0) as usize;
+                let numbers: *const RawFd = libc::CMSG_DATA(message).cast();
+                for place in 0..bytes / size_of::<RawFd>() {
+                    let descriptor = OwnedFd::from_raw_fd(numbers.add(place).read_unaligned());
+                    // One for which there is no room is closed.
+                    if let Some(free) = free.next() {
+                        *free = Some(descriptor);
+                    }
+                }
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
     }
+}
+
+/// The socket of a number that was given to this process. Whoever has closed it meanwhile hears of that by an error.
+pub fn numbered(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: this process never closes it, but a library may: then it is as with all numbers that libraries close.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// There is still a socket of that number.
+pub fn is_open(number: RawFd) -> bool {
+    // SAFETY: sends nothing, from nowhere.
+    let sent = unsafe {
+        libc::send(
+            number,
+            std::ptr::null(),
+            0,
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    sent == 0
 }
 
 /// Takes what a pipe has, at most as much as fits; none at its end.

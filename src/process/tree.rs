@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Pid, getpgid, getpid};
+use nix::unistd::{Pid, getpid};
 
 use super::signals::{Signal, send};
 use super::wait::{has_children, reap_any};
@@ -79,11 +79,6 @@ fn state(process: Pid) -> Option<char> {
 /// A signal has stopped it for a while.
 pub fn is_stopped(process: Pid) -> bool {
     matches!(state(process), Some('T' | 't'))
-}
-
-/// The group of a process.
-pub fn group(process: Pid) -> Option<Pid> {
-    getpgid(Some(process)).ok()
 }
 
 /// Kills a child that adopts orphans, and all that it has started, whatever groups and sessions those have made. Waits no

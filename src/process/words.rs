@@ -48,6 +48,14 @@ impl Words {
         self.words.get(place)
     }
 
+    /// The same, where the file has another number now. The one that it had is somebody else's, and is not closed.
+    #[must_use]
+    pub fn moved_to(self, file: OwnedFd) -> Self {
+        std::mem::forget(self.file);
+        let words = self.words;
+        Self { words, file }
+    }
+
     /// The file, for processes that are started and not forked.
     pub fn file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
