@@ -44,7 +44,7 @@ fn main() {
 /// From the words of the command line to the status of the process, which has everything else done in another one.
 fn supervised() -> anyhow::Result<Exit> {
     if let Some(hidden) = Hidden::find(std::env::args_os()) {
-        return Err(hidden.run(library::load_one).into());
+        return Err(hidden.run(library::load_one, library::coverage).into());
     }
     let options = match cli::parse(std::env::args_os())? {
         Command::Print(text) => {
@@ -272,6 +272,7 @@ fn start_apart(
         level: options.view.level(),
         looked_into,
         warm_up: library::warm_up,
+        at_end: library::coverage(),
         suspects: suspects.to_vec(),
         on_gone: Box::new(move || {
             if process::parent() != supervisor {

@@ -44,13 +44,16 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 pub(super) struct Desk {
     catalog: &'static Catalog,
     words: Words,
+    /// Called when the task has ended.
+    at_end: Option<fn()>,
     /// What this process is for; nothing in the server.
-    job: OnceLock<Job>,
+    job: Mutex<Option<Job>>,
     remote: OnceLock<Arc<Remote>>,
     over: AtomicBool,
 }
 
 /// What is to be done, and by which process.
+#[derive(Clone)]
 struct Job {
     me: ProcessId,
     order: Order,
@@ -58,11 +61,12 @@ struct Job {
 }
 
 impl Desk {
-    pub(super) fn new(catalog: &'static Catalog, words: Words) -> Arc<Self> {
+    pub(super) fn new(catalog: &'static Catalog, words: Words, at_end: Option<fn()>) -> Arc<Self> {
         Arc::new(Self {
             catalog,
             words,
-            job: OnceLock::new(),
+            at_end,
+            job: Mutex::default(),
             remote: OnceLock::new(),
             over: AtomicBool::new(false),
         })
@@ -78,11 +82,19 @@ impl Desk {
     /// Runs what is ordered, and ends this process. `hosts` is the same as this.
     pub(super) fn run(&self, hosts: &Arc<dyn Hosts>, order: &Order) -> ! {
         let word = self.words.get(order.word as usize);
-        let (me, order) = (process::id(), order.clone());
-        let job = self.job.get_or_init(|| Job { me, order, word });
+        let me = process::id();
+        *locked(&self.job) = Some(Job {
+            me,
+            order: order.clone(),
+            word,
+        });
         let caller = Caller::new(hosts, CALL);
-        let ending = panic::catch_unwind(AssertUnwindSafe(|| self.act(job, &caller)));
-        if process::id() != job.me {
+        let act = || match &order.what {
+            What::Task(id) => self.catalog.call_here(*id, &caller),
+            what => self.act(what, &caller),
+        };
+        let ending = panic::catch_unwind(AssertUnwindSafe(act));
+        if process::id() != me {
             // The task has forked, and this is not the one that the runner knows.
             process::flush_streams();
             process::end(0);
@@ -93,6 +105,9 @@ impl Desk {
         }
         let Ok(ending) = ending else { process::end(1) };
         process::flush_streams();
+        if let Some(at_end) = self.at_end {
+            at_end();
+        }
         let sent = match (ending, word) {
             (None, Some(word)) => {
                 let is_open = socket::is_open(SOCKET_OF_TASK);
@@ -115,8 +130,9 @@ impl Desk {
         process::end(i32::from(!sent))
     }
 
-    fn act(&self, job: &Job, caller: &Caller<'_>) -> Option<Box<Ending>> {
-        let hook = match &job.order.what {
+    #[cold]
+    fn act(&self, what: &What, caller: &Caller<'_>) -> Option<Box<Ending>> {
+        let hook = match what {
             What::Task(id) => return self.catalog.call_here(*id, caller),
             What::Named(library, name) => {
                 let (call, _) = find(self.catalog, *library, name);
@@ -133,7 +149,7 @@ impl Desk {
         if let Some(remote) = self.remote.get() {
             return Some(remote);
         }
-        let job = self.job.get()?;
+        let job = locked(&self.job).clone()?;
         let (name, arguments) = match &job.order.what {
             What::Task(id) => {
                 let task = self.catalog.task(*id);

@@ -104,16 +104,20 @@ impl Hidden {
         (words.next()? == WORD).then(|| Self(words.collect()))
     }
 
-    /// Does it, and ends the process. `load` loads one library: its path, how the user calls it, and what is logged. Comes
-    /// back where this was not started by tdrun.
-    pub fn run(self, load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>) -> Error {
+    /// Does it, and ends the process. `load` loads one library: its path, how the user calls it, and what is logged; after
+    /// that `at_end` tells what is to be called when the task has ended. Comes back where this was not started by tdrun.
+    pub fn run(
+        self,
+        load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>,
+        at_end: fn() -> Option<fn()>,
+    ) -> Error {
         let texts: Option<Vec<String>> = self
             .0
             .into_iter()
             .map(|word| word.into_string().ok())
             .collect();
         let ran = match texts.as_deref() {
-            Some([]) => task(load),
+            Some([]) => task(load, at_end),
             Some([control, words, parent, prefix @ ..]) if !prefix.is_empty() => {
                 serve([control, words, parent], prefix)
             }
@@ -135,7 +139,10 @@ fn serve(numbers: [&String; 3], prefix: &[String]) -> Option<()> {
 }
 
 /// Never some.
-fn task(load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>) -> Option<()> {
+fn task(
+    load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>,
+    at_end: fn() -> Option<fn()>,
+) -> Option<()> {
     let socket = socket::inherited(SOCKET_OF_TASK).ok()?;
     let words = Words::of(socket::inherited(WORDS_OF_TASK).ok()?).ok()?;
     let mut header = [0; HEADER];
@@ -170,7 +177,7 @@ fn task(load: impl FnOnce(&Path, &str, Option<Level>) -> Result<Catalog>) -> Opt
     match load(&path, shown, level) {
         Ok(catalog) => {
             std::mem::forget(socket); // from here on it goes by its number
-            let desk = Desk::new(Box::leak(Box::new(catalog)), words);
+            let desk = Desk::new(Box::leak(Box::new(catalog)), words, at_end());
             let hosts: Arc<dyn Hosts> = Arc::clone(&desk) as _;
             desk.run(&hosts, &order)
         }

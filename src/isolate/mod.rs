@@ -80,6 +80,8 @@ pub struct Setting {
     pub looked_into: Option<(TaskId, [OwnedFd; 3])>,
     /// Gets ready what a call of a library's function needs, without one.
     pub warm_up: fn(&Caller<'_>),
+    /// Called in the process of a task when that has ended.
+    pub at_end: Option<fn()>,
     /// Called when no task can be run any more; should not come back.
     pub on_gone: OnGone,
 }
@@ -151,7 +153,7 @@ pub fn start(
                 Side::Child => {
                     // Nothing here ever ends otherwise than with the process.
                     let catalog = Box::leak(Box::new(std::mem::take(catalog)));
-                    let how = How::Fork(catalog, setting.warm_up);
+                    let how = How::Fork(catalog, setting.warm_up, setting.at_end);
                     server::serve(how, its_control, apart.words, me)
                 }
                 Side::Parent(_) => {}

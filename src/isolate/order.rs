@@ -148,8 +148,10 @@ impl Report {
         }
     }
 
-    pub(super) fn write(&self) -> Vec<u8> {
-        let mut out = Writer::default();
+    /// Into memory that is there already.
+    pub(super) fn write_to(&self, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        let mut out = Writer(std::mem::take(bytes));
         match self {
             Self::Ended {
                 nonce,
@@ -183,7 +185,7 @@ impl Report {
                 }
             }
         }
-        out.0
+        *bytes = out.0;
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
@@ -271,8 +273,10 @@ mod tests {
             Report::Continued(1),
             Report::Left(1, left.into()),
         ];
+        let mut bytes = vec![1];
         for report in ends.into_iter().chain(others) {
-            assert_eq!(Report::read(&report.write()), Some(report));
+            report.write_to(&mut bytes);
+            assert_eq!(Report::read(&bytes), Some(report));
         }
     }
 }

@@ -44,8 +44,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(1);
 
 /// How task processes are made.
 pub(super) enum How {
-    /// As copies of this one, which has loaded these; and what gets ready for calls of them.
-    Fork(&'static Catalog, fn(&Caller<'_>)),
+    /// As copies of this one, which has loaded these; what gets ready for calls of them; and what they do at their end.
+    Fork(&'static Catalog, fn(&Caller<'_>), Option<fn()>),
     /// By a program and its arguments, which finds on its socket what to do.
     Start(Vec<String>),
 }
@@ -83,6 +83,8 @@ struct Server {
     told: Vec<ProcessId>,
     /// How often the system has killed something for lack of memory.
     kills: Option<u64>,
+    /// The bytes of the last report.
+    report: Vec<u8>,
 }
 
 /// The process of a task.
@@ -137,8 +139,8 @@ impl Server {
         }
         let words = words.moved_to(socket::inherited(WORDS)?);
         let start = match how {
-            How::Fork(catalog, call) => {
-                let desk = Desk::new(catalog, words);
+            How::Fork(catalog, call, at_end) => {
+                let desk = Desk::new(catalog, words, at_end);
                 let hosts: Arc<dyn Hosts> = Arc::clone(&desk) as _;
                 Desk::warm_up(&hosts, call);
                 Start::Here(desk, hosts)
@@ -157,6 +159,7 @@ impl Server {
             waiting: Vec::new(),
             told: Vec::new(),
             kills: kills(),
+            report: Vec::new(),
         };
         // What was needed to read the command line and to load is not carried along by every fork.
         process::give_back_memory();
@@ -272,10 +275,11 @@ impl Server {
         }
     }
 
-    fn report(&self, lane: usize, report: &Report) {
+    fn report(&mut self, lane: usize, report: &Report) {
         if let Some(lane) = &self.lanes[lane] {
+            report.write_to(&mut self.report);
             // Who does not listen any more has closed it, which is seen by itself.
-            let _ = socket::send(lane.as_fd(), &report.write(), &[], Patience::Now);
+            let _ = socket::send(lane.as_fd(), &self.report, &[], Patience::Now);
         }
     }
 
@@ -439,10 +443,10 @@ impl Server {
         }
     }
 
-    fn tell_of(&self, pid: ProcessId, report: impl FnOnce(u32) -> Report) {
+    fn tell_of(&mut self, pid: ProcessId, report: impl FnOnce(u32) -> Report) {
         if let Some(place) = self.by_pid(pid) {
-            let running = &self.running[place];
-            self.report(running.lane, &report(running.nonce));
+            let Running { lane, nonce, .. } = self.running[place];
+            self.report(lane, &report(nonce));
         }
     }
 

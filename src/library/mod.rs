@@ -16,6 +16,7 @@ mod arch;
 mod ask;
 mod call;
 mod context;
+mod coverage;
 mod fault;
 mod file;
 mod host;
@@ -32,6 +33,7 @@ mod text;
 mod value;
 
 pub use call::warm_up;
+pub use coverage::coverage;
 pub use shelf::{Files, Shelf, load_all, load_one};
 pub use sink::{Sink, listen};
 

@@ -13,7 +13,7 @@ use task_abi::raw;
 use super::memory::Memory;
 use super::preflight::{self, Report};
 use super::table::{self, Table};
-use super::{file, host};
+use super::{coverage, file, host};
 use crate::error::{Error, Result};
 use crate::task::LibraryId;
 
@@ -62,6 +62,7 @@ pub(super) fn open(path: &Path, shown: &str, report: &Report) -> Result<Entry> {
     })?;
     // Code and data of the library are used until the very end, also by threads that it has left behind.
     let library = ManuallyDrop::new(library);
+    coverage::note(&library);
     // SAFETY: the header fixes the type of the symbol of that name.
     let entry = unsafe { library.get::<raw::EntryFn>(raw::ENTRY) };
     entry

@@ -141,8 +141,9 @@ pub fn set_name(name: &str) {
 /// it is `private`.
 pub fn place(descriptor: BorrowedFd<'_>, number: i32, private: bool) -> io::Result<()> {
     let flags = if private { libc::O_CLOEXEC } else { 0 };
+    // By `syscall` as what else a new process does: each function of the C library stands on pages that it has to map first.
     // SAFETY: descriptors are numbers; who calls this knows that nobody relies on what was there.
-    match unsafe { libc::dup3(descriptor.as_raw_fd(), number, flags) } {
+    match unsafe { libc::syscall(libc::SYS_dup3, descriptor.as_raw_fd(), number, flags) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }

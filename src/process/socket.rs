@@ -58,15 +58,33 @@ pub fn send(
     descriptors: &[BorrowedFd<'_>],
     patience: Patience,
 ) -> io::Result<usize> {
+    if descriptors.is_empty() {
+        return send_bytes(socket, bytes, patience);
+    }
     let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
-    let rights = if numbers.is_empty() { &[][..] } else { &rights };
     let flags = MsgFlags::MSG_NOSIGNAL | patience.flags();
     loop {
         let bytes = [IoSlice::new(bytes)];
-        match sendmsg::<()>(socket.as_raw_fd(), &bytes, rights, flags, None) {
+        match sendmsg::<()>(socket.as_raw_fd(), &bytes, &rights, flags, None) {
             Err(Errno::EINTR) => {}
             sent => return Ok(sent?),
+        }
+    }
+}
+
+fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], patience: Patience) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | patience.flags().bits();
+    loop {
+        let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+        // SAFETY: the bytes last as long as the call.
+        let sent = unsafe { libc::send(socket.as_raw_fd(), start, length, flags) };
+        match usize::try_from(sent) {
+            Ok(bytes) => return Ok(bytes),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
         }
     }
 }
