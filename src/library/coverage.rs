@@ -45,9 +45,10 @@ pub fn coverage() -> Option<fn()> {
 fn write() {
     let all = writers().clone();
     for writer in all {
-        // SAFETY: a function of a library that is never unloaded; it takes nothing.
         match writer {
+            // SAFETY: a function of a library that is never unloaded; it takes nothing.
             Writer::Gcov(write) => unsafe { write() },
+            // SAFETY: the same.
             Writer::Llvm(write) => drop(unsafe { write() }),
         }
     }

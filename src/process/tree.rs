@@ -5,7 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 
 use super::signals::{Signal, send};
 use super::wait::{has_children, reap_any};
@@ -104,6 +104,11 @@ pub fn kill(process: Pid, patience: Duration) {
         thread::sleep(LOOK_EVERY);
     }
     send(process, Signal::SIGKILL);
+}
+
+/// The group of a process.
+pub fn group(process: Pid) -> Option<Pid> {
+    getpgid(Some(process)).ok()
 }
 
 /// Ends all that descend from this process, also what those start meanwhile. To be called where this process adopts orphans,
