@@ -741,7 +741,10 @@ fn what_is_covered_is_written_before_a_task_process_ends() {
         .args(flags)
         .status();
     if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("left out: the C compiler has no coverage");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"left out: the C compiler has no coverage\n",
+        );
         return;
     }
     let source = r#"
