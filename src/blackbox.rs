@@ -50,6 +50,8 @@ const UNRECORDED: usize = 9;
 const ASKED: usize = 10;
 /// How many of those the run has heard.
 const HEARD: usize = 11;
+/// Not 0: what is told is just being written.
+const WRITES: usize = 12;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
@@ -210,6 +212,15 @@ impl BlackBox {
         {
             let task = task.map_or(0, |task| task.index() as u64 + 1);
             self.words[SPEAKER].store(task, Ordering::Release);
+            // Otherwise people might be told the same once more. Not for long: who writes may wait for a reader.
+            let mut patience = 100;
+            while self.words[WRITES].load(Ordering::Acquire) != 0
+                && patience > 0
+                && !process::is_first_thread()
+            {
+                process::doze();
+                patience -= 1;
+            }
         }
     }
 
@@ -278,6 +289,11 @@ impl BlackBox {
     /// The run has heard of all of them.
     pub fn has_heard(&self) -> bool {
         self.words[HEARD].load(Ordering::Acquire) >= self.asked_to_stop().0
+    }
+
+    /// What people are told is written from here on, until it is also noted that they were told.
+    pub fn writes(&self, begins: bool) {
+        self.words[WRITES].store(begins.into(), Ordering::Release);
     }
 
     /// What happens from here on is not recorded: nobody can go on with the run.

@@ -391,6 +391,35 @@ fn nobody_is_left_when_a_process_of_tdrun_is_killed() {
 }
 
 #[test]
+fn a_daemon_that_a_task_has_stopped_is_gone() {
+    let source = r#"
+static pid_t daemon_of(void) {
+    int ends[2];
+    pid_t daemon;
+    if (pipe(ends) != 0) return -1;
+    if (fork() == 0) { setsid(); daemon = fork(); if (daemon == 0) for (;;) pause(); if (write(ends[1], &daemon, sizeof daemon) < 0) _exit(1); _exit(0); }
+    wait(NULL);
+    return read(ends[0], &daemon, sizeof daemon) == sizeof daemon ? daemon : -1;
+}
+TASK(stops) {
+    pid_t daemon = daemon_of();
+    int left = 3000;
+    kill(daemon, SIGKILL);
+    while (kill(daemon, 0) == 0) { if (left-- == 0) return TD_FAILED(host, ctx, "it is still there"); usleep(10000); }
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(stops) };
+TD_LIBRARY(tasks)
+"#;
+    let source = format!("#include <sys/wait.h>\n{source}");
+    tdrun("libx.so -q").library("x", &source).expect(
+        0,
+        "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        "",
+    );
+}
+
+#[test]
 fn a_run_stops_with_the_user_and_its_clock_stands_still() {
     let source = r#"
 TASK(takes) {

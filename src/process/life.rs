@@ -80,3 +80,24 @@ pub fn stop_here() {
     let _ = stop.thread_unblock();
     let _ = stop.thread_block();
 }
+
+/// Lets those children of the calling thread go that have ended: what it has forked itself, and where it is the first thread
+/// of a process that adopts orphans, those. Those of other threads stay, for whoever waits for them.
+pub fn reap_of_this_thread() {
+    #[cfg(target_os = "linux")]
+    {
+        let options = libc::WNOHANG | libc::__WNOTHREAD;
+        // SAFETY: writes nothing.
+        while unsafe { libc::waitpid(-1, std::ptr::null_mut(), options) } > 0 {}
+    }
+}
+
+/// Waits for half a millisecond. May be called in the handler of a signal.
+pub fn doze() {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 500_000,
+    };
+    // SAFETY: reads the time, and writes nothing.
+    unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+}

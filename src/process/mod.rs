@@ -25,7 +25,10 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{self, ForkResult, Pid};
 
 pub use fault::on_fatal_signal;
-pub use life::{Pause, for_a_program, stop_here, vanish, without_stop, write_from_background};
+pub use life::{
+    Pause, doze, for_a_program, reap_of_this_thread, stop_here, vanish, without_stop,
+    write_from_background,
+};
 pub use nix::unistd::Pid as ProcessId;
 pub use shared::words;
 pub use wait::{Change, Status, has_children, next_change, reap};

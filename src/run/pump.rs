@@ -20,6 +20,7 @@ use crate::event::{Briefing, Cause, Event, Finished, Moment, Source, Stop, Summa
 use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
+use crate::process;
 use crate::record::{Journal, News};
 use crate::report::{Interest, Reporter};
 use crate::sync::atomic::{Ordering, fence};
@@ -59,6 +60,9 @@ pub(super) struct Pump<'a> {
     /// Tasks that left processes running.
     leaky: BTreeSet<TaskId>,
 }
+
+/// How often is looked whether orphans have ended. Nothing else tells.
+const REAP_EVERY: Duration = Duration::from_millis(250);
 
 /// So long the reporting thread leaves those alone who have something for it, once it has heard that a lot happens. Too short
 /// for people to notice.
@@ -169,9 +173,21 @@ impl<'a> Pump<'a> {
 
     /// Has all written that was told, and notes whose ends that were: whoever goes on after a crash tells the others.
     fn flush(&mut self) {
+        let Some(black_box) = self.black_box else {
+            let _ = self.reporters.flush();
+            return;
+        };
+        black_box.writes(true);
         let _ = self.reporters.flush();
-        if let Some(black_box) = self.black_box {
-            self.untold.drain(..).for_each(|task| black_box.tell(task));
+        self.untold.drain(..).for_each(|task| black_box.tell(task));
+        black_box.writes(false);
+    }
+
+    /// Orphans that this process has adopted, and that have ended, are let go: a task may wait until one is gone. They are
+    /// children of this thread, and no others are.
+    fn reap(&self) {
+        if self.black_box.is_some() {
+            process::reap_of_this_thread();
         }
     }
 
@@ -256,7 +272,9 @@ impl<'a> Pump<'a> {
                 self.tell_running(DOZE);
                 self.inbox.doze().then_some(DOZE)
             } else {
-                self.go_to_sleep().then_some(Duration::MAX)
+                self.reap();
+                let most = self.black_box.map_or(Duration::MAX, |_| REAP_EVERY);
+                self.go_to_sleep().then_some(most)
             };
             let Some(patience) = patience else {
                 continue;
