@@ -68,11 +68,8 @@ fn main() -> anyhow::Result<()> {
 fn compare(options: &Options) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let programs = Programs::build(options)?;
-    if let Err(why) = &programs.flow {
-        writeln!(out, "oneTBB is left out: {}", first_line(why))?;
-    }
     if options.isolated {
-        writeln!(out, "{}", table::pairs_head())?;
+        writeln!(out, "{}", table::pairs_head("µs a task"))?;
         for workers in [2, 8] {
             writeln!(out, "{}", programs.isolated(workers)?)?;
         }
@@ -81,6 +78,9 @@ fn compare(options: &Options) -> anyhow::Result<()> {
             Err(why) => writeln!(out, "cargo-nextest is left out: {}", first_line(&why))?,
         }
         return Ok(());
+    }
+    if let Err(why) = &programs.flow {
+        writeln!(out, "oneTBB is left out: {}", first_line(why))?;
     }
     writeln!(out, "{}", table::head(options.workers))?;
     let small = programs.small_peak()?;
@@ -92,7 +92,7 @@ fn compare(options: &Options) -> anyhow::Result<()> {
         }
     }
     if !options.rows_only {
-        writeln!(out, "\n{}", table::pairs_head())?;
+        writeln!(out, "\n{}", table::pairs_head("ms"))?;
         writeln!(out, "{}", programs.six_tasks()?)?;
         writeln!(out, "{}", programs.million_lines()?)?;
     }

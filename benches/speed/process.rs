@@ -12,7 +12,7 @@ use crate::common::{TDRUN, compile, shaped, shapes_library};
 use crate::foreign;
 use crate::row::Measured;
 use crate::spread::Spread;
-use crate::table::pair;
+use crate::table::{pair, pair_of};
 
 /// Rounds go on for so long, but there are at least three.
 const ENOUGH: Duration = Duration::from_secs(2);
@@ -126,7 +126,8 @@ impl<'a> Programs<'a> {
         };
         let [tdrun, floor] = rounds([&mut { tdrun }, &mut { floor }])?;
         let label = format!("{PROCESSES} processes, {workers} at a time");
-        Ok(pair(&label, nanos(&tdrun), nanos(&floor)))
+        let unit = 1e3 * PROCESSES as f64;
+        Ok(pair_of(&label, nanos(&tdrun), nanos(&floor), unit))
     }
 
     fn processes(&self, size: usize, workers: usize) -> anyhow::Result<Ended> {
@@ -160,7 +161,12 @@ impl<'a> Programs<'a> {
             end(command("--test-threads=2"))
         }])?;
         let label = format!("{TESTS} empty tests (floor: cargo-nextest)");
-        Ok(pair(&label, nanos(&tdrun), nanos(&nextest)))
+        let (tdrun, nextest) = (nanos(&tdrun), nanos(&nextest));
+        let times = nextest.median / tdrun.median;
+        let pair = pair_of(&label, tdrun, nextest, 1e3 * TESTS as f64);
+        Ok(format!(
+            "{pair}\n  cargo-nextest takes {times:.1} times as long"
+        ))
     }
 
     /// Both without what the process takes that writes nothing.

@@ -48,13 +48,18 @@ fn cell(figure: Option<impl ToString>) -> String {
     figure.map_or_else(|| "–".to_owned(), |figure| figure.to_string())
 }
 
-pub(crate) fn pairs_head() -> String {
-    format!("{:44}{:>16}{:>16}{:>8}", "ms", "tdrun", "floor", "ratio")
+pub(crate) fn pairs_head(unit: &str) -> String {
+    format!("{unit:44}{:>16}{:>16}{:>8}", "tdrun", "floor", "ratio")
 }
 
 /// A thing that tdrun and a floor program do.
 pub(crate) fn pair(what: &str, tdrun: Spread, floor: Spread) -> String {
-    let (tdrun, floor) = (tdrun.per(1e6), floor.per(1e6));
+    pair_of(what, tdrun, floor, 1e6)
+}
+
+/// The same, where so many nanoseconds are one of what is shown.
+pub(crate) fn pair_of(what: &str, tdrun: Spread, floor: Spread, unit: f64) -> String {
+    let (tdrun, floor) = (tdrun.per(unit), floor.per(unit));
     let ratio = of(tdrun, floor);
     format!("{what:44}{tdrun:>16}{floor:>16}{ratio:>8}")
 }
