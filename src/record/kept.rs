@@ -20,6 +20,7 @@ pub struct Kept {
     finished: Vec<TaskId>,
     told: Told,
     is_idle: bool,
+    max_fail: Option<usize>,
 }
 
 /// A task that passed at once and returned nothing.
@@ -127,6 +128,22 @@ impl Kept {
             }
     }
 
+    /// People have been told an outcome of the task that follows from those of others, and is not kept.
+    pub fn was_told(&self, task: TaskId) -> bool {
+        matches!(&self.told, Told::Some(told) if told.contains(&task))
+    }
+
+    /// Of how many tasks people know the outcome.
+    pub fn count_told(&self) -> usize {
+        match &self.told {
+            Told::All => {
+                let done = self.stood.values().filter(|stood| stood.is_done);
+                self.plain.iter().flatten().count() + done.count()
+            }
+            Told::Some(told) => told.len(),
+        }
+    }
+
     /// People have been told of the first so many that have their outcome, in the order in which they were recorded.
     pub fn told_first(&mut self, count: usize) {
         let first = self.finished.iter().take(count);
@@ -146,6 +163,11 @@ impl Kept {
     /// What tasks that stay have done to the state, in their order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// So many failures have stopped the run.
+    pub fn max_fail(&self) -> Option<usize> {
+        self.max_fail
     }
 
     /// Nothing is left to run.
@@ -208,6 +230,9 @@ impl Recorded {
         }
         let finished = self.finished.iter().filter_map(|task| ids.get(task));
         kept.finished = finished.copied().collect();
+        let stopped = self.stopped.as_deref();
+        let most = stopped.and_then(|why| why.strip_prefix("MaxFail(")?.strip_suffix(')'));
+        kept.max_fail = most.and_then(|most| most.parse().ok());
         kept.set_changes(self.changes(|task| ids.contains_key(&task)));
         kept
     }

@@ -163,7 +163,10 @@ impl Crew {
             cause: report.cause,
             result: report.result,
             attempts: earlier.into_iter().flatten().chain(attempts).collect(),
-            kept: recording.is_told(task),
+            kept: match worker {
+                Some(_) => recording.is_told(task),
+                None => recording.was_told(task) || recording.is_told(task),
+            },
         }));
     }
 

@@ -191,6 +191,7 @@ impl Run {
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         pump.errors.extend(lost(&pump.services));
         let prepared = hooks::set_up(&mut pump);
+        pump.stop_as_before();
         take_up(&mut pump);
         run_tasks(&mut pump, &mut pool, limit);
         hooks::tear_down(&mut pump, &prepared);
@@ -289,12 +290,12 @@ fn take_up(pump: &mut Pump<'_>) {
     let Some(kept) = services.recording.kept() else {
         return;
     };
-    if pump.stopped.is_some() {
-        return;
-    }
     for change in kept.changes() {
         let over = |now: Option<&Json>| change.over(now);
         services.state.replay(&change.key, over);
+    }
+    if pump.stopped.is_some() {
+        return;
     }
     if let Err(declined) = services.add_again(&pump.control, kept.added()) {
         pump.report(&mut Event::Warning(declined.why));

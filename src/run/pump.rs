@@ -21,7 +21,7 @@ use crate::graph::Graph;
 use crate::interrupt::Requests;
 use crate::pool::Control;
 use crate::process;
-use crate::record::{Journal, News};
+use crate::record::{Journal, Kept, News};
 use crate::report::{Interest, Reporter};
 use crate::sync::atomic::{Ordering, fence};
 use crate::task::{Failure, Observed, Outcome, TaskId};
@@ -59,6 +59,8 @@ pub(super) struct Pump<'a> {
     flaky: usize,
     /// Tasks that left processes running.
     leaky: BTreeSet<TaskId>,
+    /// Of how many tasks people know the end, whose turn has not come here: they count as done.
+    known: usize,
 }
 
 /// How often is looked whether orphans have ended. Nothing else tells.
@@ -79,7 +81,13 @@ impl<'a> Pump<'a> {
     ) -> Self {
         let wants = reporters.wants();
         let graph = (wants == Interest::All).then_some(graph);
+        // Otherwise tasks are counted that are never told here.
+        let known = match wants {
+            Interest::Failures => 0,
+            _ => services.recording.told(),
+        };
         Self {
+            known,
             briefing,
             reporters,
             wants,
@@ -120,6 +128,17 @@ impl<'a> Pump<'a> {
         })
     }
 
+    /// What has stopped the run in an earlier process, or was heard by now, stops it before anything is started.
+    pub(super) fn stop_as_before(&mut self) {
+        let recording = &self.services.recording;
+        if let Some(most) = recording.kept().and_then(Kept::max_fail) {
+            self.control.stop(Stop::MaxFail(most));
+        }
+        if let Ok(signal) = self.requests.stop.try_recv() {
+            self.on_stop(Stop::Signal(signal));
+        }
+    }
+
     /// Reports until every task has its outcome.
     pub(super) fn until_over(&mut self) {
         if !self.over {
@@ -154,9 +173,11 @@ impl<'a> Pump<'a> {
         }
         match event {
             Event::Finished(finished) => {
-                (finished.done, finished.planned) = self.now.done();
+                self.known -= usize::from(finished.kept && self.known > 0);
+                let (done, planned) = self.now.done();
+                (finished.done, finished.planned) = ((done + self.known).min(planned), planned);
                 self.flaky += usize::from(finished.is_flaky());
-                if self.black_box.is_some() && !finished.kept {
+                if self.black_box.is_some() {
                     self.untold.push(finished.task);
                 }
             }

@@ -61,6 +61,16 @@ impl Recording {
         self.kept().is_some_and(|kept| kept.is_told(task))
     }
 
+    /// People know which outcome the task got without its own doing.
+    pub(super) fn was_told(&self, task: TaskId) -> bool {
+        self.kept().is_some_and(|kept| kept.was_told(task))
+    }
+
+    /// How many tasks there are whose ends people know.
+    pub(super) fn told(&self) -> usize {
+        self.kept().map_or(0, Kept::count_told)
+    }
+
     /// That attempt does not run again, and stands in the journal.
     pub(super) fn has(&self, task: TaskId, attempt: u32) -> bool {
         self.kept().is_some_and(|kept| kept.has(task, attempt))
@@ -121,10 +131,13 @@ impl Recording {
         let Some(journal) = self.journal() else {
             return;
         };
-        if self.has(task, attempt) {
+        // Of an attempt that is known, it may be new that no other one follows: after a crash that was for the plan to say.
+        let is_known = self.has(task, attempt);
+        let is_new = last && !self.kept().is_some_and(|kept| kept.stays(task));
+        if is_known && !is_new {
             return;
         }
-        if worker.is_none() {
+        if worker.is_none() && !is_known {
             journal.settled(task, outcome, nanos(at));
             return;
         }
