@@ -195,7 +195,7 @@ impl Runner<'_> {
         } else {
             let lost = self.round.crash.map(Crash::record);
             let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
-            start::journal::go_on(journals, lost, known, is_told)?
+            start::journal::go_on(journals, lost, &libraries, known, is_told)?
         };
         warn(&taken.warnings);
         if !taken.note.is_empty() && !options.view.quiet {

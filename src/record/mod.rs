@@ -97,7 +97,7 @@ impl Library {
     }
 
     /// The code is the same.
-    fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         match (&self.sha256, &other.sha256) {
             (Some(one), Some(two)) => one == two,
             (None, None) => {

@@ -175,10 +175,11 @@ pub fn resume(
 /// What a new process keeps that goes on with the run of one that is gone. `lost` is how that ended, where it was its own
 /// fault; `is_told` whose end people know.
 ///
-/// Errors: those of [`Journal::read`].
+/// Errors: those of [`Journal::read`]; `run.changed` where a library is another one by now.
 pub fn go_on(
     journals: &Journals,
     lost: Option<Crash>,
+    libraries: &[Library],
     (catalog, links, _): (&Catalog, &mut Links, &Graph),
     is_told: impl Fn(TaskId) -> bool,
 ) -> Result<Taken> {
@@ -187,7 +188,9 @@ pub fn go_on(
         return Ok(taken);
     };
     // Cuts off what the other one did not come to write to its end.
-    taken.warnings = journal.read()?.warnings;
+    let before = journal.read()?;
+    refuse_changed(before.libraries(), libraries, lost.as_ref())?;
+    taken.warnings = before.warnings;
     let running = run::recover(journal);
     if let Some(mut lost) = lost {
         let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
@@ -209,6 +212,21 @@ pub fn go_on(
     taken.kept.told(told);
     taken.crashes = recorded.crashes;
     Ok(taken)
+}
+
+/// What has ended was other code than what would run now.
+fn refuse_changed(then: &[Library], now: &[Library], lost: Option<&Crash>) -> Result<()> {
+    let is_new = |library: &&Library| !then.iter().any(|then| then.is_same(library));
+    let Some(changed) = now.iter().find(is_new) else {
+        return Ok(());
+    };
+    let path = changed.path.display();
+    let message = format!("`{path}` has changed while its tasks ran, so the run cannot go on");
+    let mut error = Error::new("run.changed", message);
+    if let Some(words) = lost.and_then(|lost| lost.words.as_deref()) {
+        error = error.hint(format!("the process that ran them was lost: {words}"));
+    }
+    Err(error)
 }
 
 /// Records that the run begins, and what stays. From here on trouble with the journal changes nothing but the exit status.
