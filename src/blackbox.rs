@@ -296,6 +296,12 @@ impl BlackBox {
         self.words[WRITES].store(begins.into(), Ordering::Release);
     }
 
+    /// This one was being called. May be called in the handler of a signal.
+    pub fn is_running(&self, wanted: TaskId) -> bool {
+        let mut words = (0..self.seats).map(|seat| self.seat_word(seat, 1));
+        words.any(|word| task(word.load(Ordering::Acquire)) == Some(wanted))
+    }
+
     /// What happens from here on is not recorded: nobody can go on with the run.
     pub fn note_unrecorded(&self) {
         self.words[UNRECORDED].store(1, Ordering::Relaxed);
@@ -464,6 +470,7 @@ mod tests {
         assert_eq!(b.running(), [TaskId::new(0), TaskId::new(5)]);
         drop(two);
         assert_eq!(b.running(), [TaskId::new(5)]);
+        assert!(b.is_running(TaskId::new(5)) && !b.is_running(TaskId::new(0)));
 
         let call = LastWords::Call(Call::Exit(Some(-1)));
         b.note_last(call, Some(TaskId::new(5)));

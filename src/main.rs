@@ -71,8 +71,9 @@ fn supervised() -> anyhow::Result<Exit> {
         let done = done.unwrap_or_else(|error| Done::at(report(&error)));
         leave(done.exit, done.abandoned)
     };
+    let mut has_run = false;
     let exit = supervise::supervise(black_box, options.look.is_none(), &mut run, &mut |crash| {
-        after(&options, crash)
+        after(&options, crash, &mut has_run)
     });
     Ok(exit?)
 }
@@ -343,15 +344,19 @@ fn note_signal(signal: i32) {
 /// May be called in the handler of a signal.
 fn note_last(words: LastWords) {
     if let Some(black_box) = blackbox::get() {
-        black_box.note_last(words, run::current());
+        // What has a process of its own does not speak here.
+        let task = run::current().filter(|task| black_box.is_running(*task));
+        black_box.note_last(words, task);
     }
 }
 
-/// What follows the crash of a runner.
-fn after(options: &Options, crash: &Crash) -> Next {
+/// What follows the crash of a runner. `has_run` is true once one has run something: then there is a run to be taken up, also
+/// where the next one was lost on the way there.
+fn after(options: &Options, crash: &Crash, has_run: &mut bool) -> Next {
     let is_recorded = blackbox::get().is_some_and(BlackBox::is_recorded);
+    *has_run |= crash.phase == Phase::Running;
     let error = match crash.phase {
-        Phase::Running if !crash.is_hopeless && is_recorded => return Next::Again,
+        _ if *has_run && !crash.is_hopeless && is_recorded => return Next::Again,
         Phase::Loading(target) => crashed_while_loading(&options.targets[target], &crash.how),
         Phase::Starting | Phase::Running => {
             let message = format!("the process that runs the tasks was lost: {}", crash.how);

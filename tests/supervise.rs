@@ -481,6 +481,115 @@ TD_LIBRARY(tasks)
     );
 }
 
+#[test]
+fn what_was_told_is_told_once_however_many_processes_are_lost() {
+    let source = r#"
+TASK(one) { abort(); }
+PASS(blocked)
+TASK(two) { wait_for("a"); abort(); }
+TASK(three) { wait_for("b"); abort(); }
+PASS(last)
+static const td_task tasks[] = { TD_TASK(one), TD_TASK(blocked, TD_AFTER(TD_STR("one"))), TD_TASK(two), TD_TASK(three), TD_TASK(last) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j1 --events=events.jsonl").library("x", source);
+    let tdrun = tdrun.fifo("a").fifo("b");
+    let mut running = tdrun.start();
+    // Who answers has noted before what was told.
+    running.wait_for("blocked ..");
+    running.signal("USR1");
+    running.wait_for("of 5");
+    running.open("a");
+    running.wait_for("two ..");
+    running.signal("USR1");
+    running.wait_for("of 5");
+    running.open("b");
+    let outcome = running.end();
+    let percents = outcome.stderr.lines().filter_map(|line| {
+        let (line, percent) = line.strip_suffix("% ]")?.rsplit_once('[')?;
+        let name = line.trim_start_matches("[thread_0] ").split(' ').next()?;
+        Some((name, percent.trim()))
+    });
+    assert_eq!(
+        percents.collect::<Vec<_>>(),
+        [
+            ("one", "20"),
+            ("blocked", "40"),
+            ("two", "60"),
+            ("three", "80"),
+            ("last", "100")
+        ],
+        "{}",
+        outcome.stderr
+    );
+    let events = tdrun.read("events.jsonl");
+    for task in ["one", "blocked", "two", "three", "last"] {
+        let end = format!("\"task\":\"{task}\",\"library\"");
+        assert_eq!(events.matches(&end).count(), 1, "{task}: {events}");
+    }
+}
+
+#[test]
+fn who_has_a_process_of_its_own_is_not_blamed_for_the_end_of_another() {
+    let source = r#"
+TASK(waits) { int fd = open("waits.ran", O_WRONLY | O_CREAT | O_APPEND, 0666); if (write(fd, "x", 1) != 1) return 9; wait_for("gate"); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(waits) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so --isolate").library("x", source).fifo("gate");
+    let running = tdrun.start();
+    wait_until(|| ran(&tdrun, "waits") == 1);
+    kill(children(running.pid())[0], "KILL");
+    wait_until(|| ran(&tdrun, "waits") == 2);
+    running.open("gate");
+    let outcome = running.end();
+    let error = "tdrun: error[run.lost]: a process that ran tasks was lost: killed by SIGKILL\n  no task ran in it then; another process went on\n";
+    assert!(outcome.stderr.ends_with(error), "{}", outcome.stderr);
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.status),
+        ("==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n", 1)
+    );
+}
+
+#[test]
+fn a_question_while_libraries_are_loaded_does_not_end_the_run() {
+    let source = r"
+__attribute__((constructor)) static void ask(void) { kill(getppid(), SIGUSR1); usleep(200000); }
+PASS(a)
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks)
+";
+    tdrun("libx.so -q").library("x", source).expect(
+        0,
+        "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n",
+        "",
+    );
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_code() {
+    let source = r#"
+TASK(first) { if (rename("liby.so", "libx.so")) return 9; abort(); }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(later) };
+TD_LIBRARY(tasks)
+"#;
+    let other = r"
+PASS(other)
+PASS(later)
+static const td_task tasks[] = { TD_TASK(other), TD_TASK(later) };
+TD_LIBRARY(tasks)
+";
+    for options in ["", "--journal=journal", "--isolate=never"] {
+        let tdrun = tdrun("libx.so -j1").args(options);
+        tdrun.library("x", source).library("y", other).expect(
+            1,
+            "",
+            "tdrun: error[run.changed]: `DIR/libx.so` has changed while its tasks ran, so the run cannot go on\n  the process that ran them was lost: killed by SIGABRT\n",
+        );
+    }
+}
+
 fn wait_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -99,7 +99,10 @@ impl Seat {
             }
         }
         let caller = Caller::new(&self.hosts, number);
-        if let (Some(noted), Source::Task(task, _)) = (&self.noted, who.source) {
+        if let (Some(noted), Source::Task(task, _)) = (&self.noted, who.source)
+            // What has a process of its own does not end this one.
+            && !window.services.catalog.is_apart(task)
+        {
             noted.begin(task);
         }
         let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));

@@ -169,6 +169,7 @@ pub fn supervise(
             crash: last.as_ref(),
             suspects: &suspects,
         };
+        black_box.enter(Phase::Starting);
         // Has an end when the runner becomes another program.
         let (alive, held) = pipe2(OFlag::O_CLOEXEC).map_err(|error| failed(&error.into()))?;
         let runner = match process::fork().map_err(|error| failed(&error))? {
@@ -309,7 +310,7 @@ impl Watch<'_> {
                 self.on_deadline();
             }
             if has_key && self.terminal.asks_what_runs() {
-                let _ = kill(self.runner, Signal::SIGUSR1);
+                self.ask_what_runs();
             }
             while let Some(signal) = self.ear.next() {
                 self.hear(signal);
@@ -353,7 +354,7 @@ impl Watch<'_> {
                 }
                 let _ = killpg(self.runner, signal);
             }
-            Signal::SIGUSR1 => drop(kill(self.runner, signal)),
+            Signal::SIGUSR1 => self.ask_what_runs(),
             stop => {
                 self.stops.count += 1;
                 self.stops.last = Some(stop as i32);
@@ -381,6 +382,13 @@ impl Watch<'_> {
             if tree::group(pid) == Some(self.runner) {
                 let _ = kill(pid, signal);
             }
+        }
+    }
+
+    /// Before it runs anything, the runner does not listen, and would end by this.
+    fn ask_what_runs(&self) {
+        if self.black_box.phase() == Phase::Running {
+            let _ = kill(self.runner, Signal::SIGUSR1);
         }
     }
 
