@@ -9,12 +9,10 @@ use common::c_output;
 use common::tool::{Tdrun, tdrun};
 
 /// Runs a command at a terminal of its own. Its first argument is a script of lines: `wait TEXT` until that is seen behind what
-/// was waited for before, `send TEXT`, where `^X` is that key and `$` the end of a line, `repeat TEXT` to send it again and again
-/// until something comes: what is typed before somebody listens is for nobody. Prints all that came, and ends as the
+/// was waited for before, `send TEXT`, where `^X` is that key and `$` the end of a line. Prints all that came, and ends as the
 /// command did: with its status, or 128 and the signal.
 const TERMINAL: &str = r#"
 #define _GNU_SOURCE
-#include <poll.h>
 #include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,9 +64,6 @@ int main(int count, char **words) {
             behind = found - seen + strlen(line + 5);
         } else if (strncmp(line, "send ", 5) == 0) {
             keys(terminal, line + 5);
-        } else if (strncmp(line, "repeat ", 7) == 0) {
-            struct pollfd shown = {terminal, POLLIN, 0};
-            do keys(terminal, line + 7); while (poll(&shown, 1, 100) == 0);
         }
     }
     while (more(terminal));
@@ -144,12 +139,18 @@ fn ctrl_z_stops_it_and_fg_goes_on() {
 #[test]
 fn a_task_that_reads_from_the_terminal_is_lent_it() {
     let source = r#"
+static char answer[64];
+static void *reads(void *terminal) { return fgets(answer, sizeof answer, terminal); }
 TASK(asks) {
-    char answer[64] = "";
-    FILE *terminal = fopen("/dev/tty", "r+");
-    fputs("your name? ", terminal);
-    fflush(terminal);
-    if (fgets(answer, sizeof answer, terminal) == NULL) return TD_FAILED(host, ctx, "nobody answers");
+    pthread_t thread;
+    void *got;
+    FILE *terminal = fopen("/dev/tty", "r");
+    pthread_create(&thread, NULL, reads, terminal);
+    /* What is typed before that is a key of tdrun. */
+    while (tcgetpgrp(fileno(terminal)) != getpgrp()) usleep(1000);
+    TD_INFO(host, ctx, "your name?");
+    pthread_join(thread, &got);
+    if (got == NULL) return TD_FAILED(host, ctx, "nobody answers");
     answer[strcspn(answer, "\n")] = 0;
     return host->result_set(ctx, TD_TEXT, td_s(answer));
 }
@@ -159,7 +160,7 @@ TD_LIBRARY(tasks)
 "#;
     let source = format!("#include <string.h>\n{source}");
     let tdrun = tdrun("").library("x", &source);
-    let script = "wait your name?\nrepeat Ada$\nwait later runs\nwait 2 passed";
+    let script = "wait your name?\nsend Ada$\nwait later runs\nwait 2 passed";
     let (status, screen) = at_terminal(&tdrun, script, &[TDRUN, "libx.so", "--events=out.jsonl"]);
     assert_eq!(status, 0, "{screen}");
     let events = tdrun.read("out.jsonl");
