@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::tool::{Outcome, Tdrun, done, tdrun};
 
@@ -423,6 +423,11 @@ fn killed_at_random_moments_again_and_again_a_run_comes_to_the_same_end() {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
+            // However busy the machine is, there is something to take up.
+            let start = Instant::now();
+            while !first.dir.join("j").exists() && start.elapsed() < Duration::from_secs(60) {
+                thread::yield_now();
+            }
             thread::sleep(after);
             child.kill().unwrap();
             child.wait().unwrap();
