@@ -2,12 +2,11 @@
 
 mod common;
 
-use std::fs;
 use std::io::Write as _;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
+use common::mark::Mark;
 use common::tool::{Tdrun, done, tdrun};
 
 /// Behind the prelude: texts as values, and a visitor that keeps the last one.
@@ -122,56 +121,10 @@ static const td_task tasks[] = {
     }
 }
 
-/// A variable that only the processes of this test have, and who of them is there.
-struct Mark(String);
-
-impl Mark {
-    fn new(name: &str) -> Self {
-        Self(format!("{name}-{}", std::process::id()))
-    }
-
-    fn holders(&self) -> Vec<String> {
-        let text = format!("TDRUN_TEST_MARK={}", self.0);
-        let processes = fs::read_dir("/proc").expect("it is there").flatten();
-        let has_it = processes.filter(|process| {
-            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-            environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == text.as_bytes())
-        });
-        let name = |process: fs::DirEntry| {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            format!("{} {}", process.file_name().display(), name.trim())
-        };
-        has_it.map(name).collect()
-    }
-
-    /// Until there are so many.
-    fn wait_for(&self, count: usize) {
-        while self.holders().len() != count {
-            thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Nobody is left, a second after.
-    #[track_caller]
-    fn expect_nobody(&self) {
-        let end = Instant::now() + Duration::from_secs(1);
-        loop {
-            let holders = self.holders();
-            if holders.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < end, "left behind: {holders:?}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 /// As [`with`], and its mark.
 fn marked(name: &str, args: &str, source: &str) -> (Tdrun, Mark) {
     let mark = Mark::new(name);
-    (with(args, source).env("TDRUN_TEST_MARK", &mark.0), mark)
+    (with(args, source).env(Mark::NAME, mark.value()), mark)
 }
 
 /// The number that a task has written to a file.

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use common::mark::Mark;
 use common::tool::{Tdrun, done, tdrun};
 
 /// Tasks that write down that they ran, and one between them that does what it is told.
@@ -363,11 +364,11 @@ TD_LIBRARY(tasks)
 fn nobody_is_left_when_a_process_of_tdrun_is_killed() {
     for mode in ["", "--isolate"] {
         for victim in ["supervisor", "runner"] {
-            let mark = format!("{mode}{victim}{}", std::process::id());
+            let mark = Mark::new(&format!("{mode}{victim}"));
             let tdrun = tdrun("libx.so")
                 .args(mode)
                 .library("x", FAMILY)
-                .env("TDRUN_TEST_MARK", &mark);
+                .env(Mark::NAME, mark.value());
             let running = tdrun.start();
             let is_there = |name: &str| tdrun.dir.join(name).exists();
             wait_until(|| ["child", "session", "daemon"].into_iter().all(is_there));
@@ -384,7 +385,7 @@ fn nobody_is_left_when_a_process_of_tdrun_is_killed() {
             let outcome = running.end();
             assert_ne!(outcome.status, 0);
             let start = Instant::now();
-            wait_until(|| marked(&mark).is_empty());
+            wait_until(|| mark.holders().is_empty());
             assert!(start.elapsed() < Duration::from_secs(10), "{mode} {victim}");
         }
     }
@@ -615,20 +616,5 @@ fn children(process: u32) -> Vec<u32> {
     let text = text.expect("it is there");
     text.split_whitespace()
         .map(|pid| pid.parse().expect("a number"))
-        .collect()
-}
-
-/// Processes that have the mark in their environment and have not ended.
-fn marked(mark: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").expect("there").flatten();
-    let marked = processes.filter(|process| {
-        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        let wanted = format!("TDRUN_TEST_MARK={mark}");
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == wanted.as_bytes())
-    });
-    marked
-        .map(|process| process.file_name().to_string_lossy().into_owned())
         .collect()
 }

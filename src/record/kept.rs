@@ -16,8 +16,6 @@ pub struct Kept {
     stood: HashMap<TaskId, Stood, FixedState>,
     added: Vec<TaskId>,
     changes: Vec<Change>,
-    /// In the order of their ends: those that have their outcome.
-    finished: Vec<TaskId>,
     told: Told,
     is_idle: bool,
     max_fail: Option<usize>,
@@ -144,12 +142,6 @@ impl Kept {
         }
     }
 
-    /// People have been told of the first so many that have their outcome, in the order in which they were recorded.
-    pub fn told_first(&mut self, count: usize) {
-        let first = self.finished.iter().take(count);
-        self.told = Told::Some(first.copied().collect());
-    }
-
     /// People have been told of these.
     pub fn told(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
         self.told = Told::Some(tasks.into_iter().collect());
@@ -228,8 +220,6 @@ impl Recorded {
         for (&task, &id) in order {
             self.keep(&mut kept, task, id);
         }
-        let finished = self.finished.iter().filter_map(|task| ids.get(task));
-        kept.finished = finished.copied().collect();
         let stopped = self.stopped.as_deref();
         let most = stopped.and_then(|why| why.strip_prefix("MaxFail(")?.strip_suffix(')'));
         kept.max_fail = most.and_then(|most| most.parse().ok());

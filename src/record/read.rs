@@ -41,8 +41,6 @@ pub struct Recorded {
     pub(super) added: Vec<(Box<str>, Box<str>, usize)>,
     /// In the order in which they were made.
     pub(super) changes: Vec<Made>,
-    /// Tasks in the order in which they got their outcome in the last run.
-    pub(super) finished: Vec<usize>,
 }
 
 /// What is known of a task.
@@ -195,7 +193,6 @@ impl Reader {
         recorded.runs.push(libraries.collect());
         recorded.by_id.clear();
         recorded.added.clear();
-        recorded.finished.clear();
         recorded.crashes.clear();
         (recorded.exit, recorded.stopped) = (None, None);
         self.pending.clear();
@@ -286,7 +283,6 @@ impl Reader {
             });
             known.is_done = true;
             self.commit(task, 1);
-            self.recorded.finished.push(task);
         }
     }
 
@@ -308,9 +304,6 @@ impl Reader {
         let task = self.recorded.task(end.task);
         self.push(task, end.attempt, ended);
         self.recorded.tasks[task].is_done = end.last;
-        if end.last {
-            self.recorded.finished.push(task);
-        }
     }
 
     fn push(&mut self, task: usize, attempt: u32, ended: Ended) {

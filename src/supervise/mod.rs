@@ -158,8 +158,8 @@ pub fn supervise(
     process::adopt_orphans();
     let supervisor = process::id();
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
-    // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
     let (mut last, mut suspects): (Option<Crash>, Vec<TaskId>) = (None, Vec::new());
+    // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
     let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;

@@ -36,6 +36,13 @@ impl Mark {
         has_it.map(name).collect()
     }
 
+    /// Until so many processes have it.
+    pub(crate) fn wait_for(&self, count: usize) {
+        while self.holders().len() != count {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Nobody is left, a second after.
     #[track_caller]
     pub(crate) fn expect_nobody(&self) {
