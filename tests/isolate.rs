@@ -230,6 +230,10 @@ fn what_is_written_to_the_control_socket_is_no_word_of_the_task() {
 TASK(closes) { close(3); exit(0); }
 TASK(closes_all) { for (int fd = 3; fd < 100; fd++) close(fd); return TD_OK; }
 TASK(closes_and_returns) { close(3); host->result_set(ctx, TD_JSON, S("1")); return TD_OK; }
+TASK(closes_and_stays) { close(3); for (;;) pause(); }
+TASK(closes_late_and_stays) { usleep(200000); close(3); setsid(); signal(SIGTERM, SIG_IGN); if (fork() == 0) for (;;) pause(); for (;;) pause(); }
+TASK(closes_and_ends_late) { close(3); usleep(300000); return TD_OK; }
+TASK(becomes_another) { execlp("sleep", "sleep", "1000", (char *)0); return TD_OK; }
 TASK(garbage) { if (write(3, "garbage that is no frame", 24) != 24) abort(); return TD_OK; }
 TASK(flood) {
     static char block[1 << 20];
@@ -238,22 +242,31 @@ TASK(flood) {
 }
 PASS(fine)
 static const td_task tasks[] = {
-    TD_TASK(closes), TD_TASK(closes_all), TD_TASK(closes_and_returns), TD_TASK(garbage), TD_TASK(flood), TD_TASK(fine),
+    TD_TASK(closes), TD_TASK(closes_all), TD_TASK(closes_and_returns), TD_TASK(closes_and_stays), TD_TASK(closes_late_and_stays),
+    TD_TASK(closes_and_ends_late), TD_TASK(becomes_another), TD_TASK(garbage), TD_TASK(flood), TD_TASK(fine),
 };
 "#;
     let (tdrun, mark) = marked("control", "--isolate -j4", source);
     // A runner that kept a gigabyte would end by this.
     let outcome = tdrun.shell("ulimit -v 800000; $TDRUN");
     assert_eq!(
-        outcome.stdout, "==== 1 passed, 0 failed, 0 skipped, 5 crashed in N.NNs ====\n",
+        outcome.stdout, "==== 1 passed, 0 failed, 0 skipped, 9 crashed in N.NNs ====\n",
         "{}",
         outcome.stderr
     );
+    let closed = "control channel (descriptor 3) closed by the task";
     let garbage = "garbage in the control channel of the task";
     for (task, why) in [
         ("closes", "exited with status 0 before finishing"),
-        ("closes_all", "control channel closed by the task"),
-        ("closes_and_returns", "control channel closed by the task"),
+        ("closes_all", closed),
+        ("closes_and_returns", closed),
+        ("closes_and_stays", closed),
+        ("closes_late_and_stays", closed),
+        ("closes_and_ends_late", closed),
+        (
+            "becomes_another",
+            "became another program before finishing: /",
+        ),
         ("garbage", garbage),
         ("flood", garbage),
     ] {

@@ -179,10 +179,10 @@ pub fn start(
             apart.fresh = Some(Fresh {
                 libraries: paths.collect::<Result<_>>()?,
                 level: setting.level,
-                judge: if under.is_some() {
-                    Judge::Word
-                } else {
-                    Judge::Both
+                judge: match under {
+                    Some(Under::Debugger(_)) => Judge::Person,
+                    Some(Under::Prefix(_)) => Judge::Word,
+                    None => Judge::Both,
                 },
                 terminal: looked_into.map(|(_, terminal)| terminal),
             });

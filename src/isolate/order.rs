@@ -44,6 +44,8 @@ pub(super) enum Command {
     Ask(u32),
     /// End it with all that it has started.
     Kill(u32),
+    /// The same, as it cannot be talked to: tell also whether it has become another program.
+    Break(u32),
     /// Who of those that it has started is still there.
     WhoIsLeft(u32),
     /// Nothing more will come.
@@ -66,6 +68,8 @@ pub(super) enum Report {
     Stopped(u32, i32),
     /// It goes on.
     Continued(u32),
+    /// It runs this program now.
+    Became(u32, Box<str>),
     /// These are left.
     Left(u32, Vec<Left>),
 }
@@ -119,6 +123,9 @@ impl Command {
             Self::Leave => {
                 out.byte(4);
             }
+            Self::Break(nonce) => {
+                out.byte(5).number(*nonce);
+            }
         }
         out.0
     }
@@ -131,6 +138,7 @@ impl Command {
             2 => Self::Kill(from.number()?),
             3 => Self::WhoIsLeft(from.number()?),
             4 => Self::Leave,
+            5 => Self::Break(from.number()?),
             _ => return None,
         })
     }
@@ -144,6 +152,7 @@ impl Report {
             | Self::NotStarted(nonce, _)
             | Self::Stopped(nonce, _)
             | Self::Continued(nonce)
+            | Self::Became(nonce, _)
             | Self::Left(nonce, _) => *nonce,
         }
     }
@@ -184,6 +193,9 @@ impl Report {
                     out.text(&left.name);
                 }
             }
+            Self::Became(nonce, program) => {
+                out.byte(5).number(*nonce).text(program);
+            }
         }
         *bytes = out.0;
     }
@@ -216,6 +228,7 @@ impl Report {
                 }
                 Self::Left(nonce, left)
             }
+            5 => Self::Became(nonce, from.text()?.into()),
             _ => return None,
         })
     }
@@ -249,6 +262,7 @@ mod tests {
             Command::Kill(2),
             Command::WhoIsLeft(3),
             Command::Leave,
+            Command::Break(4),
         ];
         for command in starts.into_iter().chain(others) {
             assert_eq!(Command::read(&command.write()), Some(command));
@@ -272,6 +286,7 @@ mod tests {
             Report::Stopped(1, 19),
             Report::Continued(1),
             Report::Left(1, left.into()),
+            Report::Became(1, "/bin/sh".into()),
         ];
         let mut bytes = vec![1];
         for report in ends.into_iter().chain(others) {

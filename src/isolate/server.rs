@@ -258,6 +258,10 @@ impl Server {
             Some(Command::Start(order)) => self.start(order, lane, came),
             Some(Command::Ask(nonce)) => self.ask(nonce),
             Some(Command::Kill(nonce)) => self.kill(nonce),
+            Some(Command::Break(nonce)) => {
+                self.tell_program(nonce, lane);
+                self.kill(nonce);
+            }
             Some(Command::WhoIsLeft(nonce)) => self.tell_left(nonce, lane),
             _ => {}
         }
@@ -428,6 +432,18 @@ impl Server {
         };
         tree::kill(pid, KILL_FOR);
         signal(pid, Signal::SIGKILL);
+    }
+
+    /// Tells what a process has become, where it is not what it was started as.
+    fn tell_program(&mut self, nonce: u32, lane: usize) {
+        let running = self.running.iter().find(|running| running.nonce == nonce);
+        let program = running.and_then(|running| tree::program(running.pid));
+        if let Some(program) = program
+            && tree::program(self.me).is_some_and(|mine| mine != program)
+        {
+            let program = program.to_string_lossy().into();
+            self.report(lane, &Report::Became(nonce, program));
+        }
     }
 
     /// Looks what has become of children.

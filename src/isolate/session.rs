@@ -13,9 +13,10 @@ use super::order::{Command, Report};
 use super::output::{Kept, Lines};
 use super::wire::{Answer, Next, Reader, Writer};
 use super::word;
+use crate::process::Status;
 use crate::process::poll::Poll;
+use crate::process::signals::{self, Signal};
 use crate::process::socket::{self, Patience};
-use crate::process::{Status, signals};
 use crate::task::{Channel, Ending, Failure, Host, Left, Observed, Output};
 
 /// How long others may still hold what the task has written to, before they are looked for.
@@ -23,7 +24,14 @@ const AFTERMATH: Duration = Duration::from_millis(100);
 /// How long the server may take to look around.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 
-const CLOSED: &str = "control channel closed by the task";
+/// A process that has been quiet for so long, or has made itself heard so often, is no short one any more: from then on it is
+/// seen when it closes its socket.
+const QUIET: Duration = Duration::from_millis(100);
+const OFTEN: u32 = 16;
+/// How long a process may take to end that has closed its socket and has not said how its task ended.
+const CLOSED_FOR: Duration = Duration::from_secs(1);
+
+const CLOSED: &str = "control channel (descriptor 3) closed by the task";
 const GARBAGE: &str = "garbage in the control channel of the task";
 
 /// What became of a process.
@@ -41,8 +49,10 @@ pub(super) enum Ended {
 pub(super) enum Judge {
     /// The process itself ends with status 0, and has said how the task ended.
     Both,
-    /// What was said: the status may be that of somebody else.
+    /// What was said: the status may be that of somebody else, who may still be busy when the task has ended.
     Word,
+    /// The same, and somebody looks into it and takes the time that takes.
+    Person,
 }
 
 /// One process.
@@ -56,8 +66,10 @@ pub(super) struct Session<'a> {
     pub(super) stdout: Pipe,
     pub(super) stderr: Pipe,
     /// The ends of the process. They are kept until it has ended: that nobody else has them any more is seen a little before
-    /// the process can be reaped, and would wake this thread once more than is needed.
+    /// the process can be reaped, and would wake this thread once more than is needed. Not so for long: see [`QUIET`].
     its: Option<[OwnedFd; 3]>,
+    /// How often this thread was woken while it kept them.
+    turns: u32,
     /// What both share.
     word: Option<&'static AtomicU32>,
     state: State,
@@ -70,9 +82,24 @@ pub(super) struct Session<'a> {
 struct State {
     begun: bool,
     ending: Option<Ending>,
-    /// Why it was killed.
-    broken: Option<&'static str>,
+    /// It cannot be talked to any more.
+    broken: Option<Broken>,
+    /// When it is not waited for any more, as it has closed its socket.
+    closed: Option<Instant>,
+    /// It runs this program now.
+    became: Option<Box<str>>,
     status: Option<Last>,
+}
+
+/// Why a process cannot be talked to any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// It was killed for what it said.
+    Garbage,
+    /// It could not say how it ended.
+    Closed,
+    /// It was killed, as it could not be heard and did not end.
+    Silent,
 }
 
 /// The last that is known of it.
@@ -188,6 +215,7 @@ impl<'a> Session<'a> {
             stdout,
             stderr,
             its: Some(its),
+            turns: 0,
             word,
             state: State::default(),
             unsent: Vec::new(),
@@ -236,7 +264,13 @@ impl<'a> Session<'a> {
             socket => poll.add_if(socket.as_ref().filter(|_| self.state.ending.is_none())),
         };
         let answers = poll.add_if(self.helpers.as_ref().map(|helpers| &helpers.woken));
-        poll.wait(None)?;
+        poll.wait(self.patience())?;
+        if self.its.is_some() {
+            self.turns += 1;
+            if self.turns == OFTEN || !poll.is_any_ready() {
+                self.its = None;
+            }
+        }
         if poll.is_ready(out) {
             self.stdout.read(&mut self.lane.buffer, &**self.host);
         }
@@ -257,6 +291,33 @@ impl<'a> Session<'a> {
             self.take_report();
         }
         Ok(())
+    }
+
+    /// How long nothing may happen.
+    fn patience(&mut self) -> Option<Duration> {
+        if self.its.is_some() {
+            return Some(QUIET);
+        }
+        let left = self.state.closed?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.state.closed = None;
+            self.break_off(Broken::Silent);
+            return None;
+        }
+        Some(left)
+    }
+
+    /// Nothing more will come from it, so it ought to end.
+    fn hear_no_more(&mut self) {
+        self.socket = None;
+        let patience = match self.judge {
+            Judge::Both => CLOSED_FOR,
+            Judge::Word => self.host.grace(),
+            Judge::Person => return,
+        };
+        if self.state.ending.is_none() {
+            self.state.closed = Instant::now().checked_add(patience);
+        }
     }
 
     /// What the server says.
@@ -289,6 +350,7 @@ impl<'a> Session<'a> {
             Report::NotStarted(_, why) => self.state.status = Some(Last::NotStarted(why)),
             Report::Stopped(_, signal) => self.host.observed(Observed::Stopped(signal)),
             Report::Continued(_) => self.host.observed(Observed::Continued),
+            Report::Became(_, program) => self.state.became = Some(program),
             Report::Left(_, left) => return Some(left),
         }
         None
@@ -303,7 +365,7 @@ impl<'a> Session<'a> {
             Ok(bytes @ 1..) => self.lane.frames.push(&self.lane.buffer[..bytes]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(_) | Err(_) => {
-                self.socket = None;
+                self.hear_no_more();
                 return false;
             }
         }
@@ -316,13 +378,13 @@ impl<'a> Session<'a> {
             match self.lane.frames.next(self.nonce) {
                 Next::Frame(body) => {
                     if self.state.ending.is_none() && self.obey(&mut Reader(&body)).is_none() {
-                        self.break_off(GARBAGE);
+                        self.break_off(Broken::Garbage);
                         return false;
                     }
                 }
                 Next::Part => return true,
                 Next::Garbage => {
-                    self.break_off(GARBAGE);
+                    self.break_off(Broken::Garbage);
                     return false;
                 }
             }
@@ -330,11 +392,11 @@ impl<'a> Session<'a> {
     }
 
     /// Ends a process that cannot be talked to any more.
-    fn break_off(&mut self, why: &'static str) {
+    fn break_off(&mut self, why: Broken) {
         (self.socket, self.its) = (None, None);
         if self.state.broken.is_none() {
             self.state.broken = Some(why);
-            self.lane.say(&Command::Kill(self.nonce));
+            self.lane.say(&Command::Break(self.nonce));
         }
     }
 
@@ -470,7 +532,7 @@ impl<'a> Session<'a> {
         if self.state.ending.is_none() && word & word::PASSED != 0 {
             self.state.ending = Some(Ending::Passed(None));
         } else if word & word::CLOSED != 0 {
-            self.state.broken.get_or_insert(CLOSED);
+            self.state.broken.get_or_insert(Broken::Closed);
         }
         self.lane.frames.clear();
         let mut poll = std::mem::take(&mut self.lane.poll);
@@ -564,17 +626,26 @@ impl<'a> Session<'a> {
             Some(Last::Abandoned) | None => return Ended::Abandoned,
         };
         let how = how(status, out_of_memory);
+        let is_ours =
+            matches!(status, Status::Killed(number, _) if number == Signal::SIGKILL as i32);
         match (state.ending, state.broken) {
-            (_, Some(why)) => crashed(why.into()),
-            (Some(ending), _) if status == Status::Exited(0) || judge == Judge::Word => {
+            (_, Some(Broken::Garbage)) => crashed(GARBAGE.into()),
+            (_, Some(Broken::Silent)) if is_ours => crashed(match state.became {
+                Some(program) if judge == Judge::Both => {
+                    format!("became another program before finishing: {program}")
+                }
+                _ => CLOSED.into(),
+            }),
+            (_, Some(Broken::Closed)) => crashed(CLOSED.into()),
+            (Some(ending), _) if status == Status::Exited(0) || judge != Judge::Both => {
                 Ended::As(ending)
             }
             (Some(_), _) => crashed(format!("{how} after it had finished")),
-            (None, None) if judge == Judge::Word && !state.begun => {
+            (None, _) if judge != Judge::Both && !state.begun => {
                 let how = how.replacen("exited", "ended", 1);
                 Ended::Lost(format!("{how} without a record"))
             }
-            (None, None) => match status {
+            (None, _) => match status {
                 Status::Exited(_) => crashed(format!("{how} before finishing")),
                 Status::Killed(..) => crashed(how),
             },

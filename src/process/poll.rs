@@ -65,6 +65,11 @@ impl Poll {
         self.0[place].revents & (libc::POLLIN | libc::POLLHUP) == libc::POLLHUP
     }
 
+    /// One of them is ready: neither was the time over, nor came a signal.
+    pub fn is_any_ready(&self) -> bool {
+        self.0.iter().any(|polled| polled.revents != 0)
+    }
+
     /// The one at this place has something, or has come to its end.
     pub fn is_ready(&self, place: usize) -> bool {
         self.0[place].revents != 0

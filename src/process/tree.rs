@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,11 @@ pub fn with_variable(variable: &str) -> Vec<Pid> {
 pub fn name(process: Pid) -> String {
     let name = fs::read(format!("/proc/{process}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim_end().to_owned()
+}
+
+/// The file that a process runs; none where there is no such process, or it may not be looked at.
+pub fn program(process: Pid) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/exe")).ok()
 }
 
 /// It has ended, or there is no such process.
