@@ -23,6 +23,15 @@ __attribute__((unused)) static void see(void *user, td_str text) {
     (void)user;
     snprintf(seen, sizeof seen, "%.*s", (int)text.len, text.ptr);
 }
+__attribute__((unused)) static int parent_of(int process) {
+    char path[64];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    FILE *file = fopen(path, "r");
+    if (fscanf(file, "%*d %*s %*c %d", &parent) != 1) parent = 0;
+    fclose(file);
+    return parent;
+}
 "#;
 
 /// A library of these tasks, and `tdrun` with these arguments.
@@ -432,13 +441,19 @@ static void tell(const char *name, int number) {
     fclose(file);
     rename("part", name);
 }
-TASK(first) { family(); tell("server", (int)getppid()); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
+TASK(first) {
+    family();
+    tell("forker", (int)getppid());
+    tell("server", parent_of(getppid()));
+    TD_INFO(host, ctx, "runs");
+    for (;;) pause();
+}
 TASK(second) { family(); TD_INFO(host, ctx, "runs"); for (;;) pause(); }
 static const td_task tasks[] = { TD_TASK(first), TD_TASK(second) };
 "#;
 
-/// The supervisor, the runner, the server, and two tasks with three relatives each.
-const ALL: usize = 3 + 2 * 4;
+/// The supervisor, the runner, the server, two forkers, and two tasks with three relatives each.
+const ALL: usize = 5 + 2 * 4;
 
 #[test]
 fn nobody_survives_a_kill_of_tdrun_or_the_second_ctrl_c() {
@@ -461,15 +476,15 @@ fn nobody_survives_a_kill_of_tdrun_or_the_second_ctrl_c() {
 }
 
 #[test]
-fn where_the_server_is_killed_another_one_goes_on() {
+fn where_the_server_or_a_forker_is_killed_others_go_on() {
     let (tdrun, mark) = marked("server", "--isolate -j2", FAMILY);
     let mut running = tdrun.start();
-    for _ in 0..3 {
+    for who in ["server", "forker", "server"] {
         running.wait_for("runs");
         running.wait_for("runs");
         // Those of the one before are gone.
         mark.wait_for(ALL);
-        signal(number(&tdrun, "server"), "KILL");
+        signal(number(&tdrun, who), "KILL");
     }
     running.wait_for("runs");
     running.signal("KILL");
@@ -559,6 +574,94 @@ static const td_task tasks[] = { TD_TASK(spoils), TD_TASK(looks, TD_AFTER(TD_STR
 }
 
 #[test]
+fn what_a_task_does_to_its_descriptors_is_nothing_to_the_next() {
+    let source = r#"
+#include <fcntl.h>
+#include <sys/socket.h>
+TASK(never_waits) { for (int fd = 1; fd < 4; fd++) fcntl(fd, F_SETFL, O_NONBLOCK); return TD_OK; }
+TASK(writes_much) {
+    char line[100];
+    memset(line, 'x', sizeof line);
+    for (int i = 0; i < 5000; i++) if (write(1, line, sizeof line) != sizeof line) return TD_FAILED(host, ctx, "short");
+    return TD_FAILED(host, ctx, "shows it");
+}
+TASK(hears_nothing) { shutdown(3, SHUT_RD); return TD_OK; }
+TASK(asks) { return host->state_set(ctx, S("key"), TD_JSON, S("1")) == TD_OK ? TD_OK : TD_FAILED(host, ctx, "stale"); }
+TASK(says_nothing) { shutdown(3, SHUT_WR); host->state_set(ctx, S("key"), TD_JSON, S("2")); return TD_OK; }
+TASK(asks_again) { return host->state_set(ctx, S("key"), TD_JSON, S("3")) == TD_OK ? TD_OK : TD_FAILED(host, ctx, "stale"); }
+TASK(leaves) {
+    if (fork() == 0) { for (;;) { if (write(1, "others\n", 7) < 0) _exit(0); usleep(100); } }
+    return TD_OK;
+}
+TASK(is_alone) { usleep(20000); if (write(1, "alone\n", 6) != 6) abort(); return TD_FAILED(host, ctx, "shows it"); }
+TASK(small_pipe) { fcntl(1, F_SETPIPE_SZ, 4096); return TD_OK; }
+TASK(ends_badly) { if (write(2, "bad\n", 4) != 4) abort(); return TD_FAILED(host, ctx, "bad"); }
+static const td_task tasks[] = {
+    TD_TASK(never_waits), TD_TASK(writes_much), TD_TASK(hears_nothing), TD_TASK(asks), TD_TASK(says_nothing), TD_TASK(asks_again),
+    TD_TASK(leaves), TD_TASK(is_alone), TD_TASK(small_pipe), TD_TASK(ends_badly),
+};
+"#;
+    let (tdrun, mark) = marked("ends", "--isolate -j1 --junit=report.xml", source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        outcome.stdout, "==== 6 passed, 3 failed, 0 skipped, 1 crashed; 1 leaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    let said = failure(&outcome.stderr, "says_nothing");
+    assert!(said.contains("control channel"), "{said}");
+    let report = tdrun.read("report.xml");
+    assert_eq!(report.matches(&"x".repeat(500_000)).count(), 1);
+    // Each stands with its own task, and nothing else does.
+    assert_eq!(
+        report.matches("<system-out>alone\n</system-out>").count(),
+        1
+    );
+    assert_eq!(report.matches("<system-err>bad\n</system-err>").count(), 1);
+    mark.expect_nobody();
+}
+
+#[test]
+fn orphans_of_a_task_do_not_stay_as_zombies() {
+    let source = r#"
+#include <dirent.h>
+TASK(has_many) {
+    int ended[2];
+    if (pipe(ended)) abort();
+    for (int i = 0; i < 100; i++) {
+        pid_t child = fork();
+        if (child == 0) { if (fork() == 0) _exit(0); _exit(0); }
+        waitpid(child, 0, 0);
+    }
+    close(ended[1]);
+    /* The last of the orphans has closed its end when this comes to its end. */
+    char byte;
+    if (read(ended[0], &byte, 1) != 0) abort();
+    for (;;) {
+        int zombies = 0;
+        DIR *folder = opendir("/proc");
+        for (struct dirent *entry; (entry = readdir(folder));) {
+            char path[300], state = 0;
+            int parent = 0;
+            snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+            FILE *file = fopen(path, "r");
+            if (!file) continue;
+            if (fscanf(file, "%*d %*s %c %d", &state, &parent) == 2)
+                zombies += state == 'Z' && (parent == getpid() || parent == getppid());
+            fclose(file);
+        }
+        closedir(folder);
+        if (zombies == 0) return TD_OK;
+    }
+}
+static const td_task tasks[] = { TD_TASK(has_many) };
+"#;
+    let outcome = with("--isolate --timeout=20s", source).run();
+    let one = "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    assert_eq!(outcome.stdout, one, "{}", outcome.stderr);
+}
+
+#[test]
 fn setup_runs_in_a_process_and_only_state_stays_of_it() {
     let source = r#"
 static int variable;
@@ -622,15 +725,6 @@ static int entries(const char *format, int process) {
     if (all) closedir(all);
     return count;
 }
-static int parent_of(int process) {
-    char path[64];
-    int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", process);
-    FILE *file = fopen(path, "r");
-    if (fscanf(file, "%*d %*s %*c %d", &parent) != 1) parent = 0;
-    fclose(file);
-    return parent;
-}
 static int children_of(int process) {
     char path[64];
     int count = 0, child;
@@ -652,8 +746,8 @@ static int pages_of(int process) {
 PASS(pass)
 TASK(counts) {
     char text[512];
-    int server = getppid();
-    int now[4] = {entries("/proc/%d/fd", parent_of(server)), entries("/proc/%d/fd", server), children_of(server), pages_of(server)};
+    int forker = getppid(), runner = parent_of(parent_of(forker));
+    int now[4] = {entries("/proc/%d/fd", runner), entries("/proc/%d/fd", forker), children_of(forker), pages_of(forker)};
     int before[4];
     snprintf(text, sizeof text, "\"%d %d %d %d\"", now[0], now[1], now[2], now[3]);
     td_str value = {text, strlen(text)};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::forker::SOCKET_OF_TASK;
 use super::order::{Order, What};
-use super::server::SOCKET_OF_TASK;
 use super::wire::{Answer, HEADER, Header, Reader, Writer};
 use super::word;
 use crate::process::socket::{self, Patience};
@@ -70,6 +70,10 @@ impl Desk {
             remote: OnceLock::new(),
             over: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn words(&self) -> &Words {
+        &self.words
     }
 
     /// Does what each task process does around its task: what is made ready by that is ready in all of them.

@@ -11,8 +11,9 @@ use std::process;
 use std::sync::Arc;
 
 use super::child::{Desk, kind};
+use super::forker::{SOCKET_OF_TASK, WORDS_OF_TASK};
 use super::order::{Order, What};
-use super::server::{self, How, SOCKET_OF_TASK, WORDS_OF_TASK};
+use super::server::{self, How};
 use super::session::Judge;
 use super::wire::{HEADER, Header, Reader, Writer};
 use crate::error::{Error, Result};

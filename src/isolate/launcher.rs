@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,17 +11,16 @@ use std::time::{Duration, Instant};
 
 use super::fresh::Fresh;
 use super::order::{Command, Order, What};
-use super::session::{Ended, Judge, Pipe, Session};
+use super::session::{Ended, Ends, Judge, Session};
 use super::wire::Frames;
 use super::{Which, word};
 use crate::process::Words;
 use crate::process::poll::Poll;
 use crate::process::socket::{self, Patience};
-use crate::task::{
-    Caller, Cancel, Channel, Ending, Failure, Host, Launcher, LibraryId, TaskId, TaskRef,
-};
+use crate::task::{Caller, Cancel, Ending, Failure, Host, Launcher, LibraryId, TaskId, TaskRef};
 
-/// How many processes may run at the same time, of those that can be told by a word that they are cancelled.
+/// How many processes may run at the same time, of those that can be told by a word that they are cancelled; and one word more,
+/// for what forkers know of the memory of the system.
 pub(super) const WORDS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// Bytes that are read at once: what a pipe usually holds.
 const CHUNK: usize = 64 << 10;
@@ -64,7 +63,7 @@ pub(super) struct Lanes {
     made: u32,
 }
 
-/// The way to the server, for one process at a time.
+/// The way to a forker, for one process at a time.
 pub(super) struct Lane {
     pub(super) socket: Arc<OwnedFd>,
     place: u32,
@@ -72,10 +71,12 @@ pub(super) struct Lane {
     pub(super) buffer: Box<[u8]>,
     pub(super) frames: Frames,
     pub(super) poll: Poll,
+    /// Where the next process is heard, if one has left it as it was.
+    pub(super) ends: Option<Ends>,
 }
 
 impl Lane {
-    /// Sends a word to the server. Whether it is gone shows when it is listened to.
+    /// Sends a word to the forker. Whether it is gone shows when it is listened to.
     pub(super) fn say(&self, command: &Command) {
         say(self.socket.as_fd(), command);
     }
@@ -83,6 +84,21 @@ impl Lane {
 
 fn say(socket: BorrowedFd<'_>, command: &Command) {
     let _ = socket::send(socket, &command.write(), &[], Patience::Wait);
+}
+
+/// Where a process is heard, and its own ends: socket, standard output and standard error.
+fn pairs() -> io::Result<(Ends, [OwnedFd; 3])> {
+    let (socket, its_socket) = socket::stream()?;
+    let (stdout, its_stdout) = socket::pipe()?;
+    let (stderr, its_stderr) = socket::pipe()?;
+    socket::never_wait(&stdout)?;
+    socket::never_wait(&stderr)?;
+    let ends = Ends {
+        socket,
+        stdout,
+        stderr,
+    };
+    Ok((ends, [its_socket, its_stdout, its_stderr]))
 }
 
 impl Apart {
@@ -164,11 +180,10 @@ impl Apart {
     }
 
     fn start(&self, lane: &mut Lane, what: &What, host: &Arc<dyn Host>) -> io::Result<Ended> {
-        let (socket, its_socket) = socket::stream()?;
         let nonce = self.next.fetch_add(1, Ordering::Relaxed);
         let order = Order {
             nonce,
-            word: lane.place,
+            word: lane.word.map_or(u32::MAX, |_| lane.place),
             attempt: host.attempt(),
             grace: host.grace(),
             what: what.clone(),
@@ -177,28 +192,26 @@ impl Apart {
         if let Some(shared) = shared {
             shared.store(0, Ordering::Release);
         }
-        let (mut stdin, mut terminal) = (None, None);
         let mut judge = Judge::Both;
+        // Those of the process before, or new ones.
+        let (ends, its) = match lane.ends.take() {
+            Some(ends) => (ends, None),
+            None => pairs().map(|(ends, its)| (ends, Some(its)))?,
+        };
+        let mut terminal = None;
         if let Some(fresh) = &self.fresh {
-            fresh.greet(&socket, &order)?;
+            fresh.greet(&ends.socket, &order)?;
             judge = fresh.judge;
-            (stdin, terminal) = (
-                fresh.terminal.as_ref().map(|t| &t[0]),
-                fresh.terminal.as_ref(),
-            );
+            terminal = fresh.terminal.as_ref();
         }
-        let (stdout, its_stdout) = socket::pipe()?;
-        let (stderr, its_stderr) = socket::pipe()?;
         let start = Command::Start(order).write();
-        let mut descriptors = vec![its_socket.as_fd(), its_stdout.as_fd(), its_stderr.as_fd()];
-        if let (Some(stdin), Some(terminal)) = (stdin, terminal) {
-            descriptors = vec![
-                its_socket.as_fd(),
-                terminal[1].as_fd(),
-                terminal[2].as_fd(),
-                stdin.as_fd(),
-            ];
-        }
+        let descriptors = match (&its, terminal) {
+            (None, _) => Vec::new(),
+            (Some(its), None) => its.iter().map(AsFd::as_fd).collect(),
+            (Some([its_socket, ..]), Some([stdin, stdout, stderr])) => {
+                [its_socket, stdout, stderr, stdin].map(AsFd::as_fd).into()
+            }
+        };
         if socket::send(lane.socket.as_fd(), &start, &descriptors, Patience::Wait).is_err() {
             return Ok(Ended::Abandoned);
         }
@@ -212,11 +225,9 @@ impl Apart {
             }
             Cancel::GivenUp => say(its_lane.as_fd(), &Command::Kill(nonce)),
         }));
-        let stdout = Pipe::new(stdout, Channel::Stdout, self.live);
-        let stderr = Pipe::new(stderr, Channel::Stderr, self.live);
-        let ours = (socket, stdout, stderr);
-        let its = [its_socket, its_stdout, its_stderr];
-        Ok(Session::new(host, lane, nonce, judge, ours, its).run())
+        // The forker has them.
+        drop(its);
+        Ok(Session::new(host, lane, nonce, judge, ends, self.live).run())
     }
 
     /// A lane that nobody uses.
@@ -238,15 +249,24 @@ impl Apart {
         Ok(Lane {
             socket: Arc::new(ours),
             place,
-            word: self.words.get(place as usize),
+            word: self
+                .words
+                .get(place as usize)
+                .filter(|_| place as usize + 1 < WORDS.get()),
             buffer: vec![0; CHUNK].into(),
             frames: Frames::default(),
             poll: Poll::default(),
+            ends: None,
         })
     }
 
     /// Ends all that tasks have left behind, and the server. To be called when nothing runs any more.
     pub fn leave(&self) {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        for lane in lanes.free.drain(..) {
+            lane.say(&Command::Leave);
+        }
+        drop(lanes);
         say(self.control.as_fd(), &Command::Leave);
         let (mut poll, end) = (Poll::default(), Instant::now() + LEAVE_FOR);
         loop {

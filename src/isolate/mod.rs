@@ -2,14 +2,15 @@
 //!
 //! Knows processes, and how task and run talk from one to the other; nothing of which task comes next.
 //!
-//! Three kinds of processes take part. The *runner* is the one that the user sees: its workers have a [`Launcher`] that has a
-//! process started for a task and serves it. The *server* starts them: it is forked from the runner when that has loaded the
-//! libraries and has one thread, and does nothing else, so that to fork it is cheap and safe. The *task process* calls the
-//! task. What a task asks for goes over a socket of its own to the runner, which is the one that knows.
+//! Four kinds of processes take part. The *runner* is the one that the user sees: its workers have a [`Launcher`] that has a
+//! process started for a task and serves it. The *server* is forked from the runner when that has loaded the libraries and has
+//! one thread, and does nothing else, so that to fork it is cheap and safe. For each worker that needs one it forks a *forker*,
+//! which forks the *task processes* of that worker, one after the other. Such a process calls the task. What a task asks for goes over a socket of its own to the runner, which is the one that knows.
 //!
 //! [`Launcher`]: crate::task::Launcher
 
 mod child;
+mod forker;
 mod fresh;
 mod launcher;
 mod order;

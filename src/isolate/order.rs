@@ -23,7 +23,7 @@ pub(super) enum What {
 }
 
 /// A process to start. The descriptors come along: its socket, standard output and standard error; and standard input, where
-/// it is to have one.
+/// it is to have one. Where none come it has those of the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     /// Its number in all that is said about it, and the first number of its frames.
@@ -46,6 +46,8 @@ pub(super) enum Command {
     Kill(u32),
     /// The same, as it cannot be talked to: tell also whether it has become another program.
     Break(u32),
+    /// Keep none of its descriptors, so that it is seen when nobody has them any more.
+    LetGo(u32),
     /// Who of those that it has started is still there.
     WhoIsLeft(u32),
     /// Nothing more will come.
@@ -61,6 +63,8 @@ pub(super) enum Report {
         status: Status,
         /// The system has killed something for lack of memory.
         out_of_memory: bool,
+        /// Nobody has its descriptors any more, but for one who keeps them for the next.
+        can_go_on: bool,
     },
     /// It cannot be started.
     NotStarted(u32, Box<str>),
@@ -126,6 +130,9 @@ impl Command {
             Self::Break(nonce) => {
                 out.byte(5).number(*nonce);
             }
+            Self::LetGo(nonce) => {
+                out.byte(6).number(*nonce);
+            }
         }
         out.0
     }
@@ -139,6 +146,7 @@ impl Command {
             3 => Self::WhoIsLeft(from.number()?),
             4 => Self::Leave,
             5 => Self::Break(from.number()?),
+            6 => Self::LetGo(from.number()?),
             _ => return None,
         })
     }
@@ -166,8 +174,11 @@ impl Report {
                 nonce,
                 status,
                 out_of_memory,
+                can_go_on,
             } => {
-                out.byte(0).number(*nonce).byte(u8::from(*out_of_memory));
+                out.byte(0).number(*nonce);
+                out.byte(u8::from(*out_of_memory))
+                    .byte(u8::from(*can_go_on));
                 match status {
                     Status::Exited(status) => out.byte(0).number(status.cast_unsigned()),
                     Status::Killed(signal, core) => {
@@ -208,6 +219,7 @@ impl Report {
             0 => Self::Ended {
                 nonce,
                 out_of_memory: from.byte()? != 0,
+                can_go_on: from.byte()? != 0,
                 status: match from.byte()? {
                     0 => Status::Exited(from.signed()?),
                     core @ 1..=2 => Status::Killed(from.signed()?, core == 2),
@@ -263,6 +275,7 @@ mod tests {
             Command::WhoIsLeft(3),
             Command::Leave,
             Command::Break(4),
+            Command::LetGo(5),
         ];
         for command in starts.into_iter().chain(others) {
             assert_eq!(Command::read(&command.write()), Some(command));
@@ -276,6 +289,7 @@ mod tests {
             nonce: 9,
             status,
             out_of_memory: true,
+            can_go_on: status == Status::Exited(-1),
         });
         let left = [Some(5), None].map(|pid| Left {
             pid,

@@ -1,7 +1,8 @@
-//! The process that all task processes are forked from, or started by.
+//! The process that all task processes descend from.
 //!
-//! It has one thread, the libraries that were loaded when it began, and little else. Knows the processes that it has started
-//! by their nonces; nothing of what they are asked or say.
+//! It has one thread, the libraries that were loaded when it began, and little else. For each lane it forks a [`Forker`], a
+//! copy of itself. So several processors fork at the same time, and what a task leaves behind is found with nothing else.
+//! Knows lanes; nothing of what is asked or said on them, but where it cannot fork.
 
 use std::fs;
 use std::io;
@@ -11,36 +12,30 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::child::Desk;
+use super::forker::{Forker, Start};
 use super::order::{Command, Order, Report};
 use crate::process::poll::Poll;
 use crate::process::signals::{self, Signal, Signals};
 use crate::process::socket::{self, Carried, Patience};
-use crate::process::{self, Change, ProcessId, Side, Single, Status, Words, tree};
-use crate::task::{Caller, Catalog, Hosts, Left};
+use crate::process::{self, Change, ProcessId, Side, Single, Words, tree};
+use crate::task::{Caller, Catalog, Hosts};
 
 /// The numbers of its descriptors; those below stay taken, so that what comes along with an order can be put there.
-const CONTROL: i32 = 10;
+pub(super) const CONTROL: i32 = 10;
 const WORDS: i32 = 11;
 /// Where descriptors are put while they are sorted.
 const ASIDE: i32 = 20;
-/// The number of the socket in a task process,
-pub(super) const SOCKET_OF_TASK: i32 = 3;
-/// and of the words, where it does not have them from the start.
-pub(super) const WORDS_OF_TASK: i32 = 4;
-/// Bytes of an order, as most have them and at most.
-const ORDER_USUAL: usize = 256;
-const ORDER_MAX: usize = 64 << 10;
-/// How long a process is tried to be started.
-const FORK_FOR: Duration = Duration::from_secs(30);
-/// And how often, at least and at most.
-const FORK_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(500)];
-/// How long the tree of a task may take to end when it is killed.
-const KILL_FOR: Duration = Duration::from_millis(50);
+/// One of those, which leads nowhere.
+pub(super) const NULL: i32 = CONTROL - 1;
+/// Bytes of an order at most.
+pub(super) const ORDER_MAX: usize = 64 << 10;
 /// How long those that are left at the end of the run have to end in order,
 const LEAVE_FOR: Duration = Duration::from_millis(200);
-/// and how long they are killed again and again.
+/// how long a forker has to end those of its lane,
+const FORKER_FOR: Duration = Duration::from_millis(400);
+/// and how long all are killed again and again.
 const SWEEP_FOR: Duration = Duration::from_secs(5);
-const SWEEP_EVERY: Duration = Duration::from_millis(1);
+pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(1);
 
 /// How task processes are made.
 pub(super) enum How {
@@ -59,54 +54,54 @@ pub(super) fn serve(how: How, control: OwnedFd, words: Words, parent: ProcessId)
     process::end(status)
 }
 
-/// How a task process comes into being.
-enum Start {
-    /// It is a copy of this process, and begins here.
-    Here(Arc<Desk>, Arc<dyn Hosts>),
-    /// By these words, and with what it shares.
-    Program(Vec<String>, Words),
-}
-
 struct Server {
     start: Start,
     single: Single,
     control: OwnedFd,
     signals: Signals,
-    me: ProcessId,
     parent: ProcessId,
-    /// One for each thread of the runner that runs tasks at the same time.
-    lanes: Vec<Option<OwnedFd>>,
-    running: Vec<Running>,
-    /// Those that could not be started yet.
+    /// Lanes whose forkers could not be started yet.
     waiting: Vec<Waiting>,
-    /// Those that were left behind, and have been told.
-    told: Vec<ProcessId>,
-    /// How often the system has killed something for lack of memory.
-    kills: Option<u64>,
-    /// The bytes of the last report.
-    report: Vec<u8>,
 }
 
-/// The process of a task.
-struct Running {
-    pid: ProcessId,
-    nonce: u32,
-    lane: usize,
-    /// It was asked to end, and then all that it has started has to. While it runs it adopts its orphans itself; so these
-    /// here, which had been adopted by the server before it ended, are those of others.
-    asked: Option<Vec<ProcessId>>,
-    /// The terminal that it has, and who had it before.
-    terminal: Option<(OwnedFd, ProcessId)>,
-}
-
-/// A process that the system does not let be.
+/// A lane without a forker.
 struct Waiting {
-    order: Order,
-    lane: usize,
-    carried: Carried,
+    lane: OwnedFd,
+    /// What it has been asked for meanwhile.
+    order: Option<(Order, Carried)>,
+    retry: Retry,
+}
+
+/// When a process is tried to be started again that the system did not let be.
+pub(super) struct Retry {
     since: Instant,
-    next: Instant,
+    pub(super) next: Instant,
     delay: Duration,
+}
+
+impl Retry {
+    /// How long a process is tried to be started.
+    const FOR: Duration = Duration::from_secs(30);
+    /// And how often, at least and at most.
+    const EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(500)];
+
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            since: now,
+            next: now,
+            delay: Self::EVERY[0],
+        }
+    }
+
+    /// Puts the next attempt off; false where there should be none.
+    pub(super) fn put_off(&mut self, error: &io::Error) -> bool {
+        let now = Instant::now();
+        self.next = now + self.delay;
+        self.delay = Self::EVERY[1].min(2 * self.delay);
+        let passes = [io::ErrorKind::WouldBlock, io::ErrorKind::OutOfMemory];
+        passes.contains(&error.kind()) && now.duration_since(self.since) < Self::FOR
+    }
 }
 
 impl Server {
@@ -147,19 +142,14 @@ impl Server {
             }
             How::Start(program) => Start::Program(program, words),
         };
+        start.note_kills();
         let server = Self {
             start,
             single: Single::check().ok_or(io::ErrorKind::ResourceBusy)?,
             control: socket::inherited(CONTROL)?,
             signals,
-            me: process::id(),
             parent,
-            lanes: Vec::new(),
-            running: Vec::new(),
             waiting: Vec::new(),
-            told: Vec::new(),
-            kills: kills(),
-            report: Vec::new(),
         };
         // What was needed to read the command line and to load is not carried along by every fork.
         process::give_back_memory();
@@ -169,62 +159,53 @@ impl Server {
     /// Its own status.
     fn run(&mut self) -> i32 {
         let mut poll = Poll::default();
-        let mut buffer = vec![0; ORDER_MAX];
         loop {
             poll.clear();
             let signalled = poll.add(&self.signals);
             let controlled = poll.add(&self.control);
-            for lane in &self.lanes {
-                poll.add_if(lane.as_ref());
-            }
-            let next = self.waiting.iter().map(|waiting| waiting.next).min();
+            let next = self.waiting.iter().map(|waiting| waiting.retry.next).min();
             let patience = next.map(|at| at.saturating_duration_since(Instant::now()));
             if poll.wait(patience).is_err() {
-                self.leave(true);
+                leave(true);
                 return 1;
             }
             if poll.is_ready(signalled) {
-                if self.is_orphaned() {
-                    self.leave(true);
+                if is_orphaned(&self.signals, self.parent) {
+                    leave(true);
                     return 0;
                 }
-                self.changes();
-            }
-            for lane in 0..self.lanes.len() {
-                if poll.is_ready(controlled + 1 + lane) {
-                    self.hear(lane, &mut buffer);
-                }
+                // A forker that has ended ends its lane. Others were left behind by the tasks of one.
+                reap_all();
             }
             if poll.is_ready(controlled)
-                && let Some(at_once) = self.control(&mut buffer)
+                && let Some(at_once) = self.control()
             {
-                self.leave(at_once);
+                if !at_once {
+                    self.await_forkers();
+                }
+                leave(true);
                 return 0;
             }
             self.try_again();
         }
     }
 
-    /// Takes a signal that has come; whether it says that the runner has ended. The next one is as good as the first when
-    /// it is waited for again.
-    fn is_orphaned(&self) -> bool {
-        self.signals.next() == Some(Signal::SIGTERM as i32) && process::parent() != self.parent
-    }
-
     /// A new lane, or the end: whether it is to come at once.
-    fn control(&mut self, buffer: &mut [u8]) -> Option<bool> {
+    fn control(&mut self) -> Option<bool> {
         let mut came = Carried::default();
-        match socket::receive_with(self.control.as_fd(), [buffer, &mut []], &mut came) {
+        let mut buffer = [0; 64];
+        match socket::receive_with(self.control.as_fd(), [&mut buffer, &mut []], &mut came) {
             Ok(0) => Some(true),
             Ok(length) => {
                 if let Some(Command::Leave) = Command::read(&buffer[..length]) {
                     return Some(false);
                 }
                 for lane in came.into_iter().flatten() {
-                    match self.lanes.iter_mut().find(|lane| lane.is_none()) {
-                        Some(free) => *free = Some(lane),
-                        None => self.lanes.push(Some(lane)),
-                    }
+                    self.fork(Waiting {
+                        lane,
+                        order: None,
+                        retry: Retry::new(),
+                    });
                 }
                 None
             }
@@ -233,72 +214,41 @@ impl Server {
         }
     }
 
-    fn hear(&mut self, lane: usize, buffer: &mut [u8]) {
-        let Some(socket) = &self.lanes[lane] else {
-            return;
-        };
-        let mut came = Carried::default();
-        // What is usual does not touch the memory of what is not.
-        let mut usual = [0; ORDER_USUAL];
-        let read = socket::receive_with(socket.as_fd(), [&mut usual, buffer], &mut came);
-        let length = match read {
-            Ok(length @ 1..) => length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Ok(_) | Err(_) => return self.drop_lane(lane),
-        };
-        let long;
-        let command = match length.checked_sub(ORDER_USUAL) {
-            None | Some(0) => &usual[..length],
-            Some(more) => {
-                long = [&usual, &buffer[..more]].concat();
-                &long
+    fn fork(&mut self, mut waiting: Waiting) {
+        let me = process::id();
+        match self.single.fork() {
+            Ok(Side::Child) => {
+                let Waiting { lane, order, .. } = waiting;
+                let forker = Forker::new(&self.start, &self.single, &self.signals, me, lane);
+                let status = forker.map_or(1, |mut forker| forker.run(order));
+                process::end(status);
             }
-        };
-        match Command::read(command) {
-            Some(Command::Start(order)) => self.start(order, lane, came),
-            Some(Command::Ask(nonce)) => self.ask(nonce),
-            Some(Command::Kill(nonce)) => self.kill(nonce),
-            Some(Command::Break(nonce)) => {
-                self.tell_program(nonce, lane);
-                self.kill(nonce);
+            Ok(Side::Parent(_)) => {}
+            Err(error) => {
+                let goes_on = waiting.retry.put_off(&error);
+                waiting.hear();
+                if !goes_on {
+                    waiting.refuse(&error.to_string());
+                    waiting.retry = Retry::new();
+                }
+                self.waiting.push(waiting);
             }
-            Some(Command::WhoIsLeft(nonce)) => self.tell_left(nonce, lane),
-            _ => {}
         }
     }
 
-    /// Nobody waits for its task any more.
-    fn drop_lane(&mut self, lane: usize) {
-        self.lanes[lane] = None;
-        self.waiting.retain(|waiting| waiting.lane != lane);
-        let running = self.running.iter();
-        let running = running.filter(|running| running.lane == lane);
-        let nonces: Vec<_> = running.map(|running| running.nonce).collect();
-        for nonce in nonces {
-            self.kill(nonce);
+    /// Each ends by itself when all that it was to do is done, with what is left of that.
+    fn await_forkers(&self) {
+        let (mut poll, end) = (Poll::default(), Instant::now() + FORKER_FOR);
+        while process::has_children() {
+            poll.clear();
+            poll.add(&self.signals);
+            let patience = end.saturating_duration_since(Instant::now());
+            if patience.is_zero() || poll.wait(Some(patience)).is_err() {
+                return;
+            }
+            self.signals.next();
+            reap_all();
         }
-    }
-
-    fn report(&mut self, lane: usize, report: &Report) {
-        if let Some(lane) = &self.lanes[lane] {
-            report.write_to(&mut self.report);
-            // Who does not listen any more has closed it, which is seen by itself.
-            let _ = socket::send(lane.as_fd(), &self.report, &[], Patience::Now);
-        }
-    }
-
-    fn start(&mut self, order: Order, lane: usize, carried: Carried) {
-        let now = Instant::now();
-        let [delay, _] = FORK_EVERY;
-        let waiting = Waiting {
-            order,
-            lane,
-            carried,
-            since: now,
-            next: now,
-            delay,
-        };
-        self.fork(waiting);
     }
 
     fn try_again(&mut self) {
@@ -307,293 +257,70 @@ impl Server {
         }
         let now = Instant::now();
         let all = std::mem::take(&mut self.waiting).into_iter();
-        let (due, waiting): (Vec<_>, _) = all.partition(|waiting| waiting.next <= now);
+        let (due, waiting): (Vec<_>, _) = all.partition(|waiting| waiting.retry.next <= now);
         self.waiting = waiting;
         for waiting in due {
             self.fork(waiting);
         }
     }
+}
 
-    fn fork(&mut self, mut waiting: Waiting) {
-        let error = match self.single.fork() {
-            Ok(Side::Child) => self.become_task(&waiting.order, &waiting.carried),
-            Ok(Side::Parent(child)) => {
-                let [.., terminal] = waiting.carried;
-                let terminal = terminal.and_then(|terminal| {
-                    let owner = process::owner_of_terminal(&terminal)?;
-                    Some((terminal, owner))
-                });
-                let running = Running {
-                    pid: child,
-                    nonce: waiting.order.nonce,
-                    lane: waiting.lane,
-                    asked: None,
-                    terminal,
-                };
-                self.running.push(running);
-                return;
-            }
-            Err(error) => error,
-        };
-        let now = Instant::now();
-        let passes = [io::ErrorKind::WouldBlock, io::ErrorKind::OutOfMemory];
-        if passes.contains(&error.kind()) && now.duration_since(waiting.since) < FORK_FOR {
-            waiting.next = now + waiting.delay;
-            waiting.delay = FORK_EVERY[1].min(2 * waiting.delay);
-            self.waiting.push(waiting);
-            return;
-        }
-        let why = error.to_string().into();
-        self.report(waiting.lane, &Report::NotStarted(waiting.order.nonce, why));
-    }
-
-    /// In the new process.
-    fn become_task(&self, order: &Order, carried: &Carried) -> ! {
-        // Killed by the end of its parent, also where that came just now.
-        if !process::hear_of_end(self.me, Signal::SIGKILL) {
-            process::end(1);
-        }
-        process::lead_group();
-        process::adopt_orphans();
-        match self.arrange(carried) {
-            Ok(()) => {}
-            Err(_) => process::end(1),
-        }
-        match &self.start {
-            Start::Here(desk, hosts) => {
-                process::close_from(SOCKET_OF_TASK.cast_unsigned() + 1);
-                signals::let_through();
-                desk.run(hosts, order)
-            }
-            Start::Program(words, _) => {
-                process::close_from(WORDS_OF_TASK.cast_unsigned() + 1);
-                if let [.., Some(_)] = carried {
-                    // Signals are still held back, also the one that forbids this.
-                    process::give_terminal(io::stdin(), process::id());
-                }
-                signals::let_through();
-                let error = process::become_program(words);
-                let why = format!("tdrun: error[isolate.start]: {error}: `{}`\n", words[0]);
-                let _ = io::Write::write_all(&mut io::stderr(), why.as_bytes());
-                process::end(127)
+impl Waiting {
+    /// What is asked for while there is nobody else to hear it.
+    fn hear(&mut self) {
+        let mut buffer = vec![0; ORDER_MAX];
+        loop {
+            let mut came = Carried::default();
+            let heard = socket::receive_with(self.lane.as_fd(), [&mut buffer, &mut []], &mut came);
+            let Ok(length @ 1..) = heard else { return };
+            match Command::read(&buffer[..length]) {
+                Some(Command::Start(order)) => self.order = Some((order, came)),
+                Some(Command::Kill(_)) => self.refuse("stopped before it was started"),
+                _ => {}
             }
         }
     }
 
-    /// Puts the descriptors in the places where a task looks for them.
-    fn arrange(&self, carried: &Carried) -> io::Result<()> {
-        let is_copy = matches!(self.start, Start::Here(..));
-        for (descriptor, number) in carried.iter().zip([SOCKET_OF_TASK, 1, 2, 0]) {
-            if let Some(descriptor) = descriptor {
-                let private = is_copy && number == SOCKET_OF_TASK;
-                process::place(descriptor.as_fd(), number, private)?;
-            }
-        }
-        if let Start::Program(_, words) = &self.start {
-            process::place(words.file(), WORDS_OF_TASK, false)?;
-        }
-        Ok(())
-    }
-
-    /// The process of that nonce, which is asked to end.
-    fn note_asked(&mut self, nonce: u32) -> Option<ProcessId> {
-        let place = self
-            .running
-            .iter()
-            .position(|running| running.nonce == nonce)?;
-        if self.running[place].asked.is_none() {
-            self.running[place].asked = Some(self.adopted());
-        }
-        Some(self.running[place].pid)
-    }
-
-    fn by_pid(&self, pid: ProcessId) -> Option<usize> {
-        self.running.iter().position(|running| running.pid == pid)
-    }
-
-    fn ask(&mut self, nonce: u32) {
-        let Some(pid) = self.note_asked(nonce) else {
-            return;
-        };
-        signal(pid, Signal::SIGTERM);
-        // Who is stopped cannot act upon the one without the other.
-        signal(pid, Signal::SIGCONT);
-    }
-
-    fn kill(&mut self, nonce: u32) {
-        // One that has not been started is not started any more.
-        if let Some(place) = self.waiting.iter().position(|w| w.order.nonce == nonce) {
-            let waiting = self.waiting.swap_remove(place);
-            let why = "stopped before it was started".into();
-            return self.report(waiting.lane, &Report::NotStarted(nonce, why));
-        }
-        let Some(pid) = self.note_asked(nonce) else {
-            return;
-        };
-        tree::kill(pid, KILL_FOR);
-        signal(pid, Signal::SIGKILL);
-    }
-
-    /// Tells what a process has become, where it is not what it was started as.
-    fn tell_program(&mut self, nonce: u32, lane: usize) {
-        let running = self.running.iter().find(|running| running.nonce == nonce);
-        let program = running.and_then(|running| tree::program(running.pid));
-        if let Some(program) = program
-            && tree::program(self.me).is_some_and(|mine| mine != program)
-        {
-            let program = program.to_string_lossy().into();
-            self.report(lane, &Report::Became(nonce, program));
+    fn refuse(&mut self, why: &str) {
+        if let Some((order, _)) = self.order.take() {
+            let mut report = Vec::new();
+            Report::NotStarted(order.nonce, why.into()).write_to(&mut report);
+            let _ = socket::send(self.lane.as_fd(), &report, &[], Patience::Now);
         }
     }
+}
 
-    /// Looks what has become of children.
-    fn changes(&mut self) {
-        while let Some(change) = process::next_change() {
-            match change {
-                Change::Ended(pid) => self.ended(pid),
-                Change::Stopped(pid, signal) => {
-                    self.tell_of(pid, |nonce| Report::Stopped(nonce, signal));
-                }
-                Change::Continued(pid) => self.tell_of(pid, Report::Continued),
-            }
-        }
-    }
+/// Takes a signal that has come; whether it says that the parent has ended. The next one is as good as the first when it is
+/// waited for again.
+pub(super) fn is_orphaned(signals: &Signals, parent: ProcessId) -> bool {
+    signals.next() == Some(Signal::SIGTERM as i32) && process::parent() != parent
+}
 
-    fn tell_of(&mut self, pid: ProcessId, report: impl FnOnce(u32) -> Report) {
-        if let Some(place) = self.by_pid(pid) {
-            let Running { lane, nonce, .. } = self.running[place];
-            self.report(lane, &report(nonce));
-        }
-    }
-
-    fn ended(&mut self, pid: ProcessId) {
-        let Some(place) = self.by_pid(pid) else {
-            // Somebody who was left behind.
-            self.told.retain(|told| *told != pid);
+fn reap_all() {
+    while let Some(change) = process::next_change() {
+        if let Change::Ended(pid) = change {
             process::reap(pid);
-            return;
-        };
-        let running = self.running.swap_remove(place);
-        if let Some(others) = &running.asked {
-            // Before it is reaped: from then on its number may be somebody else's.
-            signals::send_group(pid, Signal::SIGKILL);
-            self.kill_adopted(pid, others);
-        }
-        if self.running.iter().any(|running| running.asked.is_some()) {
-            // What has come by this end is not of those who were asked.
-            let adopted = self.adopted();
-            for running in &mut self.running {
-                if let Some(others) = &mut running.asked {
-                    others.clone_from(&adopted);
-                }
-            }
-        }
-        if let Some((terminal, owner)) = &running.terminal {
-            process::give_terminal(terminal, *owner);
-        }
-        let Some(status) = process::reap(pid) else {
-            return;
-        };
-        let is_kill =
-            matches!(status, Status::Killed(signal, _) if signal == Signal::SIGKILL as i32);
-        let out_of_memory = is_kill && running.asked.is_none() && {
-            let before = std::mem::replace(&mut self.kills, kills());
-            before < self.kills
-        };
-        let nonce = running.nonce;
-        self.report(
-            running.lane,
-            &Report::Ended {
-                nonce,
-                status,
-                out_of_memory,
-            },
-        );
-    }
-
-    /// Kills all that a task which has ended has left behind. What those start meanwhile is adopted too.
-    fn kill_adopted(&self, pid: ProcessId, others: &[ProcessId]) {
-        let start = Instant::now();
-        loop {
-            let mut left = self.adopted();
-            left.retain(|other| {
-                *other != pid && !others.contains(other) && !tree::has_ended(*other)
-            });
-            for other in &left {
-                tree::kill(*other, Duration::ZERO);
-            }
-            if left.is_empty() || start.elapsed() >= KILL_FOR {
-                return;
-            }
-            thread::sleep(SWEEP_EVERY);
-        }
-    }
-
-    /// Those whose own parents have ended.
-    fn adopted(&self) -> Vec<ProcessId> {
-        let mut children = tree::children(self.me);
-        children.retain(|child| self.by_pid(*child).is_none());
-        children
-    }
-
-    /// The task has ended, and somebody still holds what it wrote to: all that nobody has told of are its own.
-    fn tell_left(&mut self, nonce: u32, lane: usize) {
-        let mut left = self.adopted();
-        left.retain(|pid| !self.told.contains(pid) && !tree::has_ended(*pid));
-        self.told.extend(&left);
-        let left = left.into_iter().map(|pid| Left {
-            pid: Some(pid.as_raw()),
-            name: tree::name(pid).into(),
-        });
-        self.report(lane, &Report::Left(nonce, left.collect()));
-    }
-
-    /// Ends all that is left: in order where there is time for that.
-    fn leave(&mut self, at_once: bool) {
-        self.waiting.clear();
-        let start = Instant::now();
-        let mut asked = at_once;
-        loop {
-            if !process::has_children() || start.elapsed() > SWEEP_FOR {
-                return;
-            }
-            let left = tree::children(self.me);
-            if !asked {
-                let all = tree::descendants(self.me).into_iter();
-                all.for_each(|pid| {
-                    signals::send(pid, Signal::SIGTERM);
-                });
-                asked = true;
-            } else if at_once || start.elapsed() > LEAVE_FOR {
-                for pid in left {
-                    signals::send_group(pid, Signal::SIGKILL);
-                    tree::kill(pid, Duration::ZERO);
-                }
-            }
-            while let Some(change) = process::next_change() {
-                if let Change::Ended(pid) = change {
-                    process::reap(pid);
-                }
-            }
-            thread::sleep(SWEEP_EVERY);
         }
     }
 }
 
-/// Sends a signal to the group of a task, or where it has none yet, to itself.
-fn signal(pid: ProcessId, signal: Signal) {
-    if !signals::send_group(pid, signal) {
-        signals::send(pid, signal);
+/// Ends all that is left: in order where there is time for that.
+pub(super) fn leave(at_once: bool) {
+    let (me, start) = (process::id(), Instant::now());
+    let mut asked = at_once;
+    while process::has_children() && start.elapsed() <= SWEEP_FOR {
+        if !asked {
+            for pid in tree::descendants(me) {
+                signals::send(pid, Signal::SIGTERM);
+            }
+            asked = true;
+        } else if at_once || start.elapsed() > LEAVE_FOR {
+            for pid in tree::children(me) {
+                signals::send_group(pid, Signal::SIGKILL);
+                tree::kill(pid, Duration::ZERO);
+            }
+        }
+        reap_all();
+        thread::sleep(SWEEP_EVERY);
     }
-}
-
-/// How often the system has killed something here for lack of memory; none where it does not tell.
-fn kills() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let events = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.events")).ok()?;
-    let count = events
-        .lines()
-        .find_map(|line| line.strip_prefix("oom_kill "))?;
-    count.trim().parse().ok()
 }

@@ -57,18 +57,19 @@ pub(super) enum Judge {
 
 /// One process.
 pub(super) struct Session<'a> {
-    pub(super) host: &'a Arc<dyn Host>,
-    pub(super) lane: &'a mut Lane,
-    pub(super) nonce: u32,
-    pub(super) judge: Judge,
+    host: &'a Arc<dyn Host>,
+    lane: &'a mut Lane,
+    nonce: u32,
+    judge: Judge,
     /// None: nothing more will come from it.
-    pub(super) socket: Option<OwnedFd>,
-    pub(super) stdout: Pipe,
-    pub(super) stderr: Pipe,
-    /// The ends of the process. They are kept until it has ended: that nobody else has them any more is seen a little before
-    /// the process can be reaped, and would wake this thread once more than is needed. Not so for long: see [`QUIET`].
-    its: Option<[OwnedFd; 3]>,
-    /// How often this thread was woken while it kept them.
+    socket: Option<OwnedFd>,
+    stdout: Pipe,
+    stderr: Pipe,
+    /// The forker keeps the ends of the process. Where nobody else has them at its end the next process gets them; and that
+    /// nobody has them any more is seen a little before the process can be reaped, and would wake this thread once more than
+    /// is needed. Not so for long: see [`QUIET`].
+    kept: bool,
+    /// How often this thread was woken meanwhile.
     turns: u32,
     /// What both share.
     word: Option<&'static AtomicU32>,
@@ -89,6 +90,10 @@ struct State {
     /// It runs this program now.
     became: Option<Box<str>>,
     status: Option<Last>,
+    /// The next process is heard where this one was: nobody has its ends any more.
+    can_go_on: bool,
+    /// Nothing was to be heard any more when its end was told.
+    is_quiet: bool,
 }
 
 /// Why a process cannot be talked to any more.
@@ -104,13 +109,23 @@ enum Broken {
 
 /// The last that is known of it.
 enum Last {
-    Ended(Status, bool),
+    Ended(Status, OutOfMemory),
     NotStarted(Box<str>),
     Abandoned,
 }
 
+/// The system has killed something for lack of memory.
+type OutOfMemory = bool;
+
+/// Where a process is heard.
+pub(super) struct Ends {
+    pub(super) socket: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
 /// Where a task writes to.
-pub(super) struct Pipe {
+struct Pipe {
     /// None: nobody writes any more.
     open: Option<OwnedFd>,
     channel: Channel,
@@ -164,7 +179,7 @@ impl Helpers {
 }
 
 impl Pipe {
-    pub(super) fn new(open: OwnedFd, channel: Channel, live: bool) -> Self {
+    fn new(open: OwnedFd, channel: Channel, live: bool) -> Self {
         let kept = if live {
             Keep::Lines(Lines::default())
         } else {
@@ -178,9 +193,9 @@ impl Pipe {
         }
     }
 
-    /// Takes what is there, at most as much as fits.
-    fn read(&mut self, buffer: &mut [u8], host: &dyn Host) {
-        let Some(pipe) = &self.open else { return };
+    /// Takes what is there, at most as much as fits; false where nothing was.
+    fn read(&mut self, buffer: &mut [u8], host: &dyn Host) -> bool {
+        let Some(pipe) = &self.open else { return false };
         match socket::read(pipe, buffer) {
             Ok(bytes @ 1..) => match &mut self.kept {
                 Keep::All(kept) => kept.push(&buffer[..bytes]),
@@ -191,8 +206,13 @@ impl Pipe {
                     });
                 }
             },
-            Ok(0) | Err(_) => self.open = None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(0) | Err(_) => {
+                self.open = None;
+                return false;
+            }
         }
+        true
     }
 }
 
@@ -202,8 +222,12 @@ impl<'a> Session<'a> {
         lane: &'a mut Lane,
         nonce: u32,
         judge: Judge,
-        (socket, stdout, stderr): (OwnedFd, Pipe, Pipe),
-        its: [OwnedFd; 3],
+        Ends {
+            socket,
+            stdout,
+            stderr,
+        }: Ends,
+        live: bool,
     ) -> Self {
         let word = lane.word;
         Self {
@@ -212,9 +236,9 @@ impl<'a> Session<'a> {
             nonce,
             judge,
             socket: Some(socket),
-            stdout,
-            stderr,
-            its: Some(its),
+            stdout: Pipe::new(stdout, Channel::Stdout, live),
+            stderr: Pipe::new(stderr, Channel::Stderr, live),
+            kept: true,
             turns: 0,
             word,
             state: State::default(),
@@ -265,10 +289,11 @@ impl<'a> Session<'a> {
         };
         let answers = poll.add_if(self.helpers.as_ref().map(|helpers| &helpers.woken));
         poll.wait(self.patience())?;
-        if self.its.is_some() {
+        if self.kept {
             self.turns += 1;
             if self.turns == OFTEN || !poll.is_any_ready() {
-                self.its = None;
+                self.kept = false;
+                self.lane.say(&Command::LetGo(self.nonce));
             }
         }
         if poll.is_ready(out) {
@@ -288,6 +313,8 @@ impl<'a> Session<'a> {
             }
         }
         if poll.is_ready(reports) {
+            // They were looked at after the report.
+            self.state.is_quiet = ![out, err, requests].into_iter().any(|p| poll.is_ready(p));
             self.take_report();
         }
         Ok(())
@@ -295,7 +322,7 @@ impl<'a> Session<'a> {
 
     /// How long nothing may happen.
     fn patience(&mut self) -> Option<Duration> {
-        if self.its.is_some() {
+        if self.kept {
             return Some(QUIET);
         }
         let left = self.state.closed?.saturating_duration_since(Instant::now());
@@ -343,8 +370,10 @@ impl<'a> Session<'a> {
             Report::Ended {
                 status,
                 out_of_memory,
+                can_go_on,
                 ..
             } => {
+                self.state.can_go_on = can_go_on;
                 self.state.status = Some(Last::Ended(status, out_of_memory));
             }
             Report::NotStarted(_, why) => self.state.status = Some(Last::NotStarted(why)),
@@ -393,7 +422,7 @@ impl<'a> Session<'a> {
 
     /// Ends a process that cannot be talked to any more.
     fn break_off(&mut self, why: Broken) {
-        (self.socket, self.its) = (None, None);
+        self.socket = None;
         if self.state.broken.is_none() {
             self.state.broken = Some(why);
             self.lane.say(&Command::Break(self.nonce));
@@ -525,9 +554,9 @@ impl<'a> Session<'a> {
 
     /// Takes what is still on its way. Where others hold what the task has written to, it waits a moment for their end.
     fn drain(&mut self) {
-        drop(self.its.take());
+        let quiet = self.state.can_go_on && self.state.is_quiet;
         // What it has said stands before the word.
-        while self.state.broken.is_none() && self.hear() {}
+        while !quiet && self.state.broken.is_none() && self.hear() {}
         let word = self.word.map_or(0, |word| word.load(Ordering::Acquire));
         if self.state.ending.is_none() && word & word::PASSED != 0 {
             self.state.ending = Some(Ending::Passed(None));
@@ -535,6 +564,12 @@ impl<'a> Session<'a> {
             self.state.broken.get_or_insert(Broken::Closed);
         }
         self.lane.frames.clear();
+        if self.state.can_go_on {
+            for pipe in [&mut self.stdout, &mut self.stderr] {
+                while !quiet && pipe.read(&mut self.lane.buffer, &**self.host) {}
+            }
+            return;
+        }
         let mut poll = std::mem::take(&mut self.lane.poll);
         let end = Instant::now() + AFTERMATH;
         while self.stdout.open.is_some() || self.stderr.open.is_some() {
@@ -607,6 +642,17 @@ impl<'a> Session<'a> {
 
     fn conclude(self) -> Ended {
         let Self { state, judge, .. } = self;
+        if state.can_go_on
+            && state.broken.is_none()
+            && let (Some(socket), Some(stdout), Some(stderr)) =
+                (self.socket, self.stdout.open, self.stderr.open)
+        {
+            self.lane.ends = Some(Ends {
+                socket,
+                stdout,
+                stderr,
+            });
+        }
         let crashed = |why: String| {
             let failure = Failure {
                 message: why.into(),

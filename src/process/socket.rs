@@ -208,6 +208,32 @@ pub fn is_open(number: RawFd) -> bool {
     sent == 0
 }
 
+/// A socket of that number, on which nothing has come that nobody has taken, and something may still come.
+pub fn is_quiet(number: RawFd) -> bool {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let mut byte = 0_u8;
+    // SAFETY: writes one byte, for which there is room.
+    let read = unsafe { libc::recv(number, (&raw mut byte).cast(), 1, flags) };
+    read < 0 && Errno::last() == Errno::EAGAIN
+}
+
+/// Who reads from or writes to the descriptor of that number waits, whatever somebody who had it wanted; false where there
+/// is none.
+pub fn let_wait(number: RawFd) -> bool {
+    // SAFETY: only flags are changed.
+    unsafe { libc::fcntl(number, libc::F_SETFL, 0) == 0 }
+}
+
+/// Who reads from this does not wait.
+pub fn never_wait(descriptor: impl AsFd) -> io::Result<()> {
+    let number = descriptor.as_fd().as_raw_fd();
+    // SAFETY: only flags are changed.
+    match unsafe { libc::fcntl(number, libc::F_SETFL, libc::O_NONBLOCK) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Takes what a pipe has, at most as much as fits; none at its end.
 pub fn read(pipe: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {

@@ -37,8 +37,15 @@ impl Mark {
     }
 
     /// Until so many processes have it.
+    #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) {
-        while self.holders().len() != count {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let holders = self.holders();
+            if holders.len() == count {
+                return;
+            }
+            assert!(Instant::now() < end, "not {count}: {holders:?}");
             thread::sleep(Duration::from_millis(1));
         }
     }
