@@ -18,6 +18,7 @@ mod words;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -67,8 +68,11 @@ pub fn monotonic() -> u64 {
 
 /// How many threads this process has; 1 where the system does not tell.
 pub fn threads() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task");
-    tasks.map_or(1, Iterator::count)
+    // A folder has as many links as folders in it, and two of its own.
+    let tasks = std::fs::metadata("/proc/self/task");
+    tasks.map_or(1, |tasks| {
+        usize::try_from(tasks.nlink()).map_or(1, |links| links.saturating_sub(2).max(1))
+    })
 }
 
 /// This process has one thread. Who keeps this starts none, nor calls what might: so that not every fork has to look.
