@@ -128,6 +128,7 @@ impl Server {
         }
         let _ = [control, file, null].map(OwnedFd::into_raw_fd);
         process::close_from(WORDS.cast_unsigned() + 1);
+        signals::hold_all();
         let signals = Signals::hold(&[Signal::SIGCHLD, Signal::SIGTERM])?;
         if !process::hear_of_end(parent, Signal::SIGTERM) {
             return Err(io::ErrorKind::NotConnected.into());
@@ -293,7 +294,8 @@ impl Waiting {
 /// Takes a signal that has come; whether it says that the parent has ended. The next one is as good as the first when it is
 /// waited for again.
 pub(super) fn is_orphaned(signals: &Signals, parent: ProcessId) -> bool {
-    signals.next() == Some(Signal::SIGTERM as i32) && process::parent() != parent
+    let heard = signals.next();
+    heard.is_some_and(|heard| heard.number == Signal::SIGTERM as i32) && process::parent() != parent
 }
 
 fn reap_all() {

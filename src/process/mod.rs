@@ -12,7 +12,6 @@ pub mod signals;
 pub mod socket;
 pub mod tree;
 mod wait;
-mod watch;
 mod words;
 
 use std::ffi::CString;
@@ -32,8 +31,7 @@ pub use life::{
 };
 pub use nix::unistd::Pid as ProcessId;
 pub use shared::words;
-pub use wait::{Change, Status, has_children, next_change, reap};
-pub use watch::{Ear, Heard, mind_children, take_change};
+pub use wait::{Change, Status, has_children, mind_children, next_change, reap};
 pub use words::Words;
 
 /// Which side of a fork this is.

@@ -9,29 +9,67 @@ use nix::unistd::Pid;
 
 pub use nix::sys::signal::Signal;
 
-/// All signals held back, and some of them to be read.
-pub struct Signals(SignalFd);
+/// A signal that has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    /// Which.
+    pub number: i32,
+    /// No process has sent it: a key of the terminal, for example, which means the whole group.
+    pub is_from_system: bool,
+}
+
+/// Signals that wait until somebody asks for them.
+pub struct Signals {
+    queue: SignalFd,
+    /// The mask as it was before.
+    before: SigSet,
+}
 
 impl Signals {
-    /// From here on no signal interrupts this process, but for those that cannot be held back.
-    pub fn hold(read: &[Signal]) -> io::Result<Self> {
-        signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
-        let read: SigSet = read.iter().copied().collect();
+    /// Holds these back from now on, without those that are ignored: who started us with `nohup` wants it so.
+    pub fn hold(signals: &[Signal]) -> io::Result<Self> {
+        let heeded = signals.iter().copied();
+        let heeded: SigSet = heeded.filter(|signal| !is_ignored(*signal)).collect();
+        let mut before = SigSet::empty();
+        signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heeded), Some(&mut before))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Self(SignalFd::with_flags(&read, flags)?))
+        let queue = SignalFd::with_flags(&heeded, flags)?;
+        Ok(Self { queue, before })
     }
 
-    /// The number of the next one that has come.
-    pub fn next(&self) -> Option<i32> {
-        let read = self.0.read_signal().ok().flatten()?;
-        i32::try_from(read.ssi_signo).ok()
+    /// Signals come again as they came before. For a child, in which nobody asks.
+    pub fn restore(&self) {
+        let _ = self.before.thread_set_mask();
+    }
+
+    /// The next one that has come.
+    pub fn next(&self) -> Option<Heard> {
+        let signal = self.queue.read_signal().ok().flatten()?;
+        Some(Heard {
+            number: i32::try_from(signal.ssi_signo).ok()?,
+            is_from_system: signal.ssi_code == libc::SI_KERNEL,
+        })
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.queue.as_fd()
     }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: asks only; zero is a valid value for all fields.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal as i32, std::ptr::null(), &raw mut now);
+        now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// From here on no signal interrupts this process, but for those that cannot be held back.
+pub fn hold_all() {
+    let _ = SigSet::all().thread_set_mask();
 }
 
 /// All signals do again what they do to a new program.

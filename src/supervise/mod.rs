@@ -10,9 +10,7 @@ mod terminal;
 
 use std::fmt;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +21,9 @@ use nix::unistd::{Pid, getppid, pipe2, setpgid};
 use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
-use crate::process::{self, Ear, Heard, Side, tree};
+use crate::process::poll::Poll;
+use crate::process::signals::{Heard, Signals};
+use crate::process::{self, Change, Side, Status, tree};
 use crate::record;
 use crate::task::TaskId;
 use terminal::Terminal;
@@ -160,7 +160,7 @@ pub fn supervise(
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
     let (mut last, mut suspects): (Option<Crash>, Vec<TaskId>) = (None, Vec::new());
     // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
-    let ear = Ear::new(&HEARD).map_err(|error| failed(&error))?;
+    let signals = Signals::hold(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;
         let round = Round {
@@ -175,7 +175,7 @@ pub fn supervise(
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
             Side::Child => {
-                ear.let_through();
+                signals.restore();
                 drop(alive);
                 // Out of the way of those that a library guesses at; for as long as this process lives.
                 let _ = process::copy_from(&held, HELD).map(std::os::fd::IntoRawFd::into_raw_fd);
@@ -190,7 +190,7 @@ pub fn supervise(
         let _ = setpgid(runner, runner);
         let mut watch = Watch {
             black_box,
-            ear: &ear,
+            signals: &signals,
             alive: Some(alive),
             is_replaced: false,
             runner,
@@ -218,8 +218,9 @@ pub fn supervise(
             None => {
                 tree::end_all(ALL_ENDED);
                 // Before it listens, what wakes it ends it.
-                let told = [stops.last, Some(Signal::SIGUSR2 as i32)];
-                if let (Some(stop), true) = (stops.last, told.contains(&status.signal())) {
+                if let (Some(stop), Status::Killed(signal, _)) = (stops.last, status)
+                    && [stop, Signal::SIGUSR2 as i32].contains(&signal)
+                {
                     return Ok(Exit::Signal(stop));
                 }
                 let crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
@@ -279,7 +280,7 @@ struct Stops {
 /// One runner, and what there is to see and hear.
 struct Watch<'a> {
     black_box: &'a BlackBox,
-    ear: &'a Ear,
+    signals: &'a Signals,
     /// The end of a pipe that the runner holds.
     alive: Option<OwnedFd>,
     is_replaced: bool,
@@ -296,36 +297,43 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Hands signals on until the runner has ended; how.
-    fn until_end(&mut self) -> ExitStatus {
+    fn until_end(&mut self) -> Status {
+        let mut poll = Poll::default();
         loop {
             let left = self
                 .deadline
                 .map(|at| at.saturating_duration_since(Instant::now()));
-            let alive = self.alive.as_ref().map(AsFd::as_fd);
-            let [has_key, has_end] = self.ear.wait([self.terminal.keys(), alive], left);
-            if has_end {
+            poll.clear();
+            poll.add(self.signals);
+            let keys = poll.add_if(self.terminal.keys());
+            let alive = poll.add_if(self.alive.as_ref());
+            let _ = poll.wait(left);
+            if poll.is_ready(alive) {
                 self.on_let_go();
             }
             if left.is_some_and(|left| left.is_zero()) {
                 self.on_deadline();
             }
-            if has_key && self.terminal.asks_what_runs() {
+            if poll.is_ready(keys) && self.terminal.asks_what_runs() {
                 self.ask_what_runs();
             }
-            while let Some(signal) = self.ear.next() {
+            while let Some(signal) = self.signals.next() {
                 self.hear(signal);
             }
-            while let Some((pid, status)) = process::take_change() {
-                if pid != self.runner {
-                    continue; // adopted
-                }
-                if let Some(signal) = status.stopped_signal() {
-                    self.on_stopped(signal);
-                } else if status.continued() {
-                    self.black_box.stop_clock(false);
-                } else {
-                    self.black_box.stop_clock(false);
-                    return status;
+            while let Some(change) = process::next_change() {
+                match change {
+                    Change::Ended(pid) => {
+                        let status = process::reap(pid);
+                        if let (Some(status), true) = (status, pid == self.runner) {
+                            self.black_box.stop_clock(false);
+                            return status;
+                        }
+                    }
+                    Change::Stopped(pid, signal) if pid == self.runner => self.on_stopped(signal),
+                    Change::Continued(pid) if pid == self.runner => {
+                        self.black_box.stop_clock(false);
+                    }
+                    Change::Stopped(..) | Change::Continued(_) => {} // adopted
                 }
             }
         }
@@ -421,7 +429,7 @@ impl Watch<'_> {
     fn on_stopped(&mut self, signal: i32) {
         self.black_box.stop_clock(true);
         // What came meanwhile may be that all is to go on.
-        while let Some(signal) = self.ear.next() {
+        while let Some(signal) = self.signals.next() {
             self.hear(signal);
         }
         let by_terminal = [Signal::SIGTTIN, Signal::SIGTTOU].map(|signal| signal as i32);
@@ -454,16 +462,16 @@ fn elapsed(black_box: &BlackBox) -> u64 {
 /// Who did it, as far as that can be known.
 fn crash(
     black_box: &BlackBox,
-    (status, is_replaced): (ExitStatus, bool),
+    (status, is_replaced): (Status, bool),
     blameless: &mut u32,
 ) -> Crash {
     let last = black_box.last();
-    let how = match (last, status.signal()) {
+    let how = match (last, status) {
         _ if is_replaced => How::Replaced,
         // A call of `exit` ends it with a status of ours; after a noted signal, it may still end in some other way.
         (Some((words @ LastWords::Call(_), _)), _) => How::Words(words),
-        (_, Some(signal)) => How::Signal(signal, status.core_dumped()),
-        (_, None) => How::Status(status.code().unwrap_or_default()),
+        (_, Status::Killed(signal, has_core)) => How::Signal(signal, has_core),
+        (_, Status::Exited(status)) => How::Status(status),
     };
     let (running, hook) = (black_box.running(), black_box.hook());
     let speaker = last.and_then(|(_, task)| task);
