@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ pub(super) struct Desk {
 struct Job {
     me: ProcessId,
     order: Order,
-    word: Option<&'static AtomicU32>,
+    word: Option<&'static AtomicU64>,
 }
 
 impl Desk {
@@ -72,8 +72,8 @@ impl Desk {
         })
     }
 
-    pub(super) fn words(&self) -> &Words {
-        &self.words
+    pub(super) fn words(&self) -> Words {
+        self.words
     }
 
     /// Does what each task process does around its task: what is made ready by that is ready in all of them.
@@ -226,7 +226,7 @@ struct Remote {
     grace: Duration,
     name: Box<str>,
     arguments: Arguments,
-    word: Option<&'static AtomicU32>,
+    word: Option<&'static AtomicU64>,
     over: AtomicBool,
     next: AtomicU32,
     /// Held while a frame is written, so that none stands in another.

@@ -34,8 +34,8 @@ const KILL_FOR: Duration = Duration::from_millis(50);
 pub(super) enum Start {
     /// It is a copy of this process, and begins here.
     Here(Arc<Desk>, Arc<dyn Hosts>),
-    /// By these words, and with what it shares.
-    Program(Vec<String>, Words),
+    /// By this command line, and with the file of what it shares.
+    Program(Vec<String>, Words, OwnedFd),
 }
 
 pub(super) struct Forker<'a> {
@@ -263,8 +263,8 @@ impl<'a> Forker<'a> {
                 signals::let_through();
                 desk.run(hosts, order)
             }
-            Start::Program(program, words) => {
-                if process::place(words.file(), WORDS_OF_TASK, false).is_err() {
+            Start::Program(program, _, file) => {
+                if process::place(file.as_fd(), WORDS_OF_TASK, false).is_err() {
                     process::end(1);
                 }
                 process::close_from(WORDS_OF_TASK.cast_unsigned() + 1);
@@ -435,9 +435,9 @@ impl Start {
     pub(super) fn note_kills(&self) -> bool {
         let words = match self {
             Self::Here(desk, _) => desk.words(),
-            Self::Program(_, words) => words,
+            Self::Program(_, words, _) => *words,
         };
-        let before = words.get(WORDS.get() - 1);
+        let before = words.get(WORDS - 1);
         before
             .zip(kills())
             .is_some_and(|(before, now)| before.swap(now, Ordering::AcqRel) < now)
@@ -452,7 +452,7 @@ fn signal(pid: ProcessId, signal: Signal) {
 }
 
 /// How often the system has killed something here for lack of memory; none where it does not tell.
-fn kills() -> Option<u32> {
+fn kills() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let events = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.events")).ok()?;

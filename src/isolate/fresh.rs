@@ -18,7 +18,7 @@ use super::session::Judge;
 use super::wire::{HEADER, Header, Reader, Writer};
 use crate::error::{Error, Result};
 use crate::process::socket::{self, Patience};
-use crate::process::{ProcessId, Words, signals};
+use crate::process::{ProcessId, signals};
 use crate::task::{Catalog, Ending, Hosts, Level, LibraryId};
 
 /// The first word of such a command line.
@@ -70,7 +70,7 @@ impl Fresh {
 /// Starts the server as a program, which starts each process with these words.
 pub(super) fn start_server(
     control: &OwnedFd,
-    words: &Words,
+    words: &OwnedFd,
     mut prefix: Vec<String>,
 ) -> io::Result<()> {
     let program = std::env::current_exe()?;
@@ -81,7 +81,7 @@ pub(super) fn start_server(
     };
     prefix.extend([text(&program)?, WORD.to_owned()]);
     let control = crate::process::hand_on(control, ASIDE)?;
-    let words = crate::process::hand_on(words.file(), ASIDE)?;
+    let words = crate::process::hand_on(words, ASIDE)?;
     let mut command = process::Command::new("/proc/self/exe");
     command.arg0("tdrun-server").arg(WORD);
     let numbers = [
@@ -134,9 +134,9 @@ impl Hidden {
 fn serve(numbers: [&String; 3], prefix: &[String]) -> Option<()> {
     let [control, words, parent] = numbers.map(|number| number.parse::<i32>().ok());
     let control = socket::inherited(control?).ok()?;
-    let words = Words::of(socket::inherited(words?).ok()?).ok()?;
+    let words = socket::inherited(words?).ok()?;
     let parent = ProcessId::from_raw(parent?);
-    server::serve(How::Start(prefix.to_vec()), control, words, parent)
+    server::serve(How::Start(prefix.to_vec(), words), control, parent)
 }
 
 /// Never some.
@@ -145,7 +145,7 @@ fn task(
     at_end: fn() -> Option<fn()>,
 ) -> Option<()> {
     let socket = socket::inherited(SOCKET_OF_TASK).ok()?;
-    let words = Words::of(socket::inherited(WORDS_OF_TASK).ok()?).ok()?;
+    let words = crate::process::words_of(socket::inherited(WORDS_OF_TASK).ok()?).ok()?;
     let mut header = [0; HEADER];
     fill(&socket, &mut header)?;
     let header = Header::read(&header, GREETING)?;

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use crate::task::{Caller, Cancel, Ending, Failure, Host, Launcher, LibraryId, Ta
 
 /// How many processes may run at the same time, of those that can be told by a word that they are cancelled; and one word more,
 /// for what forkers know of the memory of the system.
-pub(super) const WORDS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+pub(super) const WORDS: usize = 4096;
 /// Bytes that are read at once: what a pipe usually holds.
 const CHUNK: usize = 64 << 10;
 /// How often a process is started again that did not come to begin with its task.
@@ -67,7 +66,7 @@ pub(super) struct Lanes {
 pub(super) struct Lane {
     pub(super) socket: Arc<OwnedFd>,
     place: u32,
-    pub(super) word: Option<&'static AtomicU32>,
+    pub(super) word: Option<&'static AtomicU64>,
     pub(super) buffer: Box<[u8]>,
     pub(super) frames: Frames,
     pub(super) poll: Poll,
@@ -252,7 +251,7 @@ impl Apart {
             word: self
                 .words
                 .get(place as usize)
-                .filter(|_| place as usize + 1 < WORDS.get()),
+                .filter(|_| place as usize + 1 < WORDS),
             buffer: vec![0; CHUNK].into(),
             frames: Frames::default(),
             poll: Poll::default(),

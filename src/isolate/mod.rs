@@ -29,7 +29,7 @@ pub use fresh::Hidden;
 pub use launcher::{Apart, OnGone};
 
 use crate::error::{Error, Result};
-use crate::process::{self, Side, Single, Words, socket};
+use crate::process::{self, Side, Single, socket};
 use crate::task::{Action, Caller, Catalog, Level, LibraryId, TaskId};
 use fresh::Fresh;
 use order::What;
@@ -111,7 +111,6 @@ pub fn start(
         )
     };
     let (control, its_control) = socket::messages().map_err(failed)?;
-    let words = Words::new(launcher::WORDS).map_err(failed)?;
     let looked_into = setting.looked_into;
     let mut apart = Apart {
         which: isolation.which,
@@ -130,7 +129,7 @@ pub fn start(
         live: setting.live,
         fresh: None,
         control,
-        words,
+        words: &[],
         next: AtomicU32::new(1),
         lanes: std::sync::Mutex::default(),
         on_gone: setting.on_gone,
@@ -149,13 +148,14 @@ pub fn start(
     let single = Single::check();
     match (&isolation.under, single) {
         (None, Some(single)) => {
+            apart.words = process::words(launcher::WORDS).map_err(failed)?;
             let me = process::id();
             match single.fork().map_err(failed)? {
                 Side::Child => {
                     // Nothing here ever ends otherwise than with the process.
                     let catalog = Box::leak(Box::new(std::mem::take(catalog)));
-                    let how = How::Fork(catalog, setting.warm_up, setting.at_end);
-                    server::serve(how, its_control, apart.words, me)
+                    let how = How::Fork(catalog, apart.words, setting.warm_up, setting.at_end);
+                    server::serve(how, its_control, me)
                 }
                 Side::Parent(_) => {}
             }
@@ -189,7 +189,9 @@ pub fn start(
             });
             // They know no ids.
             apart.loaded = 0;
-            fresh::start_server(&its_control, &apart.words, words).map_err(failed)?;
+            let file = process::file_of_words(launcher::WORDS).map_err(failed)?;
+            apart.words = process::words_of(&file).map_err(failed)?;
+            fresh::start_server(&its_control, &file, words).map_err(failed)?;
         }
     }
     // What the server would adopt is there for somebody where that is gone.

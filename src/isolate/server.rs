@@ -39,15 +39,16 @@ pub(super) const SWEEP_EVERY: Duration = Duration::from_millis(1);
 
 /// How task processes are made.
 pub(super) enum How {
-    /// As copies of this one, which has loaded these; what gets ready for calls of them; and what they do at their end.
-    Fork(&'static Catalog, fn(&Caller<'_>), Option<fn()>),
-    /// By a program and its arguments, which finds on its socket what to do.
-    Start(Vec<String>),
+    /// As copies of this one, which has loaded these; the words that they share; what gets ready for calls of them; and what
+    /// they do at their end.
+    Fork(&'static Catalog, Words, fn(&Caller<'_>), Option<fn()>),
+    /// By a program and its arguments, which finds on its socket what to do; and the file of the words.
+    Start(Vec<String>, OwnedFd),
 }
 
 /// Serves until nobody needs it any more.
-pub(super) fn serve(how: How, control: OwnedFd, words: Words, parent: ProcessId) -> ! {
-    let status = match Server::new(how, control, words, parent) {
+pub(super) fn serve(how: How, control: OwnedFd, parent: ProcessId) -> ! {
+    let status = match Server::new(how, control, parent) {
         Ok(mut server) => server.run(),
         Err(_) => 1,
     };
@@ -105,7 +106,7 @@ impl Retry {
 }
 
 impl Server {
-    fn new(how: How, control: OwnedFd, words: Words, parent: ProcessId) -> io::Result<Self> {
+    fn new(how: How, control: OwnedFd, parent: ProcessId) -> io::Result<Self> {
         signals::reset();
         process::set_name("tdrun-server");
         process::adopt_orphans();
@@ -115,7 +116,11 @@ impl Server {
             .read(true)
             .write(true)
             .open("/dev/null")?;
-        let aside = [control.as_fd(), words.file(), null.as_fd()];
+        let words = match &how {
+            How::Fork(..) => null.as_fd(),
+            How::Start(_, file) => file.as_fd(),
+        };
+        let aside = [control.as_fd(), words, null.as_fd()];
         let aside = aside.map(|descriptor| process::copy_from(descriptor, ASIDE));
         // All these numbers are about to be closed, or somebody else's.
         let _ = [control, null.into()].map(OwnedFd::into_raw_fd);
@@ -133,15 +138,18 @@ impl Server {
         if !process::hear_of_end(parent, Signal::SIGTERM) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        let words = words.moved_to(socket::inherited(WORDS)?);
         let start = match how {
-            How::Fork(catalog, call, at_end) => {
+            How::Fork(catalog, words, call, at_end) => {
                 let desk = Desk::new(catalog, words, at_end);
                 let hosts: Arc<dyn Hosts> = Arc::clone(&desk) as _;
                 Desk::warm_up(&hosts, call);
                 Start::Here(desk, hosts)
             }
-            How::Start(program) => Start::Program(program, words),
+            How::Start(program, moved) => {
+                let _ = moved.into_raw_fd();
+                let file = socket::inherited(WORDS)?;
+                Start::Program(program, process::words_of(&file)?, file)
+            }
         };
         start.note_kills();
         let server = Self {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ pub(super) struct Session<'a> {
     /// How often this thread was woken meanwhile.
     turns: u32,
     /// What both share.
-    word: Option<&'static AtomicU32>,
+    word: Option<&'static AtomicU64>,
     state: State,
     /// Answers that the process has not taken yet. While there are some it is not heard.
     unsent: Vec<u8>,

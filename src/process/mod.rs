@@ -12,7 +12,6 @@ pub mod signals;
 pub mod socket;
 pub mod tree;
 mod wait;
-mod words;
 
 use std::ffi::CString;
 use std::io;
@@ -30,9 +29,8 @@ pub use life::{
     write_from_background,
 };
 pub use nix::unistd::Pid as ProcessId;
-pub use shared::words;
+pub use shared::{Words, file_of_words, words, words_of};
 pub use wait::{Change, Status, has_children, mind_children, next_change, reap};
-pub use words::Words;
 
 /// Which side of a fork this is.
 pub enum Side {
