@@ -3,8 +3,7 @@
 //! Knows nothing of runs. It hands on what is asked, and sees to it that a process that does not listen ends all the same:
 //! one second after the second signal to stop, and at once at the third.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +21,7 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 use crate::blackbox::{self, BlackBox};
 use crate::error::{Error, Result};
 use crate::process::end::end_by;
+use crate::process::signals::is_ignored;
 use crate::process::{self, Pause, tree};
 use crate::stream;
 
@@ -86,23 +86,27 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
     if let Some(signal) = asked {
         on_signal(signal, &senders);
     }
-    let ignored = ignored();
-    let heeded = |signal: &i32| ignored & (1 << (signal - 1)) == 0;
+    let heeded = |signal: &i32| !is_ignored(*signal);
     if heeded(&SIGINT) {
         let senders = senders.clone();
         ctrlc::set_handler(move || on_signal(SIGINT, &senders)).map_err(|e| failed(&e))?;
     }
     let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP, SIGCONT, SIGUSR2];
     listen_to(others.into_iter().filter(heeded), senders).map_err(|e| failed(&e))?;
-    // A file that grows beyond the limit is a write error like any other, and not the end.
-    if heeded(&SIGXFSZ) {
-        flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(|e| failed(&e))?;
-    }
     Ok(Requests {
         stop: stops,
         abort: channel::never(),
         tell: tells,
     })
+}
+
+/// From here on a file that grows beyond the limit is a write error like any other, and not the end. Programs that are
+/// started have it as it was.
+pub fn survive_full_files() {
+    if !is_ignored(SIGXFSZ) {
+        // Fails for no signal that a process may handle.
+        let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    }
 }
 
 /// Ask to stop.
@@ -182,15 +186,4 @@ fn on_signal(signal: i32, senders: &Senders) {
         }
         _ => end_by(signal),
     }
-}
-
-/// The signals that were ignored when the process started, a bit each. Nothing was changed by then but SIGPIPE.
-fn ignored() -> u64 {
-    let Ok(status) = File::open("/proc/self/status") else {
-        return 0;
-    };
-    let mut lines = BufReader::new(status).lines().map_while(io::Result::ok);
-    lines
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
-        .unwrap_or(0)
 }

@@ -35,6 +35,7 @@ static STDERR: LazyLock<Stream> = LazyLock::new(Stream::stderr);
 fn main() {
     panic::set_hook(Box::new(leave_as_bug));
     LazyLock::force(&STDERR);
+    interrupt::survive_full_files();
     match supervised().unwrap_or_else(|error| report(&error)) {
         Exit::Signal(signal) => end::end_by(signal),
         exit => end::leave(exit.code(), false),

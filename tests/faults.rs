@@ -521,3 +521,29 @@ TD_LIBRARY(tasks)
         outcome.stderr
     );
 }
+
+#[test]
+fn a_limit_on_files_is_an_error_of_what_is_written_and_not_the_end() {
+    let source = "
+TASK(crashes) { abort(); }
+static const td_task tasks[] = { TD_TASK(crashes) };
+TD_LIBRARY(tasks)";
+    let lost =
+        "killed by SIGABRT\n  no other one can go on, as what has happened could not be recorded";
+    for (script, told) in [
+        // Nothing that is needed for a run is a file that grows.
+        ("ulimit -f 0; $TDRUN", lost),
+        ("ulimit -f 0; $TDRUN --isolate", "CRASHED"),
+        ("ulimit -f 0; $TDRUN 2>err", ""),
+        (
+            "ulimit -f 0; $TDRUN --run-under=env",
+            "error[isolate.fork]: cannot start processes for tasks: File too large",
+        ),
+    ] {
+        let outcome = tdrun("libx.so").library("x", source).shell(script);
+        assert!(
+            outcome.status == 1 && outcome.stderr.contains(told),
+            "{script}: {outcome:?}"
+        );
+    }
+}

@@ -29,7 +29,9 @@ impl Signals {
     /// Holds these back from now on, without those that are ignored: who started us with `nohup` wants it so.
     pub fn hold(signals: &[Signal]) -> io::Result<Self> {
         let heeded = signals.iter().copied();
-        let heeded: SigSet = heeded.filter(|signal| !is_ignored(*signal)).collect();
+        let heeded: SigSet = heeded
+            .filter(|signal| !is_ignored(*signal as i32))
+            .collect();
         let mut before = SigSet::empty();
         signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heeded), Some(&mut before))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -58,11 +60,12 @@ impl AsFd for Signals {
     }
 }
 
-fn is_ignored(signal: Signal) -> bool {
+/// Nobody hears of it: the parent process has set it so, or somebody here.
+pub fn is_ignored(signal: i32) -> bool {
     // SAFETY: asks only; zero is a valid value for all fields.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal as i32, std::ptr::null(), &raw mut now);
+        libc::sigaction(signal, std::ptr::null(), &raw mut now);
         now.sa_sigaction == libc::SIG_IGN
     }
 }
