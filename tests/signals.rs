@@ -4,6 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::c_output;
 use common::tool::{Tdrun, done, tdrun};
 
 /// Two tasks that run until they are asked to stop or the gate opens, one that waits for a worker, one that depends.
@@ -287,4 +288,37 @@ TD_LIBRARY(tasks)
     }
     running.open("gate");
     assert_eq!(running.end().status, 0);
+}
+
+/// Signals by which processes of tdrun hear of each other may be ignored or held back by who has started it.
+#[test]
+fn whatever_the_parent_does_to_signals_one_to_stop_is_heard() {
+    let source = r#"
+TASK(a) { TD_INFO(host, ctx, "a runs"); while (host->cancelled(ctx) == 0) usleep(1000); return TD_FAIL; }
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks)
+"#;
+    let holds_back = "#include <signal.h>\n#include <unistd.h>
+        int main(int count, char **words) {
+            sigset_t all;
+            sigfillset(&all);
+            sigprocmask(SIG_BLOCK, &all, 0);
+            return count < 2 || execv(words[1], words + 1);
+        }";
+    let holds_back = c_output("holds_back", "holds_back", holds_back, &[]);
+    for before in ["trap '' USR2 CHLD;", &holds_back.to_string_lossy()] {
+        for isolate in ["never", "all"] {
+            let tdrun = tdrun(&format!("libx.so --isolate={isolate}")).library("x", source);
+            let outcome = tdrun.shell(&format!(
+                "{before} $TDRUN 2>err & \
+                 until grep -q 'a runs' err 2>/dev/null; do :; done; kill -s TERM $!; wait $!"
+            ));
+            let summary = "==== 0 passed, 0 failed, 0 skipped, 1 cancelled in N.NNs ====\n";
+            assert_eq!(
+                (outcome.status, outcome.stdout.as_str()),
+                (143, summary),
+                "{before} {outcome:?}"
+            );
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub use life::{
 };
 pub use nix::unistd::Pid as ProcessId;
 pub use shared::{Words, file_of_words, words, words_of};
-pub use wait::{Change, Status, has_children, mind_children, next_change, reap};
+pub use wait::{Change, Status, has_children, next_change, reap};
 
 /// Which side of a fork this is.
 pub enum Side {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::{self, SigSet, SigmaskHow};
+use nix::sys::signal::{self, SigSet};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
@@ -19,11 +19,7 @@ pub struct Heard {
 }
 
 /// Signals that wait until somebody asks for them.
-pub struct Signals {
-    queue: SignalFd,
-    /// The mask as it was before.
-    before: SigSet,
-}
+pub struct Signals(SignalFd);
 
 impl Signals {
     /// Holds these back from now on, without those that are ignored: who started us with `nohup` wants it so.
@@ -32,21 +28,14 @@ impl Signals {
         let heeded: SigSet = heeded
             .filter(|signal| !is_ignored(*signal as i32))
             .collect();
-        let mut before = SigSet::empty();
-        signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heeded), Some(&mut before))?;
+        heeded.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let queue = SignalFd::with_flags(&heeded, flags)?;
-        Ok(Self { queue, before })
-    }
-
-    /// Signals come again as they came before. For a child, in which nobody asks.
-    pub fn restore(&self) {
-        let _ = self.before.thread_set_mask();
+        Ok(Self(SignalFd::with_flags(&heeded, flags)?))
     }
 
     /// The next one that has come.
     pub fn next(&self) -> Option<Heard> {
-        let signal = self.queue.read_signal().ok().flatten()?;
+        let signal = self.0.read_signal().ok().flatten()?;
         Some(Heard {
             number: i32::try_from(signal.ssi_signo).ok()?,
             is_from_system: signal.ssi_code == libc::SI_KERNEL,
@@ -56,7 +45,7 @@ impl Signals {
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.queue.as_fd()
+        self.0.as_fd()
     }
 }
 
@@ -73,6 +62,12 @@ pub fn is_ignored(signal: i32) -> bool {
 /// From here on no signal interrupts this process, but for those that cannot be held back.
 pub fn hold_all() {
     let _ = SigSet::all().thread_set_mask();
+}
+
+/// This signal is heard, whatever the parent of this process has ordered.
+pub fn mind(signal: Signal) {
+    // SAFETY: sets the default.
+    unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
 }
 
 /// All signals do again what they do to a new program.

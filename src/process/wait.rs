@@ -26,12 +26,6 @@ pub enum Status {
     Killed(i32, bool),
 }
 
-/// Children are waited for, whatever the parent of this process has ordered.
-pub fn mind_children() {
-    // SAFETY: sets the default.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
-
 /// What has happened to a child and has not been told. One that has ended is told again until it is reaped.
 pub fn next_change() -> Option<Change> {
     let changes = libc::WSTOPPED | libc::WCONTINUED;

@@ -22,7 +22,7 @@ use crate::blackbox::{BlackBox, End, Hook, LastWords, Phase};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::process::poll::Poll;
-use crate::process::signals::{Heard, Signals};
+use crate::process::signals::{self, Heard, Signals};
 use crate::process::{self, Change, Side, Status, tree};
 use crate::record;
 use crate::task::TaskId;
@@ -154,13 +154,15 @@ pub fn supervise(
     run: &mut dyn FnMut(Round<'_>),
     after: &mut dyn FnMut(&Crash) -> Next,
 ) -> Result<Exit> {
-    process::mind_children();
+    // These two are how processes of ours hear of each other.
+    signals::mind(Signal::SIGCHLD);
+    signals::mind(Signal::SIGUSR2);
     process::adopt_orphans();
     let supervisor = process::id();
     let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
     let (mut last, mut suspects): (Option<Crash>, Vec<TaskId>) = (None, Vec::new());
     // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
-    let signals = Signals::hold(&HEARD).map_err(|error| failed(&error))?;
+    let queue = Signals::hold(&HEARD).map_err(|error| failed(&error))?;
     loop {
         number += 1;
         let round = Round {
@@ -175,7 +177,7 @@ pub fn supervise(
         let runner = match process::fork().map_err(|error| failed(&error))? {
             Side::Parent(runner) => runner,
             Side::Child => {
-                signals.restore();
+                signals::let_through();
                 drop(alive);
                 // Out of the way of those that a library guesses at; for as long as this process lives.
                 let _ = process::copy_from(&held, HELD).map(std::os::fd::IntoRawFd::into_raw_fd);
@@ -190,7 +192,7 @@ pub fn supervise(
         let _ = setpgid(runner, runner);
         let mut watch = Watch {
             black_box,
-            signals: &signals,
+            queue: &queue,
             alive: Some(alive),
             is_replaced: false,
             runner,
@@ -280,7 +282,7 @@ struct Stops {
 /// One runner, and what there is to see and hear.
 struct Watch<'a> {
     black_box: &'a BlackBox,
-    signals: &'a Signals,
+    queue: &'a Signals,
     /// The end of a pipe that the runner holds.
     alive: Option<OwnedFd>,
     is_replaced: bool,
@@ -304,7 +306,7 @@ impl Watch<'_> {
                 .deadline
                 .map(|at| at.saturating_duration_since(Instant::now()));
             poll.clear();
-            poll.add(self.signals);
+            poll.add(self.queue);
             let keys = poll.add_if(self.terminal.keys());
             let alive = poll.add_if(self.alive.as_ref());
             let _ = poll.wait(left);
@@ -317,7 +319,7 @@ impl Watch<'_> {
             if poll.is_ready(keys) && self.terminal.asks_what_runs() {
                 self.ask_what_runs();
             }
-            while let Some(signal) = self.signals.next() {
+            while let Some(signal) = self.queue.next() {
                 self.hear(signal);
             }
             while let Some(change) = process::next_change() {
@@ -429,7 +431,7 @@ impl Watch<'_> {
     fn on_stopped(&mut self, signal: i32) {
         self.black_box.stop_clock(true);
         // What came meanwhile may be that all is to go on.
-        while let Some(signal) = self.signals.next() {
+        while let Some(signal) = self.queue.next() {
             self.hear(signal);
         }
         let by_terminal = [Signal::SIGTTIN, Signal::SIGTTOU].map(|signal| signal as i32);
