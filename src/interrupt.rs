@@ -33,6 +33,9 @@ const ALL_ENDED: Duration = Duration::from_millis(500);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// All that tasks have started is being killed, and this process after it.
+static ORPHANED: AtomicBool = AtomicBool::new(false);
+
 /// What is asked for from outside, as it comes. Tests make their own.
 #[derive(Clone)]
 pub struct Requests {
@@ -109,6 +112,15 @@ pub fn survive_full_files() {
     }
 }
 
+/// Comes back where the run goes on. Where the supervisor was killed it does not: what a task makes of the death of its
+/// children then is no outcome of it.
+#[inline]
+pub fn hold_if_orphaned() {
+    while ORPHANED.load(Ordering::Acquire) {
+        thread::park();
+    }
+}
+
 /// Ask to stop.
 const STOPS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
@@ -138,6 +150,7 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
                     SIGCONT => pause.end(),
                     // The supervisor is gone, and nobody else would see to what tasks have started.
                     SIGUSR2 if process::parent() != supervisor => {
+                        ORPHANED.store(true, Ordering::Release);
                         tree::end_all(ALL_ENDED);
                         process::vanish();
                     }

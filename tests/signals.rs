@@ -290,6 +290,42 @@ TD_LIBRARY(tasks)
     assert_eq!(running.end().status, 0);
 }
 
+/// Their children are killed before the tasks themselves, which so see them end.
+#[test]
+fn what_tasks_make_of_a_kill_of_tdrun_is_no_outcome() {
+    let source = r#"
+TASK(heeds_nothing) {
+    return system("echo up >up; exec sleep 1000") == 0 ? TD_FAIL : TD_OK;
+}
+static const td_task tasks[] = {
+    TD_TASK(heeds_nothing), TD_COMMAND("command", TD_SHELL("echo up >too; sleep 1000; true")),
+};
+TD_LIBRARY(tasks)
+"#;
+    for isolate in ["never", "all"] {
+        let tdrun = tdrun("libx.so -j2 --journal=j")
+            .arg(format!("--isolate={isolate}"))
+            .library("x", source)
+            .fifo("up")
+            .fifo("too");
+        let running = tdrun.start();
+        assert_eq!(
+            (tdrun.read("up"), tdrun.read("too")),
+            ("up\n".into(), "up\n".into())
+        );
+        running.signal("KILL");
+        let outcome = running.end();
+        assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+        let journal = tdrun.read("j");
+        assert!(
+            !["{\"ran\":", "{\"end\":", "{\"fin\":"]
+                .iter()
+                .any(|end| journal.contains(end)),
+            "--isolate={isolate}: {journal}"
+        );
+    }
+}
+
 /// Signals by which processes of tdrun hear of each other may be ignored or held back by who has started it.
 #[test]
 fn whatever_the_parent_does_to_signals_one_to_stop_is_heard() {

@@ -17,6 +17,7 @@ use super::services::{Call, Services, panic_message};
 use super::track::Track;
 use crate::blackbox::{self, BlackBox};
 use crate::event::{Event, Source};
+use crate::interrupt;
 use crate::pool::{self, Control};
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -106,6 +107,7 @@ impl Seat {
             noted.begin(task);
         }
         let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
+        interrupt::hold_if_orphaned();
         if let Some(noted) = &self.noted {
             noted.end();
         }
