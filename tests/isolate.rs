@@ -517,6 +517,30 @@ static const td_task tasks[] = { TD_TASK(leaves), TD_TASK(looks, TD_AFTER(TD_STR
     mark.expect_nobody();
 }
 
+/// The runner has adopted them then, and sees to their end.
+#[test]
+fn who_kills_the_server_while_it_leaves_ends_with_the_run() {
+    let source = r#"
+static pid_t server;
+static void kills(int signal) { kill(server, SIGKILL); (void)signal; }
+TASK(leaves) {
+    int ready[2];
+    char c;
+    server = parent_of(getppid());
+    if (pipe(ready) != 0) return 5;
+    if (fork() == 0) { setsid(); signal(SIGTERM, kills); close(ready[1]); close(ready[0]); for (;;) pause(); }
+    close(ready[1]);
+    return read(ready[0], &c, 1) == 0 ? TD_OK : 6;
+}
+static const td_task tasks[] = { TD_TASK(leaves) };
+"#;
+    let (tdrun, mark) = marked("leaving", "--isolate", source);
+    let outcome = tdrun.run();
+    let holders = mark.holders();
+    assert!(holders.is_empty(), "left behind: {holders:?}");
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
 #[test]
 fn each_task_begins_clean() {
     let source = r#"
@@ -1135,14 +1159,14 @@ static const td_task tasks[] = { TD_TASK(waits), TD_TASK(other) };
 
 #[test]
 fn a_retry_is_a_new_process_and_knows_which_attempt_it_is() {
-    let source = r"
+    let source = r#"
 TASK(crashes_twice) { if (host->attempt(ctx) < 3) abort(); return TD_OK; }
 TASK(hangs_once) { if (host->attempt(ctx) < 2) for (;;) pause(); return TD_OK; }
 static const td_task tasks[] = {
     TD_TASK(crashes_twice, .retries = 2),
     TD_TASK(hangs_once, .retries = 1, .flags = TD_TASK_RETRY_TIMEOUT, .timeout_ms = 100),
 };
-";
+"#;
     let outcome = with("--isolate", source).run();
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert_eq!(

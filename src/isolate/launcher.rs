@@ -13,9 +13,9 @@ use super::order::{Command, Order, What};
 use super::session::{Ended, Ends, Judge, Session};
 use super::wire::Frames;
 use super::{Which, word};
-use crate::process::Words;
 use crate::process::poll::Poll;
 use crate::process::socket::{self, Patience};
+use crate::process::{Words, tree};
 use crate::task::{Caller, Cancel, Ending, Failure, Host, Launcher, LibraryId, TaskId, TaskRef};
 
 /// How many processes may run at the same time, of those that can be told by a word that they are cancelled; and one word more,
@@ -276,7 +276,12 @@ impl Apart {
                 return;
             }
             if poll.is_ready(0) {
-                return; // it says nothing here, so this is its end
+                let said = socket::receive(self.control.as_fd(), &mut [0], Patience::Now);
+                if !said.is_ok_and(|bytes| bytes > 0) {
+                    // It was killed, and what it had not ended yet has been adopted here.
+                    tree::end_all(LEAVE_FOR);
+                }
+                return;
             }
         }
     }

@@ -193,6 +193,8 @@ impl Server {
                     self.await_forkers();
                 }
                 leave(true);
+                // All that was left has ended.
+                let _ = socket::send(self.control.as_fd(), &[0], &[], Patience::Now);
                 return 0;
             }
             self.try_again();
