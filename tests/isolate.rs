@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fs;
 use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -139,6 +140,14 @@ fn marked(name: &str, args: &str, source: &str) -> (Tdrun, Mark) {
 /// The number that a task has written to a file.
 fn number(tdrun: &Tdrun, file: &str) -> i32 {
     tdrun.read(file).trim().parse().expect("a number")
+}
+
+/// The first child of a process.
+fn child(process: i32) -> i32 {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.expect("it is there");
+    let first = children.split_whitespace().next().expect("a child");
+    first.parse().expect("a number")
 }
 
 fn signal(process: i32, name: &str) {
@@ -491,6 +500,26 @@ fn where_the_server_or_a_forker_is_killed_others_go_on() {
     mark.expect_nobody();
 }
 
+/// No task is to blame then, and the run goes on.
+#[test]
+fn a_runner_that_is_killed_again_and_again_costs_no_task() {
+    let source = r#"
+TASK(waits) { TD_INFO(host, ctx, "waits"); wait_for("gate"); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(waits) };
+"#;
+    let tdrun = with("--isolate", source).fifo("gate");
+    let mut running = tdrun.start();
+    for _ in 0..3 {
+        running.wait_for("waits: INFO waits");
+        signal(child(running.pid().cast_signed()), "KILL");
+    }
+    running.wait_for("waits: INFO waits");
+    running.open("gate");
+    let outcome = running.end();
+    let summary = "==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    assert_eq!(outcome.stdout, summary, "{}", outcome.stderr);
+}
+
 #[test]
 fn who_is_left_behind_is_not_waited_for_and_ends_with_the_run() {
     let source = r#"
@@ -520,7 +549,7 @@ static const td_task tasks[] = { TD_TASK(leaves), TD_TASK(looks, TD_AFTER(TD_STR
 /// The runner has adopted them then, and sees to their end.
 #[test]
 fn who_kills_the_server_while_it_leaves_ends_with_the_run() {
-    let source = r#"
+    let source = r"
 static pid_t server;
 static void kills(int signal) { kill(server, SIGKILL); (void)signal; }
 TASK(leaves) {
@@ -533,7 +562,7 @@ TASK(leaves) {
     return read(ready[0], &c, 1) == 0 ? TD_OK : 6;
 }
 static const td_task tasks[] = { TD_TASK(leaves) };
-"#;
+";
     let (tdrun, mark) = marked("leaving", "--isolate", source);
     let outcome = tdrun.run();
     let holders = mark.holders();

@@ -39,7 +39,7 @@ const HELD: i32 = 200;
 /// How long a run may take to hear of a signal, before all others of its group do.
 const TO_HEAR: Duration = Duration::from_millis(100);
 /// Runners that die in a row with nobody to blame.
-const BLAMELESS_MOST: u32 = 2;
+const BLAMELESS_MOST: u32 = 8;
 
 /// So often a runner may ask for another one.
 const AGAIN_MOST: u32 = 16;
