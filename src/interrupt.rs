@@ -33,7 +33,9 @@ const ALL_ENDED: Duration = Duration::from_millis(500);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// All that tasks have started is being killed, and this process after it.
+/// What comes back from tasks counts no more, for one of the following reasons.
+static OVER: AtomicBool = AtomicBool::new(false);
+/// The supervisor is gone. All that tasks have started is being killed, and this process after it.
 static ORPHANED: AtomicBool = AtomicBool::new(false);
 
 /// What is asked for from outside, as it comes. Tests make their own.
@@ -86,6 +88,7 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
     let (stop, stops) = channel::unbounded();
     let (tell, tells) = channel::bounded(1);
     let senders = Senders { stop, tell };
+    process::on_fork(|| OVER.store(true, Ordering::Release));
     if let Some(signal) = asked {
         on_signal(signal, &senders);
     }
@@ -112,13 +115,28 @@ pub fn survive_full_files() {
     }
 }
 
-/// Comes back where the run goes on. Where the supervisor was killed it does not: what a task makes of the death of its
-/// children then is no outcome of it.
+/// To be called when something of a library has come back. Comes back itself where that counts.
 #[inline]
-pub fn hold_if_orphaned() {
-    while ORPHANED.load(Ordering::Acquire) {
+pub fn after_call() {
+    if is_over() {
+        end_of_call();
+    }
+}
+
+/// What happens here counts no more: this process is a copy that a task has forked, or about to be killed.
+pub fn is_over() -> bool {
+    OVER.load(Ordering::Acquire)
+}
+
+#[cold]
+fn end_of_call() -> ! {
+    // What a task makes of the death of its children is no outcome of it.
+    while ORPHANED.load(Ordering::Relaxed) {
         thread::park();
     }
+    // A task has forked, and this is not the process that the run is in.
+    process::flush_streams();
+    process::end(0)
 }
 
 /// Ask to stop.
@@ -150,7 +168,8 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
                     SIGCONT => pause.end(),
                     // The supervisor is gone, and nobody else would see to what tasks have started.
                     SIGUSR2 if process::parent() != supervisor => {
-                        ORPHANED.store(true, Ordering::Release);
+                        ORPHANED.store(true, Ordering::Relaxed);
+                        OVER.store(true, Ordering::Release);
                         tree::end_all(ALL_ENDED);
                         process::vanish();
                     }

@@ -217,6 +217,54 @@ TD_LIBRARY(tasks)
     );
 }
 
+/// It has a copy of all that is tdrun, but is not the process that the run is in.
+#[test]
+fn a_process_that_a_task_forks_may_return() {
+    let source = r#"
+#include <sys/wait.h>
+static void run(const char *name) { FILE *file = fopen(name, "a"); fputc('x', file); fclose(file); }
+static int32_t forked(const td_host *host, td_ctx ctx) {
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) { host->state_set(ctx, td_s("of"), TD_TEXT, td_s("copy")); printf("held back"); return TD_OK; }
+    waitpid(child, &status, 0);
+    return status == 0 ? TD_FAILED(host, ctx, "parent") : 9;
+}
+TASK(setup) { return fork() == 0 ? TD_FAIL : TD_OK; }
+TASK(forks) { return forked(host, ctx); }
+TASK(dependent) { run("dependent"); return TD_OK; }
+TASK(next) { run("next"); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(forks), TD_TASK(dependent, TD_AFTER(TD_STR("forks"))), TD_TASK(next) };
+TD_LIBRARY(tasks, .setup = setup, .teardown = setup)
+"#;
+    for mode in ["-j1", "-j3", "-j1 --isolate=all --show-output=all"] {
+        let tdrun = tdrun("libx.so --journal=j").args(mode).library("x", source);
+        let outcome = tdrun.run();
+        // There it speaks for the task, as all do that have its socket.
+        let is_recorded = tdrun.read("j").contains("copy");
+        assert!(mode.contains("isolate") || !is_recorded, "{mode}");
+        let both = outcome.stdout + &outcome.stderr;
+        let summary = "==== 1 passed, 1 failed, 1 skipped in N.NNs ====\n";
+        for once in [
+            summary,
+            "] forks ..",
+            "\n    parent",
+            "] next ..",
+            "held back",
+        ] {
+            let twice = if once == "\n    parent" { 2 } else { 1 };
+            assert_eq!(
+                both.matches(once).count(),
+                twice,
+                "{mode}: `{once}` in {both}"
+            );
+        }
+        assert!(!both.contains("setup FAILED"), "{mode}: {both}");
+        assert_eq!((outcome.status, &*tdrun.read("next")), (1, "x"), "{mode}");
+        assert!(!tdrun.dir.join("dependent").exists(), "{mode}");
+    }
+}
+
 #[test]
 fn a_library_that_changes_under_the_run_is_told() {
     for change in ["rename(\"new\", \"libx.so\")", "unlink(\"libx.so\")"] {

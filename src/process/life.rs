@@ -1,5 +1,7 @@
 //! How this process lives with others: whom it outlives, and when it stops for a while.
 
+use std::sync::OnceLock;
+
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, pthread_sigmask, raise};
 use nix::unistd::{self, Pid};
 
@@ -11,6 +13,21 @@ pub fn vanish() -> ! {
     // It takes a moment.
     loop {
         std::thread::park();
+    }
+}
+
+/// From here on has `note` called in each process that is forked from this one by the C library, before anything else there.
+/// It runs between fork and whatever comes: no locks, no memory.
+pub fn on_fork(note: fn()) {
+    static NOTE: OnceLock<fn()> = OnceLock::new();
+    extern "C" fn in_child() {
+        if let Some(note) = NOTE.get() {
+            note();
+        }
+    }
+    if NOTE.set(note).is_ok() {
+        // SAFETY: a function of this program, which is never unloaded.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     }
 }
 

@@ -25,7 +25,7 @@ use nix::unistd::{self, ForkResult, Pid};
 
 pub use fault::on_fatal_signal;
 pub use life::{
-    Pause, doze, for_a_program, reap_of_this_thread, stop_here, vanish, without_stop,
+    Pause, doze, for_a_program, on_fork, reap_of_this_thread, stop_here, vanish, without_stop,
     write_from_background,
 };
 pub use nix::unistd::Pid as ProcessId;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::time::nanos;
 use crate::event::{Attempt, Cause};
+use crate::interrupt;
 use crate::record::{Begun, Ended, Journal, Kept};
 use crate::task::{Json, Outcome, TaskId};
 
@@ -39,7 +40,8 @@ impl Recording {
     }
 
     pub(super) fn journal(&self) -> Option<&Journal> {
-        self.journal.as_deref()
+        // A copy of this process has it too.
+        self.journal.as_deref().filter(|_| !interrupt::is_over())
     }
 
     pub(super) fn kept(&self) -> Option<&Kept> {

@@ -107,7 +107,7 @@ impl Seat {
             noted.begin(task);
         }
         let result = panic::catch_unwind(AssertUnwindSafe(|| action(&caller)));
-        interrupt::hold_if_orphaned();
+        interrupt::after_call();
         if let Some(noted) = &self.noted {
             noted.end();
         }
