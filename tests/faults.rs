@@ -217,6 +217,36 @@ TD_LIBRARY(tasks)
     );
 }
 
+#[test]
+fn a_task_that_runs_out_of_memory_or_leaves_by_a_jump_has_crashed() {
+    let source = |what: &str| {
+        format!(
+            "#include <setjmp.h>\n#include <sys/resource.h>
+            TASK(ruins) {{ {what} return TD_OK; }} PASS(next) PASS(other)
+            static const td_task tasks[] = {{ TD_TASK(ruins), TD_TASK(next, TD_AFTER(TD_STR(\"ruins\"))), TD_TASK(other) }};
+            TD_LIBRARY(tasks)"
+        )
+    };
+    let no_memory = "struct rlimit limit = {256 << 20, 256 << 20}; setrlimit(RLIMIT_AS, &limit);
+        for (;;) { char *more = malloc(1 << 20); if (more == NULL) abort(); *more = 1; }";
+    let jump = "static jmp_buf nowhere; longjmp(nowhere, 1);";
+    for (what, why) in [(no_memory, "killed by SIGABRT"), (jump, "killed by SIG")] {
+        for mode in ["never", "all"] {
+            let tdrun = tdrun(&format!("libx.so -j1 --isolate={mode}")).library("x", &source(what));
+            let outcome = tdrun.run();
+            let summary = "==== 1 passed, 0 failed, 1 skipped, 1 crashed in N.NNs ====\n";
+            assert_eq!(
+                (outcome.status, outcome.stdout.as_str()),
+                (1, summary),
+                "{}",
+                outcome.stderr
+            );
+            let told = format!("\nruins CRASHED\n    {why}");
+            assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
+        }
+    }
+}
+
 /// It has a copy of all that is tdrun, but is not the process that the run is in.
 #[test]
 fn a_process_that_a_task_forks_may_return() {

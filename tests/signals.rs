@@ -290,6 +290,103 @@ TD_LIBRARY(tasks)
     assert_eq!(running.end().status, 0);
 }
 
+/// Loading, setup, tasks, teardown, reports: a few milliseconds each.
+#[test]
+fn whenever_a_signal_comes_the_answer_is_whole() {
+    let source = r#"
+PASS(setup)
+PASS(a) PASS(b) PASS(c)
+static const td_task tasks[] = { TD_TASK(a), TD_TASK(b, TD_AFTER(TD_STR("a"))), TD_TASK(c) };
+TD_LIBRARY(tasks, .setup = setup, .teardown = setup)
+"#;
+    for mode in ["never", "all"] {
+        let (mut ended, mut moment) = (false, Duration::ZERO);
+        while !ended {
+            let tdrun = tdrun("libx.so --junit=out.xml")
+                .arg(format!("--isolate={mode}"))
+                .library("x", source);
+            let mut running = tdrun.start();
+            let start = Instant::now();
+            while start.elapsed() < moment && !running.is_over() {}
+            ended = running.is_over();
+            if !ended {
+                running.signal("TERM");
+            }
+            let outcome = running.end();
+            let at = format!("--isolate={mode} after {moment:?}: {outcome:?}");
+            let planned: u32 = outcome
+                .stdout
+                .split(' ')
+                .filter_map(|word| word.parse::<u32>().ok())
+                .sum();
+            match outcome.status {
+                // Before it listens there is nothing to tell.
+                143 => assert!(outcome.stdout.is_empty() || planned == 3, "{at}"),
+                0 => assert_eq!(planned, 3, "{at}"),
+                _ => panic!("{at}"),
+            }
+            assert!(outcome.stdout.lines().count() <= 1, "{at}");
+            moment += Duration::from_micros(1500);
+        }
+    }
+}
+
+/// Somebody stops one of its processes only, and lets it go on.
+#[test]
+fn each_process_of_tdrun_may_be_stopped_for_a_while() {
+    let source = r#"
+TASK(a) { TD_INFO(host, ctx, "a runs"); wait_for("gate"); return TD_OK; }
+PASS(b)
+static const td_task tasks[] = { TD_TASK(a), TD_TASK(b, TD_AFTER(TD_STR("a"))) };
+TD_LIBRARY(tasks)
+"#;
+    for mode in ["never", "all"] {
+        let tdrun = tdrun(&format!("libx.so --isolate={mode}"))
+            .library("x", source)
+            .fifo("gate");
+        let mut running = tdrun.start();
+        running.wait_for("a runs");
+        let mut processes = vec![running.pid()];
+        for place in 0.. {
+            let Some(process) = processes.get(place) else {
+                break;
+            };
+            let children = format!("/proc/{process}/task/{process}/children");
+            let children = std::fs::read_to_string(children).expect("it is there");
+            processes.extend(
+                children
+                    .split_whitespace()
+                    .map(|pid| pid.parse::<u32>().expect("a number")),
+            );
+        }
+        assert_eq!(processes.len(), if mode == "all" { 4 } else { 2 });
+        for process in processes {
+            for (name, state) in [("STOP", ") T "), ("CONT", ") S ")] {
+                let sent = std::process::Command::new("sh")
+                    .args(["-c", "kill -s $0 $1", name, &process.to_string()])
+                    .status();
+                assert!(sent.expect("a shell").success());
+                let stat = format!("/proc/{process}/stat");
+                while !std::fs::read_to_string(&stat)
+                    .expect("it is there")
+                    .contains(state)
+                {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        running.open("gate");
+        let outcome = running.end();
+        let summary = "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n";
+        assert_eq!(
+            (outcome.status, outcome.stdout.as_str()),
+            (0, summary),
+            "{}",
+            outcome.stderr
+        );
+    }
+}
+
 /// Their children are killed before the tasks themselves, which so see them end.
 #[test]
 fn what_tasks_make_of_a_kill_of_tdrun_is_no_outcome() {

@@ -125,6 +125,20 @@ TD_LIBRARY(tasks)
     assert!(screen.contains("1 cancelled"), "{screen}");
 }
 
+/// It does only where tdrun dies by the signal: a status of 130 is one like any other.
+#[test]
+fn one_ctrl_c_ends_a_loop_of_a_shell() {
+    for mode in ["never", "all"] {
+        let tdrun = tdrun("").library("x", WAITS);
+        let script = "wait waits runs\nsend ^C\nwait CANCELLED";
+        let round =
+            format!("for i in 1 2 3; do {TDRUN} libx.so --isolate={mode}; echo went on; done");
+        let (status, screen) = at_terminal(&tdrun, script, &["bash", "-c", &round]);
+        assert_eq!(status, 130, "{screen}");
+        assert!(!screen.contains("went on"), "{screen}");
+    }
+}
+
 #[test]
 fn ctrl_z_stops_it_and_fg_goes_on() {
     let tdrun = tdrun("").library("x", WAITS);
