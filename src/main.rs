@@ -273,7 +273,13 @@ fn start_apart(
         live: options.view.output == ShowOutput::Live,
         level: options.view.level(),
         looked_into,
-        warm_up: library::warm_up,
+        warm_up: |caller| {
+            // The server has no part in it, nor has what a task overwrites by accident.
+            if let Some(black_box) = blackbox::get() {
+                black_box.disown();
+            }
+            library::warm_up(caller);
+        },
         at_end: library::coverage(),
         suspects: suspects.to_vec(),
         on_gone: Box::new(move || {

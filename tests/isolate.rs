@@ -546,6 +546,32 @@ static const td_task tasks[] = { TD_TASK(leaves), TD_TASK(looks, TD_AFTER(TD_STR
     mark.expect_nobody();
 }
 
+/// All but the words of a few processes, which say what is asked of each of them.
+#[test]
+fn what_a_task_writes_to_shared_memory_does_not_reach_the_run() {
+    let source = r#"
+TASK(overwrites) {
+    char line[512];
+    unsigned long from, to;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps) != NULL)
+        if (strstr(line, " rw-s ") && sscanf(line, "%lx-%lx", &from, &to) == 2 && to - from > 65536)
+            memset((void *)from, 0xff, 65536);
+    return TD_OK;
+}
+PASS(next)
+static const td_task tasks[] = { TD_TASK(overwrites), TD_TASK(next, TD_AFTER(TD_STR("overwrites"))) };
+"#;
+    let outcome = with("--isolate", source).run();
+    let summary = "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n";
+    assert_eq!(
+        (outcome.status, outcome.stdout.as_str()),
+        (0, summary),
+        "{}",
+        outcome.stderr
+    );
+}
+
 /// The runner has adopted them then, and sees to their end.
 #[test]
 fn who_kills_the_server_while_it_leaves_ends_with_the_run() {

@@ -29,7 +29,7 @@ pub use life::{
     write_from_background,
 };
 pub use nix::unistd::Pid as ProcessId;
-pub use shared::{Words, file_of_words, words, words_of};
+pub use shared::{Words, disown, file_of_words, words, words_of};
 pub use wait::{Change, Status, has_children, next_change, reap};
 
 /// Which side of a fork this is.

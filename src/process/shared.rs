@@ -29,6 +29,16 @@ pub fn words(count: usize) -> io::Result<Words> {
     Ok(unsafe { mapped(start.cast(), count) })
 }
 
+/// From here on these are words of this process alone, all zero.
+pub fn disown(words: Words) -> io::Result<()> {
+    let bytes = NonZeroUsize::new(size_of_val(words)).ok_or(io::ErrorKind::InvalidInput)?;
+    let start = NonZeroUsize::new(words.as_ptr().addr());
+    let private = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED;
+    // SAFETY: takes the place of what `words` or `words_of` has mapped there for good; all bits are still numbers.
+    unsafe { mmap_anonymous(start, bytes, RIGHTS, private) }?;
+    Ok(())
+}
+
 /// A file for so many words, for processes that are started and not forked. The limit on the size of files is one here, too.
 pub fn file_of_words(count: usize) -> io::Result<OwnedFd> {
     let file = memfd_create(c"words", MFdFlags::MFD_CLOEXEC)?;
@@ -65,6 +75,16 @@ mod tests {
         let words = words(1 << 27).unwrap();
         assert_eq!(words[(1 << 27) - 1].swap(7, Ordering::Relaxed), 0);
         assert_eq!(words[(1 << 27) - 1].load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn words_that_are_disowned_are_nobody_elses() {
+        let file = file_of_words(512).unwrap();
+        let (one, other) = (words_of(&file).unwrap(), words_of(&file).unwrap());
+        one[0].store(7, Ordering::Relaxed);
+        disown(one).unwrap();
+        assert_eq!(one[0].swap(8, Ordering::Relaxed), 0);
+        assert_eq!(other[0].load(Ordering::Relaxed), 7);
     }
 
     #[test]
