@@ -1231,6 +1231,66 @@ static const td_task tasks[] = {
 }
 
 #[test]
+fn who_does_not_heed_ctrl_c_is_killed_after_the_grace() {
+    let source = r#"
+TASK(ignores) {
+    signal(SIGTERM, SIG_IGN);
+    if (fork() == 0) { setsid(); for (;;) pause(); }
+    TD_INFO(host, ctx, "runs");
+    for (;;) pause();
+}
+TASK(asks_and_stays) { while (host->cancelled(ctx) == 0) usleep(1000); TD_INFO(host, ctx, "has heard"); for (;;) pause(); }
+static const td_task tasks[] = { TD_TASK(ignores), TD_TASK(asks_and_stays) };
+"#;
+    let (tdrun, mark) = marked("grace", "--isolate -j2 --grace=100ms", source);
+    let mut running = tdrun.start();
+    running.wait_for("runs");
+    running.signal("INT");
+    running.wait_for("has heard");
+    let outcome = running.end();
+    assert_eq!(outcome.status, 130, "{}", outcome.stderr);
+    for task in ["ignores", "asks_and_stays"] {
+        let told = failure(&outcome.stderr, task);
+        assert!(told.contains("CANCELLED\n    killed by SIGKILL"), "{told}");
+    }
+    mark.expect_nobody();
+}
+
+#[test]
+fn a_process_that_cannot_be_killed_is_given_up_and_keeps_its_lock() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no strace");
+        return;
+    }
+    let source = r#"
+static const td_str locks[] = {TD_STR("db")};
+TASK(stuck) { for (;;) pause(); }
+PASS(other) PASS(wants)
+static const td_task tasks[] = {
+    TD_TASK(stuck, .locks = locks, .lock_count = 1, .timeout_ms = 100), TD_TASK(other),
+    TD_TASK(wants, .locks = locks, .lock_count = 1),
+};
+"#;
+    // Signals that do nothing are as good as a process that waits for a disk.
+    let script = "strace -f -qq -o trace -e trace=kill -e inject=kill:retval=0 $TDRUN";
+    let (tdrun, mark) = marked("unkillable", "--isolate -j1 --grace=100ms", source);
+    let outcome = tdrun.shell(script);
+    assert_eq!(
+        outcome.stdout,
+        "==== 1 passed, 0 failed, 0 skipped, 1 timed out, 1 not run in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(outcome.status, 1);
+    let line = "took longer than 100ms and is still running; unkillable: its process was killed, and has not ended within 10s";
+    expect_line(&outcome.stderr, line);
+    let line =
+        "not run, the lock `db` is held by `stuck`, which timed out and is still running: wants";
+    expect_line(&outcome.stderr, line);
+    mark.expect_nobody();
+}
+
+#[test]
 fn ctrl_c_ends_tasks_in_order_and_who_asks_cleans_up() {
     let source = r#"
 TASK(asks) {

@@ -34,7 +34,10 @@ pub fn cause_line(briefing: &Briefing, cause: &Cause) -> String {
         } => {
             let time = time_out_line(*limit, *still_running);
             match failure {
-                Some(failure) => format!("{time}; it ended with: {}", failure_line(failure)),
+                Some(failure) => {
+                    let line = failure_line(failure);
+                    format!("{time}; {}{line}", how_it_ended(*still_running))
+                }
                 None => time,
             }
         }
@@ -54,6 +57,11 @@ pub(super) fn time_out_line(time: Duration, still_running: bool) -> String {
         ""
     };
     format!("took longer than {}{still_running}", limit(time))
+}
+
+/// What stands between that and what is known of its end; one that has not ended has none.
+pub(super) fn how_it_ended(still_running: bool) -> &'static str {
+    if still_running { "" } else { "it ended with: " }
 }
 
 /// What is said of a task below its done line: why it did not pass, and on which attempt if there were several.

@@ -225,14 +225,13 @@ fn write_cause(text: &mut String, cause: Option<&Cause>) {
             failure,
         }) => {
             let time = time_out_line(*limit, *still_running);
-            match failure {
-                Some(failure) => {
-                    let _ = writeln!(text, "    {time}; it ended with:");
-                    write_failure(text, failure);
-                }
-                None => {
-                    let _ = writeln!(text, "    {time}");
-                }
+            let end = match failure {
+                Some(_) if !still_running => "; it ended with:",
+                _ => "",
+            };
+            let _ = writeln!(text, "    {time}{end}");
+            if let Some(failure) = failure {
+                write_failure(text, failure);
             }
         }
         _ => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Limits;
 use crate::event::Event;
-use crate::task::{Catalog, TaskId};
+use crate::task::{Catalog, Condition, TaskId};
 
 /// Something whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,9 @@ pub(super) enum Due {
     Cancel(TaskId, u32),
     /// This attempt has had its grace, and can be ended.
     Kill(TaskId, u32),
-    /// This attempt has had its grace and has not come back, after so long a time of its own.
-    GiveUp(TaskId, u32, Duration),
+    /// This attempt has had its grace and has not come back, after so long a time of its own; none where it was asked to stop
+    /// because the run was.
+    GiveUp(TaskId, u32, Option<Duration>),
     /// The delay before a retry is over.
     Again(TaskId),
     /// A task runs on this worker for so long.
@@ -34,6 +35,8 @@ pub(super) struct Clock {
     running: BTreeMap<TaskId, Running>,
     retries: BinaryHeap<Reverse<(Duration, TaskId)>>,
     run: Asked,
+    /// When the run was stopped.
+    stopped: Option<Duration>,
     /// Nothing is due before.
     next: Option<Duration>,
 }
@@ -46,6 +49,8 @@ struct Running {
     /// It can be ended, and comes back then.
     is_apart: bool,
     asked: Asked,
+    /// When it was.
+    asked_at: Duration,
     /// How often it was called slow.
     slow: u32,
     paused: bool,
@@ -73,6 +78,7 @@ impl Clock {
             running: BTreeMap::new(),
             retries: BinaryHeap::new(),
             run: Asked::No,
+            stopped: None,
             next: limits.run_timeout,
         }
     }
@@ -85,16 +91,23 @@ impl Clock {
                 attempt,
                 at,
             } => {
-                let running = Running {
+                let mut running = Running {
                     worker: *worker,
                     attempt: *attempt,
                     began: *at,
                     timeout: self.limits.of(catalog, *task),
                     is_apart: catalog.is_apart(*task),
                     asked: Asked::No,
+                    asked_at: Duration::ZERO,
                     slow: 0,
                     paused: false,
                 };
+                if let Some(stopped) = self.stopped
+                    // It cleans up, and has the time for that.
+                    && (*at <= stopped || catalog.task(*task).options().condition != Condition::Always)
+                {
+                    running.stop(stopped.max(*at));
+                }
                 self.look_out_for(running.next(&self.limits));
                 self.running.insert(*task, running);
             }
@@ -120,6 +133,15 @@ impl Clock {
     pub(super) fn retry(&mut self, task: TaskId, at: Duration) {
         self.retries.push(Reverse((at, task)));
         self.look_out_for(Some(at));
+    }
+
+    /// The run is stopped, and what runs was asked to end. Who can be ended is after its grace; threads cannot.
+    pub(super) fn stop(&mut self, now: Duration) {
+        self.stopped = Some(now);
+        for running in self.running.values_mut() {
+            running.stop(now);
+        }
+        self.next = self.earliest();
     }
 
     /// When to ask again; nothing is due before.
@@ -177,43 +199,52 @@ impl Clock {
 }
 
 impl Running {
+    /// It was asked to stop, as the run is.
+    fn stop(&mut self, at: Duration) {
+        if self.is_apart && self.asked == Asked::No {
+            (self.asked, self.asked_at) = (Asked::ToStop, at);
+        }
+    }
+
     fn next(&self, limits: &Limits) -> Option<Duration> {
         let slow = limits.slow.filter(|_| !self.paused);
         let slow = slow.map(|slow| slow.saturating_mul(self.slow + 1));
-        let timeout = match self.asked {
-            Asked::No => self.timeout,
-            Asked::ToStop => self.timeout.map(|limit| limit.saturating_add(limits.grace)),
-            Asked::ToDie => self
-                .timeout
-                .map(|limit| limit.saturating_add(limits.grace + LAST)),
+        let slow = slow.map(|after| self.began.saturating_add(after));
+        [slow, self.next_step(limits)].into_iter().flatten().min()
+    }
+
+    /// When it is asked to stop, or more urgently than before.
+    fn next_step(&self, limits: &Limits) -> Option<Duration> {
+        let over = self.asked_at.saturating_add(limits.grace);
+        match self.asked {
+            Asked::No => self.timeout.map(|limit| self.began.saturating_add(limit)),
+            Asked::ToStop => Some(over),
+            Asked::ToDie => Some(over.saturating_add(LAST)),
             Asked::GivenUp => None,
-        };
-        let first = [slow, timeout].into_iter().flatten().min();
-        first.map(|after| self.began.saturating_add(after))
+        }
     }
 
     fn due(&mut self, task: TaskId, now: Duration, limits: &Limits, due: &mut Vec<Due>) {
-        let ran = now.saturating_sub(self.began);
-        if let Some(limit) = self.timeout {
-            if self.asked == Asked::No && ran >= limit {
-                self.asked = Asked::ToStop;
-                due.push(Due::Cancel(task, self.attempt));
-            }
-            let over = limit.saturating_add(limits.grace);
-            if self.asked == Asked::ToStop && ran >= over && self.is_apart {
-                self.asked = Asked::ToDie;
-                due.push(Due::Kill(task, self.attempt));
-            }
-            let (before, over) = if self.is_apart {
-                (Asked::ToDie, over.saturating_add(LAST))
-            } else {
-                (Asked::ToStop, over)
+        while let Some(at) = self.next_step(limits).filter(|at| *at <= now) {
+            let attempt = self.attempt;
+            let (asked, step) = match self.asked {
+                Asked::No => {
+                    self.asked_at = at;
+                    (Asked::ToStop, Due::Cancel(task, attempt))
+                }
+                Asked::ToStop if self.is_apart => (Asked::ToDie, Due::Kill(task, attempt)),
+                _ => {
+                    // Whose time was over before the run was stopped has timed out.
+                    let timeout = self
+                        .timeout
+                        .filter(|limit| self.began + *limit <= self.asked_at);
+                    (Asked::GivenUp, Due::GiveUp(task, attempt, timeout))
+                }
             };
-            if self.asked == before && ran >= over {
-                self.asked = Asked::GivenUp;
-                due.push(Due::GiveUp(task, self.attempt, limit));
-            }
+            self.asked = asked;
+            due.push(step);
         }
+        let ran = now.saturating_sub(self.began);
         let Some(slow) = limits.slow.filter(|_| !self.paused) else {
             return;
         };
@@ -268,7 +299,7 @@ mod tests {
             (14, Some(15), vec![]),
             (15, Some(17), vec![Due::Cancel(task, 1)]),
             (16, Some(17), vec![]),
-            (17, None, vec![Due::GiveUp(task, 1, seconds(5))]),
+            (17, None, vec![Due::GiveUp(task, 1, Some(seconds(5)))]),
             (99, None, vec![]),
         ] {
             assert_eq!(clock.due(seconds(now)), due, "{now}");
@@ -303,12 +334,46 @@ mod tests {
             (15, Some(17), vec![Due::Cancel(task, 1)]),
             (17, Some(27), vec![Due::Kill(task, 1)]),
             (26, Some(27), vec![]),
-            (27, None, vec![Due::GiveUp(task, 1, seconds(5))]),
+            (27, None, vec![Due::GiveUp(task, 1, Some(seconds(5)))]),
             (99, None, vec![]),
         ] {
             assert_eq!(clock.due(seconds(now)), due, "{now}");
             assert_eq!(clock.next(), next.map(seconds), "{now}");
         }
+    }
+
+    #[test]
+    fn a_stop_gives_those_that_can_be_killed_a_grace_and_no_others() {
+        let limits = Limits {
+            grace: seconds(2),
+            slow: None,
+            ..Limits::default()
+        };
+        let task = TaskId::new(0);
+        for begins in [10, 30] {
+            let (mut clock, catalog) = clock(limits);
+            catalog.set_launcher(Arc::new(Elsewhere));
+            if begins == 10 {
+                clock.note(&started(1, begins), &catalog);
+                clock.stop(seconds(30));
+            } else {
+                // It was taken before the stop, and is told only now.
+                clock.stop(seconds(30));
+                clock.note(&started(1, begins), &catalog);
+            }
+            for (now, next, due) in [
+                (31, Some(32), vec![]),
+                (32, Some(42), vec![Due::Kill(task, 1)]),
+                (42, None, vec![Due::GiveUp(task, 1, None)]),
+            ] {
+                assert_eq!(clock.due(seconds(now)), due, "{now}");
+                assert_eq!(clock.next(), next.map(seconds), "{now}");
+            }
+        }
+        let (mut clock, catalog) = clock(limits);
+        clock.note(&started(1, 10), &catalog);
+        clock.stop(seconds(30));
+        assert_eq!(clock.next(), None);
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub(super) struct Pump<'a> {
 /// How often is looked whether orphans have ended. Nothing else tells.
 const REAP_EVERY: Duration = Duration::from_millis(250);
 
+/// What is said of a process that the system does not end, as one that waits for a disk.
+const UNKILLABLE: &str = "unkillable: its process was killed, and has not ended within 10s";
+
 /// So long the reporting thread leaves those alone who have something for it, once it has heard that a lot happens. Too short
 /// for people to notice.
 const DOZE: Duration = Duration::from_millis(1);
@@ -504,6 +507,7 @@ impl<'a> Pump<'a> {
             }
             // Only now: a task that ends by this must find the plan stopped.
             self.services.cancel_all();
+            self.clock.stop(self.services.now());
         }
         if let (Some(black_box), Stop::Signal(_)) = (self.black_box, why) {
             black_box.hears_stop();
@@ -538,13 +542,25 @@ impl<'a> Pump<'a> {
     }
 
     /// A task has not ended within its grace: it is not waited for any more.
-    fn give_up(&mut self, task: TaskId, attempt: u32, limit: Duration) {
-        let cause = Cause::TimedOut {
-            limit,
-            still_running: true,
-            failure: None,
+    fn give_up(&mut self, task: TaskId, attempt: u32, limit: Option<Duration>) {
+        let failure = Failure {
+            message: UNKILLABLE.into(),
+            place: None,
         };
-        let end = (Outcome::TimedOut, Report::of(cause));
+        let (outcome, cause) = match limit {
+            Some(limit) => {
+                let is_apart = self.services.catalog.is_apart(task);
+                let cause = Cause::TimedOut {
+                    limit,
+                    still_running: true,
+                    failure: is_apart.then_some(failure),
+                };
+                (Outcome::TimedOut, cause)
+            }
+            // Threads are not given up for that, only processes.
+            None => (Outcome::Cancelled, Cause::Failure(failure)),
+        };
+        let end = (outcome, Report::of(cause));
         self.control.give_up(task, Some(attempt), end);
         // Only now: a call that cannot be found yet must find its task given up.
         self.services.give_up(task, attempt);
