@@ -180,3 +180,33 @@ TD_LIBRARY(tasks)
     let events = tdrun.read("out.jsonl");
     assert!(events.contains("\"result\":\"Ada\""), "{events}");
 }
+
+#[test]
+fn an_isolated_task_that_uses_the_terminal_is_stopped_and_ends_at_its_timeout() {
+    let source = r#"
+#include <termios.h>
+TASK(reads) {
+    char c;
+    int terminal = open("/dev/tty", O_RDWR);
+    return terminal >= 0 && read(terminal, &c, 1) == 1 ? TD_OK : TD_FAILED(host, ctx, "nothing came");
+}
+TASK(changes) {
+    struct termios mode;
+    int terminal = open("/dev/tty", O_RDWR);
+    if (terminal < 0 || tcgetattr(terminal, &mode)) return TD_FAILED(host, ctx, "no terminal");
+    cfmakeraw(&mode);
+    return tcsetattr(terminal, TCSANOW, &mode) ? TD_FAILED(host, ctx, "refused") : TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(reads, .timeout_ms = 300), TD_TASK(changes, .timeout_ms = 300) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("").library("x", source);
+    fs::write(tdrun.dir.join("rc"), "PS1='ready> '\n").expect("written");
+    // The words that the shell is to say do not stand in the line that is typed.
+    let script = format!(
+        "wait ready>\nsend {TDRUN} libx.so --isolate -j1$\nwait [thread_0] reads is stopped by SIGTTIN\nwait TIMED OUT\nwait [thread_0] changes is stopped by SIGTTOU\nwait TIMED OUT\nwait ready>\nsend stty -a$\nwait  icanon\nwait  echo \nwait ready>\nsend echo go''es on$\nwait goes on\nwait ready>\nsend exit$"
+    );
+    let (_, screen) = at_terminal(&tdrun, &script, &["sh", "-c", "ENV=rc exec sh -i"]);
+    assert_eq!(screen.matches("killed by SIGTERM").count(), 4, "{screen}");
+    assert!(screen.contains("2 timed out"), "{screen}");
+}
