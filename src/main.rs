@@ -16,6 +16,7 @@ use tdrun::exit::Exit;
 use tdrun::graph::{Graph, Links};
 use tdrun::isolate::{self, Apart, Hidden, Setting, Under, Which};
 use tdrun::library::{self, Files, Shelf};
+use tdrun::plan::Rules;
 use tdrun::process::{self, end};
 use tdrun::record::{Journal, News};
 use tdrun::report::{Reporters, ShowOutput};
@@ -219,7 +220,10 @@ impl Runner<'_> {
             graph,
             state: Arc::new(state),
             results: Arc::new(results),
-            rules: options.rules,
+            rules: Rules {
+                once: limits.untimed,
+                ..options.rules
+            },
             workers: options.workers,
             limits,
             state_arguments: options.typed.clone(),

@@ -273,7 +273,7 @@ static const td_task tasks[] = {
         outcome.stderr
     );
     let closed = "control channel (descriptor 3) closed by the task";
-    let garbage = "garbage in the control channel of the task";
+    let garbage = "garbage in the control channel (descriptor 3) of the task";
     for (task, why) in [
         ("closes", "exited with status 0 before finishing"),
         ("closes_all", closed),
@@ -1031,11 +1031,79 @@ static const td_task tasks[] = { TD_TASK(fine), TD_TASK(fails), TD_TASK(exits) }
     assert_eq!(outcome.status, 1);
     assert!(
         failure(&outcome.stderr, "fine")
-            .contains("CRASHED\n    lost: ended with status 3 without a record"),
+            .contains("CRASHED\n    lost 3 times: `sh` exited with status 3 before it had started the task\n    a command has to run"),
         "{}",
         outcome.stderr
     );
     mark.expect_nobody();
+}
+
+#[test]
+fn a_command_may_end_before_what_it_starts_and_is_told_of_by_its_name() {
+    let source = r#"
+TASK(late) { usleep(100000); return host->result_set(ctx, TD_JSON, S("1")); }
+PASS(fine)
+TASK(crashes) { usleep(20000); raise(SIGSEGV); return TD_OK; }
+TASK(hangs) { for (;;) pause(); }
+static const td_task tasks[] = { TD_TASK(late), TD_TASK(fine), TD_TASK(crashes), TD_TASK(hangs) };
+"#;
+    let (tdrun, mark) = marked("early", "-j4 --grace=1s", source);
+    let outcome = tdrun.arg(r#"--run-under=sh -c '"$0" "$@" &'"#).run();
+    assert_eq!(
+        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 2 crashed; 1 leaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    for (task, why) in [
+        (
+            "crashes",
+            "`sh …` exited with status 0 before the task had finished\n",
+        ),
+        (
+            "hangs",
+            "`sh` exited with status 0, and the task was not done 1s later\n    a command has to wait for what it starts\n",
+        ),
+    ] {
+        let told = failure(&outcome.stderr, task);
+        assert!(told.contains(&format!("CRASHED\n    {why}")), "{told}");
+    }
+    mark.expect_nobody();
+    let outcome = with("-j1 --exclude=hangs", source)
+        .arg(r#"--run-under=sh -c '"$0" "$@"; exit $?'"#)
+        .run();
+    expect_line(
+        &outcome.stderr,
+        "`sh …` exited with status 139 (128 + SIGSEGV) before the task had finished",
+    );
+}
+
+#[test]
+fn a_debugger_that_is_left_is_not_started_again() {
+    let source = r"
+TASK(looked_at) { kill(getpid(), SIGKILL); return TD_OK; }
+static const td_task tasks[] = { TD_TASK(looked_at, .retries = 2) };
+";
+    for (script, why) in [
+        (
+            "exit 0",
+            "the debugger ended before it had started the task: `sh` exited with status 0\n    in gdb and lldb `run` starts it\n",
+        ),
+        (
+            r#""$@"; exit 0"#,
+            "the debugger ended before the task did: `sh` exited with status 0\n",
+        ),
+    ] {
+        let (tdrun, mark) = marked("debugger", "", source);
+        let tdrun = tdrun
+            .arg("--debugger=sh ./debugger")
+            .file("debugger", format!("echo x >> starts\n{script}\n"));
+        let outcome = tdrun.run();
+        assert_eq!(outcome.status, 1);
+        let told = failure(&outcome.stderr, "looked_at");
+        assert!(told.contains(&format!("CRASHED\n    {why}")), "{told}");
+        assert_eq!(tdrun.read("starts"), "x\n");
+        mark.expect_nobody();
+    }
 }
 
 #[test]

@@ -133,6 +133,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
                 max_fail
             },
             retries: args.retries.as_deref().map(limits::retries).transpose()?,
+            once: None,
         },
         isolation: isolation(&args)?,
         journal: args.journal.clone(),

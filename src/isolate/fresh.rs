@@ -36,6 +36,8 @@ pub(super) struct Fresh {
     pub(super) level: Option<Level>,
     /// The records decide where something else stands between.
     pub(super) judge: Judge,
+    /// What stands between; may be empty.
+    pub(super) command: Box<str>,
     /// Standard input, output and error of a process that is looked into.
     pub(super) terminal: Option<[OwnedFd; 3]>,
 }

@@ -140,7 +140,11 @@ impl Apart {
                 Ok(Ended::As(ending)) => return Some(Box::new(ending)),
                 Ok(Ended::Lost(_)) if losses < LOST_MAX && !host.cancelled() => losses += 1,
                 Ok(Ended::Lost(why)) => {
-                    let message = format!("lost: {why}").into();
+                    let times = match losses {
+                        0 => String::new(),
+                        losses => format!(" {} times", losses + 1),
+                    };
+                    let message = format!("lost{times}: {why}").into();
                     let failure = Failure {
                         message,
                         place: None,
@@ -191,7 +195,7 @@ impl Apart {
         if let Some(shared) = shared {
             shared.store(0, Ordering::Release);
         }
-        let mut judge = Judge::Both;
+        let mut judge = (Judge::Both, "");
         // Those of the process before, or new ones.
         let (ends, its) = match lane.ends.take() {
             Some(ends) => (ends, None),
@@ -200,7 +204,7 @@ impl Apart {
         let mut terminal = None;
         if let Some(fresh) = &self.fresh {
             fresh.greet(&ends.socket, &order)?;
-            judge = fresh.judge;
+            judge = (fresh.judge, &*fresh.command);
             terminal = fresh.terminal.as_ref();
         }
         let start = Command::Start(order).write();

@@ -185,6 +185,7 @@ pub fn start(
                     Some(Under::Prefix(_)) => Judge::Word,
                     None => Judge::Both,
                 },
+                command: words.first().map_or("", |word| word).into(),
                 terminal: looked_into.map(|(_, terminal)| terminal),
             });
             // They know no ids.

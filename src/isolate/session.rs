@@ -32,7 +32,7 @@ const OFTEN: u32 = 16;
 const CLOSED_FOR: Duration = Duration::from_secs(1);
 
 const CLOSED: &str = "control channel (descriptor 3) closed by the task";
-const GARBAGE: &str = "garbage in the control channel of the task";
+const GARBAGE: &str = "garbage in the control channel (descriptor 3) of the task";
 
 /// What became of a process.
 pub(super) enum Ended {
@@ -61,6 +61,8 @@ pub(super) struct Session<'a> {
     lane: &'a mut Lane,
     nonce: u32,
     judge: Judge,
+    /// What the process was started with; empty where that is this program.
+    command: &'a str,
     /// None: nothing more will come from it.
     socket: Option<OwnedFd>,
     stdout: Pipe,
@@ -85,11 +87,13 @@ struct State {
     ending: Option<Ending>,
     /// It cannot be talked to any more.
     broken: Option<Broken>,
-    /// When it is not waited for any more, as it has closed its socket.
+    /// When it is not waited for any more, as it has closed its socket, or as the command before it has ended.
     closed: Option<Instant>,
     /// It runs this program now.
     became: Option<Box<str>>,
     status: Option<Last>,
+    /// The same of a command that has ended before the task that it started; that is waited for until `closed`.
+    early: Option<Last>,
     /// The next process is heard where this one was: nobody has its ends any more.
     can_go_on: bool,
     /// Nothing was to be heard any more when its end was told.
@@ -110,6 +114,8 @@ enum Broken {
 /// The last that is known of it.
 enum Last {
     Ended(Status, OutOfMemory),
+    /// The same of a command, and the task that it started was waited for in vain.
+    Outlived(Status),
     NotStarted(Box<str>),
     Abandoned,
 }
@@ -221,7 +227,7 @@ impl<'a> Session<'a> {
         host: &'a Arc<dyn Host>,
         lane: &'a mut Lane,
         nonce: u32,
-        judge: Judge,
+        (judge, command): (Judge, &'a str),
         Ends {
             socket,
             stdout,
@@ -235,6 +241,7 @@ impl<'a> Session<'a> {
             lane,
             nonce,
             judge,
+            command,
             socket: Some(socket),
             stdout: Pipe::new(stdout, Channel::Stdout, live),
             stderr: Pipe::new(stderr, Channel::Stderr, live),
@@ -263,7 +270,7 @@ impl<'a> Session<'a> {
         // There may be something behind what another thread does just now.
         self.obey_all();
         let mut poll = std::mem::take(&mut self.lane.poll);
-        while self.state.status.is_none() {
+        while !self.is_over() {
             if let Some(helpers) = &self.helpers
                 && helpers.is_back.swap(false, Ordering::AcqRel)
             {
@@ -275,6 +282,21 @@ impl<'a> Session<'a> {
             }
         }
         self.lane.poll = poll;
+    }
+
+    /// The process has ended. One that a command has started and left alone has when it says so, or closes its socket.
+    fn is_over(&mut self) -> bool {
+        if self.state.early.is_some() {
+            let has_passed = || {
+                self.word.is_some_and(|word| {
+                    word.load(Ordering::Acquire) & (word::PASSED | word::CLOSED) != 0
+                })
+            };
+            if self.socket.is_none() || self.state.ending.is_some() || has_passed() {
+                self.state.status = self.state.early.take();
+            }
+        }
+        self.state.status.is_some()
     }
 
     fn wait(&mut self, poll: &mut Poll) -> io::Result<()> {
@@ -326,12 +348,19 @@ impl<'a> Session<'a> {
             return Some(QUIET);
         }
         let left = self.state.closed?.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            self.state.closed = None;
-            self.break_off(Broken::Silent);
-            return None;
+        if !left.is_zero() {
+            return Some(left);
         }
-        Some(left)
+        self.state.closed = None;
+        if let Some(last) = self.state.early.take() {
+            self.state.status = Some(match last {
+                Last::Ended(status, _) => Last::Outlived(status),
+                last => last,
+            });
+            return Some(Duration::ZERO);
+        }
+        self.break_off(Broken::Silent);
+        None
     }
 
     /// Nothing more will come from it, so it ought to end.
@@ -374,7 +403,14 @@ impl<'a> Session<'a> {
                 ..
             } => {
                 self.state.can_go_on = can_go_on;
-                self.state.status = Some(Last::Ended(status, out_of_memory));
+                let last = Some(Last::Ended(status, out_of_memory));
+                if self.judge == Judge::Both || self.socket.is_none() {
+                    self.state.status = last;
+                } else {
+                    // Somebody else may have the socket; who does not is seen to have closed it.
+                    (self.kept, self.state.early) = (false, last);
+                    self.state.closed = Instant::now().checked_add(self.host.grace());
+                }
             }
             Report::NotStarted(_, why) => self.state.status = Some(Last::NotStarted(why)),
             Report::Stopped(_, signal) => self.host.observed(Observed::Stopped(signal)),
@@ -641,7 +677,13 @@ impl<'a> Session<'a> {
     }
 
     fn conclude(self) -> Ended {
-        let Self { state, judge, .. } = self;
+        let Self {
+            state,
+            judge,
+            command,
+            host,
+            ..
+        } = self;
         if state.can_go_on
             && state.broken.is_none()
             && let (Some(socket), Some(stdout), Some(stderr)) =
@@ -664,8 +706,13 @@ impl<'a> Session<'a> {
                 result: None,
             })
         };
+        let mut outlived = None;
         let (status, out_of_memory) = match state.status {
             Some(Last::Ended(status, out_of_memory)) => (status, out_of_memory),
+            Some(Last::Outlived(status)) => {
+                outlived = Some(host.grace());
+                (status, false)
+            }
             Some(Last::NotStarted(why)) => {
                 return Ended::As(Ending::failed(format!("isolate.fork: {why}")));
             }
@@ -687,14 +734,69 @@ impl<'a> Session<'a> {
                 Ended::As(ending)
             }
             (Some(_), _) => crashed(format!("{how} after it had finished")),
-            (None, _) if judge != Judge::Both && !state.begun => {
-                let how = how.replacen("exited", "ended", 1);
-                Ended::Lost(format!("{how} without a record"))
-            }
-            (None, _) => match status {
+            (None, _) if judge == Judge::Both => match status {
                 Status::Exited(_) => crashed(format!("{how} before finishing")),
                 Status::Killed(..) => crashed(how),
             },
+            (None, _) => {
+                let between = Between {
+                    command,
+                    judge,
+                    begun: state.begun,
+                    outlived,
+                };
+                let words = between.words(status, &how);
+                if judge == Judge::Word && !state.begun && outlived.is_none() {
+                    Ended::Lost(words)
+                } else {
+                    crashed(words)
+                }
+            }
+        }
+    }
+}
+
+/// A command that has ended before its task, as far as can be seen.
+struct Between<'a> {
+    command: &'a str,
+    judge: Judge,
+    begun: bool,
+    /// So long it was waited for the task.
+    outlived: Option<Duration>,
+}
+
+impl Between<'_> {
+    /// What has happened, and what can be done about it.
+    fn words(&self, status: Status, how: &str) -> String {
+        let Self { command, begun, .. } = self;
+        let how = match status {
+            // As shells tell of a signal.
+            Status::Exited(status) if status > 128 && status <= 128 + 64 => {
+                format!("{how} (128 + {})", signals::name(status - 128))
+            }
+            Status::Killed(..) if *begun && self.outlived.is_none() => return how.to_owned(),
+            Status::Killed(..) => format!("was {how}"),
+            Status::Exited(_) => how.to_owned(),
+        };
+        if let Some(grace) = self.outlived {
+            return format!(
+                "`{command}` {how}, and the task was not done {grace:?} later\n\
+                 a command has to wait for what it starts"
+            );
+        }
+        match (self.judge, begun) {
+            (Judge::Person, true) => {
+                format!("the debugger ended before the task did: `{command}` {how}")
+            }
+            (Judge::Person, false) => format!(
+                "the debugger ended before it had started the task: `{command}` {how}\n\
+                 in gdb and lldb `run` starts it"
+            ),
+            (_, true) => format!("`{command} …` {how} before the task had finished"),
+            (_, false) => format!(
+                "`{command}` {how} before it had started the task\n\
+                 a command has to run the words behind it, and to leave descriptors 3 and 4 open"
+            ),
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct Rules {
     pub max_fail: Option<NonZeroUsize>,
     /// How often each task is tried again, whatever it declares.
     pub retries: Option<u32>,
+    /// Except this one, which is not: somebody looks into it.
+    pub once: Option<TaskId>,
 }
 
 impl Default for Rules {
@@ -75,6 +77,7 @@ impl Default for Rules {
             skip_deps: true,
             max_fail: None,
             retries: None,
+            once: None,
         }
     }
 }
@@ -443,8 +446,8 @@ impl Plan {
             _ => false,
         };
         let tried = self.attempts.get(&task).map_or(0, |(count, _)| *count);
-        let again =
-            counts && tried < self.rules.retries.unwrap_or(declared) && self.stopped.is_none();
+        let counts = counts && self.rules.once != Some(task) && self.stopped.is_none();
+        let again = counts && tried < self.rules.retries.unwrap_or(declared);
         again.then(|| options.is_some_and(|options| !options.retry_delay.is_zero()))
     }
 

@@ -14,6 +14,7 @@ fn bench(words: &str, skip_deps: bool, max_fail: usize) -> Bench {
         skip_deps,
         max_fail: NonZeroUsize::new(max_fail),
         retries: None,
+        once: None,
     };
     bench_of(sketch::catalog(words), rules)
 }

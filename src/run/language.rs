@@ -81,6 +81,7 @@ fn play(case: &reference::Case) -> Vec<Event> {
         skip_deps: case.skip_deps,
         max_fail: NonZeroUsize::new(case.max_fail),
         retries: None,
+        once: None,
     };
     bench
         .run_with(Some(planned.map(TaskId::new).collect()), rules)

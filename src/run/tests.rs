@@ -224,6 +224,7 @@ pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
             skip_deps: case.skip_deps,
             max_fail: NonZeroUsize::new(case.max_fail),
             retries: None,
+            once: None,
         },
         workers: NonZeroUsize::new(case.workers),
         limits: Limits::default(),
