@@ -597,6 +597,78 @@ static const td_task tasks[] = { TD_TASK(leaves) };
 }
 
 #[test]
+fn who_left_what_is_known_and_a_service_outlives_others_that_are_killed() {
+    let source = r#"
+static int daemon_of(int closes) {
+    int ends[2], pid = 0;
+    if (pipe(ends)) abort();
+    pid_t first = fork();
+    if (first == 0) {
+        setsid();
+        if (fork() == 0) {
+            pid = (int)getpid();
+            if (write(ends[1], &pid, sizeof pid) < 0) abort();
+            for (int fd = 0; closes && fd < 100; fd++) close(fd);
+            for (;;) pause();
+        }
+        _exit(0);
+    }
+    waitpid(first, 0, 0);
+    if (read(ends[0], &pid, sizeof pid) < 0) abort();
+    close(ends[0]);
+    close(ends[1]);
+    return pid;
+}
+static int32_t tell(const td_host *host, td_ctx ctx, int pid) {
+    char text[16];
+    return host->result_set(ctx, TD_JSON, (td_str){text, (size_t)snprintf(text, sizeof text, "%d", pid)});
+}
+TASK(starts) { return tell(host, ctx, daemon_of(1)); }
+TASK(hangs) { daemon_of(0); for (;;) pause(); }
+TASK(looks) {
+    host->result_get(ctx, S("starts"), TD_JSON, see, 0);
+    return kill(atoi(seen), 0) ? TD_FAILED(host, ctx, "the service is gone") : TD_OK;
+}
+static int32_t leaves(const td_host *host, td_ctx ctx, td_str mine, td_str other) {
+    host->state_set(ctx, mine, TD_JSON, S("1"));
+    while (host->state_get(ctx, other, TD_JSON, see, 0) != TD_OK) usleep(1000);
+    return tell(host, ctx, daemon_of(0));
+}
+TASK(one) { return leaves(host, ctx, S("one"), S("other")); }
+TASK(other) { return leaves(host, ctx, S("other"), S("one")); }
+static const td_task tasks[] = {
+    TD_TASK(starts), TD_TASK(one), TD_TASK(other), TD_TASK(hangs, TD_AFTER(TD_STR("starts")), .timeout_ms = 100),
+    TD_TASK_NAMED(hangs, "on_the_other_worker", TD_AFTER(TD_STR("starts")), .timeout_ms = 100),
+    TD_TASK(looks, TD_AFTER(TD_STR("starts")), .priority = -1),
+};
+"#;
+    let (tdrun, mark) = marked("daemon", "--isolate -j2 --events=e.jsonl", source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        outcome.stdout, "==== 4 passed, 0 failed, 0 skipped, 2 timed out; 2 leaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    mark.expect_nobody();
+    let events = tdrun.read("e.jsonl");
+    let lines = events
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let of = |event: &str, task: &str| {
+        let mut found = lines
+            .iter()
+            .filter(|line| line["event"] == event && line["task"] == task);
+        found.next().cloned().expect("it is there")
+    };
+    for task in ["one", "other"] {
+        let left = &of("task_left", task)["processes"];
+        assert_eq!(left[0]["pid"], of("task_finished", task)["result"]);
+        assert_eq!(left.as_array().map(Vec::len), Some(1));
+    }
+}
+
+#[test]
 fn each_task_begins_clean() {
     let source = r#"
 #include <dirent.h>

@@ -1,7 +1,7 @@
 //! The process that forks the processes of one lane, one after the other, or has them started by a program.
 //!
-//! All that it adopts has been left behind by a task of that lane. Knows the process of the task that runs by its nonce;
-//! nothing of what that one is asked or says.
+//! All that it adopts has been left behind by a task of that lane: by which, is told by a tag that each of them has. Knows the
+//! process of the task that runs by its nonce; nothing of what that one is asked or says.
 
 use std::fs;
 use std::io;
@@ -52,8 +52,6 @@ pub(super) struct Forker<'a> {
     has_ends: bool,
     /// The terminal that the next one is to have.
     terminal: Option<OwnedFd>,
-    /// Those that were left behind, and have been told.
-    told: Vec<ProcessId>,
     /// The bytes of the last report.
     report: Vec<u8>,
 }
@@ -97,7 +95,6 @@ impl<'a> Forker<'a> {
             waiting: None,
             has_ends: false,
             terminal: None,
-            told: Vec::new(),
             report: Vec::new(),
         })
     }
@@ -257,6 +254,7 @@ impl<'a> Forker<'a> {
             process::end(1);
         }
         process::lead_group();
+        process::set_tag(self.tag(order.nonce));
         match self.start {
             Start::Here(desk, hosts) => {
                 process::close_from(SOCKET_OF_TASK.cast_unsigned() + 1);
@@ -353,14 +351,13 @@ impl<'a> Forker<'a> {
     fn ended(&mut self, pid: ProcessId) {
         let Some(running) = self.running.take_if(|running| running.pid == pid) else {
             // Somebody who was left behind, or is an orphan of the one that runs.
-            self.told.retain(|told| *told != pid);
             process::reap(pid);
             return;
         };
         if running.asked {
             // Before it is reaped: from then on its number may be somebody else's.
             signals::send_group(pid, Signal::SIGKILL);
-            self.kill_left(pid);
+            self.kill_left(&running);
         }
         if let Some(terminal) = self.terminal.take()
             && let Some(owner) = running.owner
@@ -396,11 +393,11 @@ impl<'a> Forker<'a> {
     }
 
     /// Kills all that a task which has ended has left behind. What those start meanwhile is adopted too.
-    fn kill_left(&self, pid: ProcessId) {
+    fn kill_left(&self, by: &Running) {
         let start = Instant::now();
         loop {
-            let mut left = self.left();
-            left.retain(|other| *other != pid);
+            let mut left = self.left(by.nonce);
+            left.retain(|other| *other != by.pid);
             for other in &left {
                 tree::kill(*other, Duration::ZERO);
             }
@@ -411,17 +408,23 @@ impl<'a> Forker<'a> {
         }
     }
 
-    /// Those whose own parents have ended, and nobody has told of.
-    fn left(&self) -> Vec<ProcessId> {
+    /// What a process and all that it starts are known by.
+    fn tag(&self, nonce: u32) -> u64 {
+        u64::from(self.me.as_raw().cast_unsigned()) << 32 | u64::from(nonce)
+    }
+
+    /// What a task has started that has lost its own parents and has not ended; also those of which that is not known.
+    fn left(&self, nonce: u32) -> Vec<ProcessId> {
+        let mine = self.tag(nonce);
+        let is_another = |tag| tag != mine && tag >> 32 == mine >> 32;
         let mut left = tree::children(self.me);
-        left.retain(|pid| !self.told.contains(pid) && !tree::has_ended(*pid));
+        left.retain(|pid| !tree::has_ended(*pid) && !tree::tag(*pid).is_some_and(is_another));
         left
     }
 
     /// The task has ended, and somebody still holds what it wrote to.
     fn tell_left(&mut self, nonce: u32) {
-        let left = self.left();
-        self.told.extend(&left);
+        let left = self.left(nonce);
         let left = left.into_iter().map(|pid| Left {
             pid: Some(pid.as_raw()),
             name: tree::name(pid).into(),

@@ -65,6 +65,14 @@ pub fn name(process: Pid) -> String {
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
+/// The number that this process was given, or one that it descends from; none where that is not known.
+pub fn tag(process: Pid) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
+    let mut limits = limits.lines();
+    let now = limits.find_map(|line| line.strip_prefix("Max file locks"))?;
+    now.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The file that a process runs; none where there is no such process, or it may not be looked at.
 pub fn program(process: Pid) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{process}/exe")).ok()
