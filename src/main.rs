@@ -39,7 +39,7 @@ fn main() {
     interrupt::survive_full_files();
     match supervised().unwrap_or_else(|error| report(&error)) {
         Exit::Signal(signal) => end::end_by(signal),
-        exit => end::leave(exit.code(), false),
+        exit => end::leave(exit.code(), false, None),
     }
 }
 
@@ -335,7 +335,10 @@ fn leave(exit: Exit, abandoned: bool) -> ! {
     {
         supervise::announce_end();
     }
-    end::leave(exit.code(), abandoned || matches!(exit, Exit::Signal(_)))
+    let at_once = abandoned || matches!(exit, Exit::Signal(_));
+    // Destructors would write it otherwise.
+    let last = at_once.then_some(library::write_coverage as fn());
+    end::leave(exit.code(), at_once, last)
 }
 
 fn enter(phase: Phase) {

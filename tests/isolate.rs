@@ -935,46 +935,92 @@ TD_EXPORT const td_table *tdrun_entry_v1(const td_host *host) {
     );
 }
 
-#[test]
-fn what_is_covered_is_written_before_a_task_process_ends() {
-    // The function is there only where somebody asks the linker for it.
-    let flags = ["--coverage", "-Wl,-u,__gcov_dump"];
-    // It leaves notes where it is started.
-    let aside = tdrun("libx.so");
-    let probe = Command::new("cc")
-        .args(["-shared", "-fPIC", "-x", "c", "/dev/null", "-o", "probe.so"])
-        .args(flags)
-        .current_dir(&aside.dir)
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        return; // the C compiler has no coverage
-    }
-    let source = r#"
+/// Tasks of which the second looks whether the counts of the first are written.
+const COVERED: &str = r#"
 #include <dirent.h>
 PASS(covered)
 TASK(looks) {
     DIR *folder = opendir("counts");
     for (struct dirent *file; folder && (file = readdir(folder));)
-        if (strstr(file->d_name, ".gcda")) return TD_OK;
+        if (strstr(file->d_name, "gcda")) return TD_OK;
     return TD_FAILED(host, ctx, "nothing is written");
 }
-static const td_task tasks[] = {TD_TASK(covered), TD_TASK(looks, TD_AFTER(TD_STR("covered")))};
+TASK(stays) { TD_INFO(host, ctx, "stays"); for (;;) pause(); }
+static const td_task tasks[] = {
+    TD_TASK(covered), TD_TASK(looks, TD_AFTER(TD_STR("covered"))), TD_TASK(stays, .priority = -1),
+};
 "#;
-    for isolate in ["--isolate", "--run-under=env"] {
-        let source = format!("{WORDS}{source}\nTD_LIBRARY(tasks)\n");
-        let tdrun = tdrun("libx.so")
-            .args(isolate)
-            .library_with("x", &source, &flags);
-        let counts = tdrun.dir.join("counts");
-        let outcome = tdrun
-            .env("GCOV_PREFIX", counts.to_str().expect("a plain path"))
-            .env("GCOV_PREFIX_STRIP", "99")
-            .run();
-        assert_eq!(
-            outcome.stdout, "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n",
-            "{}",
-            outcome.stderr
-        );
+
+/// What LLVM adds for its counts, as far as it is looked for: hidden, and its own files.
+const LLVM: &str = r#"
+__attribute__((used, section("__llvm_prf_cnts"))) static long counts[1];
+__attribute__((used)) static int __llvm_profile_write_file(void) {
+    mkdir("counts", 0777);
+    fclose(fopen("counts/gcda", "w"));
+    return 0;
+}
+"#;
+
+fn has_coverage() -> bool {
+    // It leaves notes where it is started.
+    let aside = tdrun("libx.so");
+    let probe = Command::new("cc")
+        .args(["-shared", "-fPIC", "-x", "c", "/dev/null", "-o", "probe.so"])
+        .arg("--coverage")
+        .current_dir(&aside.dir)
+        .status();
+    probe.is_ok_and(|status| status.success())
+}
+
+fn covered(args: &str, source: &str, flags: &[&str]) -> Tdrun {
+    let source = format!("{WORDS}{source}{COVERED}\nTD_LIBRARY(tasks)\n");
+    let flags = [&["-Wno-return-type"], flags].concat();
+    let tdrun = tdrun("libx.so")
+        .args(args)
+        .library_with("x", &source, &flags);
+    let counts = tdrun.dir.join("counts");
+    let counts = counts.to_str().expect("a plain path");
+    tdrun
+        .env("GCOV_PREFIX", counts)
+        .env("GCOV_PREFIX_STRIP", "99")
+}
+
+#[test]
+fn what_is_covered_is_written_before_a_task_process_ends() {
+    let hidden = ["--coverage", "-fvisibility=hidden"];
+    // Where nothing else tells of it, it is asked for.
+    let asked = ["--coverage", "-s", "-Wl,-u,__gcov_dump"];
+    let gcc = [("", &["--coverage"][..]), ("", &hidden), ("", &asked)];
+    let gcc = if has_coverage() { &gcc[..] } else { &[] };
+    for (source, flags) in gcc.iter().chain(&[(LLVM, &[][..])]) {
+        for isolate in ["--isolate", "--run-under=env"] {
+            let outcome = covered(&format!("--exclude=stays {isolate}"), source, flags).run();
+            assert_eq!(
+                outcome.stdout, "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n",
+                "{flags:?} {}",
+                outcome.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_covered_is_written_where_threads_are_left() {
+    let gcc: &[_] = if has_coverage() {
+        &[("", &["--coverage"][..])]
+    } else {
+        &[]
+    };
+    for (source, flags) in gcc.iter().chain(&[(LLVM, &[][..])]) {
+        let tdrun = covered("--exclude=looks", source, flags);
+        let mut running = tdrun.start();
+        running.wait_for("stays");
+        running.signal("INT");
+        running.wait_for("stopping");
+        running.signal("INT");
+        assert_eq!(running.end().status, 130);
+        let mut counts = std::fs::read_dir(tdrun.dir.join("counts")).expect("it is there");
+        assert!(counts.next().is_some());
     }
 }
 

@@ -33,7 +33,7 @@ mod text;
 mod value;
 
 pub use call::warm_up;
-pub use coverage::coverage;
+pub use coverage::{coverage, write_coverage};
 pub use shelf::{Files, Shelf, load_all, load_one};
 pub use sink::{Sink, listen};
 

@@ -62,12 +62,11 @@ pub(super) fn open(path: &Path, shown: &str, report: &Report) -> Result<Entry> {
     })?;
     // Code and data of the library are used until the very end, also by threads that it has left behind.
     let library = ManuallyDrop::new(library);
-    coverage::note(&library);
     // SAFETY: the header fixes the type of the symbol of that name.
     let entry = unsafe { library.get::<raw::EntryFn>(raw::ENTRY) };
-    entry
-        .map(|symbol| Entry(*symbol))
-        .map_err(|_| preflight::no_entry(shown))
+    let entry = *entry.map_err(|_| preflight::no_entry(shown))?;
+    coverage::note(&library, &report.stamp, entry);
+    Ok(Entry(entry))
 }
 
 /// What the dynamic linker says.

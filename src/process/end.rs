@@ -55,8 +55,8 @@ pub fn guard(note: fn(Call)) {
 /// Ends the process with this status. The first caller decides, a later one waits for the end.
 ///
 /// `at_once` says that threads of tasks may still run: then no destructor does, since it would pull the ground from under
-/// them; only the buffers of C streams are written.
-pub fn leave(status: i32, at_once: bool) -> ! {
+/// them; only the buffers of C streams are written, and `last` is called, which must not take long.
+pub fn leave(status: i32, at_once: bool, last: Option<fn()>) -> ! {
     static FIRST: Once = Once::new();
     let mut is_first = false;
     FIRST.call_once(|| is_first = true);
@@ -65,7 +65,7 @@ pub fn leave(status: i32, at_once: bool) -> ! {
     }
     LEAVING.store(true, Ordering::Release);
     if at_once {
-        write_and_end(status);
+        write_and_end(status, last);
     }
     // SAFETY: runs exit handlers and destructors; no lock of ours is held.
     unsafe { libc::exit(status) }
@@ -94,17 +94,21 @@ fn at_exit(call: Call) {
     if let Some(note) = NOTE.get() {
         note(call);
     }
-    write_and_end(EARLY);
+    write_and_end(EARLY, None);
 }
 
-fn write_and_end(status: c_int) -> ! {
+fn write_and_end(status: c_int, last: Option<fn()>) -> ! {
     // SAFETY: the alarm ends the process where a stream is locked. Null means all output streams.
     unsafe {
         libc::signal(libc::SIGALRM, libc::SIG_DFL);
         libc::alarm(PATIENCE);
         libc::fflush(std::ptr::null_mut());
-        libc::_exit(status)
     }
+    if let Some(last) = last {
+        last();
+    }
+    // SAFETY: it runs nothing else.
+    unsafe { libc::_exit(status) }
 }
 
 #[cfg(target_env = "gnu")]

@@ -184,7 +184,7 @@ pub fn supervise(
                 drop(held);
                 become_runner(black_box, supervisor);
                 run(round);
-                process::end::leave(Exit::Bug.code(), true)
+                process::end::leave(Exit::Bug.code(), true, None)
             }
         };
         drop(held);
