@@ -1019,7 +1019,7 @@ fn what_is_covered_is_written_where_threads_are_left() {
         running.wait_for("stopping");
         running.signal("INT");
         assert_eq!(running.end().status, 130);
-        let mut counts = std::fs::read_dir(tdrun.dir.join("counts")).expect("it is there");
+        let mut counts = fs::read_dir(tdrun.dir.join("counts")).expect("it is there");
         assert!(counts.next().is_some());
     }
 }
@@ -1400,14 +1400,14 @@ static const td_task tasks[] = { TD_TASK(waits), TD_TASK(other) };
 
 #[test]
 fn a_retry_is_a_new_process_and_knows_which_attempt_it_is() {
-    let source = r#"
+    let source = r"
 TASK(crashes_twice) { if (host->attempt(ctx) < 3) abort(); return TD_OK; }
 TASK(hangs_once) { if (host->attempt(ctx) < 2) for (;;) pause(); return TD_OK; }
 static const td_task tasks[] = {
     TD_TASK(crashes_twice, .retries = 2),
     TD_TASK(hangs_once, .retries = 1, .flags = TD_TASK_RETRY_TIMEOUT, .timeout_ms = 100),
 };
-"#;
+";
     let outcome = with("--isolate", source).run();
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert_eq!(

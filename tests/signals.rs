@@ -359,7 +359,7 @@ TD_LIBRARY(tasks)
                     .map(|pid| pid.parse::<u32>().expect("a number")),
             );
         }
-        assert_eq!(processes.len(), if mode == "all" { 4 } else { 2 });
+        assert_eq!(processes.len(), if mode == "all" { 5 } else { 2 });
         for process in processes {
             for (name, state) in [("STOP", ") T "), ("CONT", ") S ")] {
                 let sent = std::process::Command::new("sh")
