@@ -304,7 +304,7 @@ impl Launcher for Apart {
 
     fn call(&self, id: TaskId, task: TaskRef<'_>, caller: &Caller<'_>) -> Option<Box<Ending>> {
         let what = if id.index() < self.loaded {
-            What::Task(id)
+            What::Task(id, task.name().into())
         } else {
             What::Named(task.library(), task.name().into())
         };

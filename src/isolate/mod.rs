@@ -154,6 +154,7 @@ pub fn start(
                 Side::Child => {
                     // Nothing here ever ends otherwise than with the process.
                     let catalog = Box::leak(Box::new(std::mem::take(catalog)));
+                    catalog.keep_calls_only();
                     let how = How::Fork(catalog, apart.words, setting.warm_up, setting.at_end);
                     server::serve(how, its_control, me)
                 }

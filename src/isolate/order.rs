@@ -12,8 +12,8 @@ use crate::task::{Left, LibraryId, TaskId};
 /// What is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    /// A task that was loaded.
-    Task(TaskId),
+    /// A task that was loaded, and its name.
+    Task(TaskId, Box<str>),
     /// One by its name; a template may make it.
     Named(LibraryId, Box<str>),
     /// What a library does before its first task.
@@ -86,7 +86,7 @@ impl Order {
         let grace = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
         out.long(grace);
         match &self.what {
-            What::Task(task) => out.byte(0).long(task.index() as u64),
+            What::Task(task, name) => out.byte(0).long(task.index() as u64).text(name),
             What::Named(library, name) => out.byte(1).number(library.0).text(name),
             What::Setup(library) => out.byte(2).number(library.0),
             What::Teardown(library) => out.byte(3).number(library.0),
@@ -100,7 +100,10 @@ impl Order {
             attempt: from.number()?,
             grace: Duration::from_millis(from.long()?),
             what: match from.byte()? {
-                0 => What::Task(TaskId::new(usize::try_from(from.long()?).ok()?)),
+                0 => {
+                    let task = TaskId::new(usize::try_from(from.long()?).ok()?);
+                    What::Task(task, from.text()?.into())
+                }
                 1 => What::Named(LibraryId(from.number()?), from.text()?.into()),
                 2 => What::Setup(LibraryId(from.number()?)),
                 3 => What::Teardown(LibraryId(from.number()?)),
@@ -254,7 +257,7 @@ mod tests {
     fn what_is_said_is_understood() {
         let library = LibraryId(3);
         let whats = [
-            What::Task(TaskId::new(7)),
+            What::Task(TaskId::new(7), "c".into()),
             What::Named(library, "a::b".into()),
             What::Setup(library),
             What::Teardown(library),

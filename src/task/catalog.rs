@@ -118,6 +118,14 @@ impl Catalog {
         tasks.declared(id.index() - first)
     }
 
+    /// Gives back most of its memory: for those who call tasks by their ids. From here on loaded tasks are not found by their
+    /// names, and have none.
+    pub fn keep_calls_only(&mut self) {
+        for (_, tasks) in &mut self.loaded {
+            tasks.keep_calls_only();
+        }
+    }
+
     /// From here on this one runs the tasks that it takes. The first that is set stays.
     pub fn set_launcher(&self, launcher: Arc<dyn Launcher>) {
         let _ = self.launcher.set(launcher);

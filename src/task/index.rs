@@ -49,6 +49,9 @@ impl Index {
 
     /// The place of a name.
     pub(super) fn find(&self, names: &Texts, name: &str) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
         self.find_hashed(names, hash(name), name)
     }
 

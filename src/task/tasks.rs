@@ -189,6 +189,13 @@ impl Tasks {
         self.index.find_all(&self.names, names, found);
     }
 
+    /// Forgets names and options of all that stays in the source: for those who call tasks, and ask nothing else of them.
+    pub(super) fn keep_calls_only(&mut self) {
+        self.names = Texts::default();
+        self.index = Index::default();
+        self.declared = Vec::new();
+    }
+
     pub(super) fn library(&self) -> LibraryId {
         self.library
     }
