@@ -272,6 +272,7 @@ impl Apart {
         drop(lanes);
         say(self.control.as_fd(), &Command::Leave);
         let (mut poll, end) = (Poll::default(), Instant::now() + LEAVE_FOR);
+        let mut is_swept = false;
         loop {
             poll.clear();
             poll.add(&self.control);
@@ -281,7 +282,11 @@ impl Apart {
             }
             if poll.is_ready(0) {
                 let said = socket::receive(self.control.as_fd(), &mut [0], Patience::Now);
-                if !said.is_ok_and(|bytes| bytes > 0) {
+                if said.is_ok_and(|bytes| bytes > 0) {
+                    is_swept = true;
+                    continue;
+                }
+                if !is_swept {
                     // It was killed, and what it had not ended yet has been adopted here.
                     tree::end_all(LEAVE_FOR);
                 }
