@@ -3,6 +3,7 @@
 //! Knows nothing of runs. It hands on what is asked, and sees to it that a process that does not listen ends all the same:
 //! one second after the second signal to stop, and at once at the third.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ const LAST_WORDS: Duration = Duration::from_millis(900);
 
 /// How long what tasks have started may take to end, once the supervisor is gone.
 const ALL_ENDED: Duration = Duration::from_millis(500);
+
+/// How often is looked for what a signal should have told, as a library may have taken its handler away.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -152,6 +156,7 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
     }
     let (read, write) = UnixStream::pair()?;
     let (read, write) = (stream::lift(read), stream::lift(write));
+    read.set_read_timeout(Some(LOOK_EVERY))?;
     let mut delivery = SignalDelivery::with_pipe(read, write, SignalOnly, signals)?;
     let supervisor = process::parent();
     let asked_before = blackbox::get().map_or((0, 0), BlackBox::asked_to_stop);
@@ -159,27 +164,34 @@ fn listen_to(signals: impl Iterator<Item = i32> + Clone, senders: Senders) -> io
         let mut pause = Pause::default();
         let black_box = blackbox::get();
         let asked = || black_box.map_or((0, 0), BlackBox::asked_to_stop);
-        let (mut heard, _) = asked_before;
-        let mut wait = |read: &mut UnixStream| read.read(&mut [0]).map(|bytes| bytes > 0);
+        let heard = Cell::new(asked_before.0);
+        let look = || {
+            if process::parent() != supervisor {
+                // Nobody else would see to what tasks have started.
+                ORPHANED.store(true, Ordering::Relaxed);
+                OVER.store(true, Ordering::Release);
+                tree::end_all(ALL_ENDED);
+                process::vanish();
+            }
+            let (count, signal) = asked();
+            (heard.replace(count)..count).for_each(|_| on_signal(signal, &senders));
+        };
+        let mut wait = |read: &mut UnixStream| {
+            loop {
+                match read.read(&mut [0]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => look(),
+                    read => return read.map(|bytes| bytes > 0),
+                }
+            }
+        };
         loop {
             match delivery.poll_pending(&mut wait) {
                 Ok(Some(pending)) => pending.for_each(|signal| match signal {
                     SIGTSTP => pause.begin(),
                     SIGCONT => pause.end(),
-                    // The supervisor is gone, and nobody else would see to what tasks have started.
-                    SIGUSR2 if process::parent() != supervisor => {
-                        ORPHANED.store(true, Ordering::Relaxed);
-                        OVER.store(true, Ordering::Release);
-                        tree::end_all(ALL_ENDED);
-                        process::vanish();
-                    }
-                    // The supervisor has heard something. That way nothing is lost where a library has other handlers, as
-                    // `system` of the C library has while it runs.
-                    SIGUSR2 => {
-                        let (count, signal) = asked();
-                        (heard..count).for_each(|_| on_signal(signal, &senders));
-                        heard = count;
-                    }
+                    // The supervisor has heard something, or is gone. That way nothing is lost where a library has other
+                    // handlers, as `system` of the C library has while it runs.
+                    SIGUSR2 => look(),
                     signal => on_signal(signal, &senders),
                 }),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -5,6 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::c_output;
+use common::mark::Mark;
 use common::tool::{Tdrun, done, tdrun};
 
 /// Two tasks that run until they are asked to stop or the gate opens, one that waits for a worker, one that depends.
@@ -419,6 +420,40 @@ TD_LIBRARY(tasks)
                 .iter()
                 .any(|end| journal.contains(end)),
             "--isolate={isolate}: {journal}"
+        );
+    }
+}
+
+/// It takes all handlers away, also those that are ours.
+#[test]
+fn a_task_that_ignores_all_signals_is_stopped_and_does_not_outlive_tdrun() {
+    let source = r#"
+TASK(ignores) {
+    for (int number = 1; number < 65; number++) signal(number, SIG_IGN);
+    TD_INFO(host, ctx, "ignores runs");
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    return TD_FAIL;
+}
+static const td_task tasks[] = { TD_TASK(ignores) };
+TD_LIBRARY(tasks)
+"#;
+    for name in ["TERM", "KILL"] {
+        let mark = Mark::new(&format!("ignores-{name}"));
+        let tdrun = tdrun("libx.so")
+            .library("x", source)
+            .env(Mark::NAME, mark.value());
+        let mut running = tdrun.start();
+        running.wait_for("ignores runs");
+        running.signal(name);
+        if name == "KILL" {
+            mark.expect_nobody();
+        }
+        let outcome = running.end();
+        assert_eq!(
+            outcome.status,
+            if name == "KILL" { 137 } else { 143 },
+            "{}",
+            outcome.stderr
         );
     }
 }
