@@ -298,6 +298,27 @@ static const td_task tasks[] = {
 }
 
 #[test]
+fn what_a_forked_process_says_does_not_stand_in_what_the_task_says() {
+    let source = r#"
+static char much[400000];
+TASK(both) {
+    memset(much, 'x', sizeof much - 1);
+    pid_t child = fork();
+    for (int i = 0; i < 50; i++) {
+        TD_INFO(host, ctx, much);
+        host->progress(ctx, 1, 2, S("half"));
+    }
+    if (child == 0) return host->state_set(ctx, S("key"), TD_JSON, S("1"));
+    waitpid(child, 0, 0);
+    return host->state_get(ctx, S("key"), TD_JSON, see, 0) == TD_E_NOTFOUND ? TD_OK : TD_FAILED(host, ctx, "heard");
+}
+static const td_task tasks[] = { TD_TASK(both) };
+"#;
+    let outcome = with("--isolate -q", source).run();
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
+#[test]
 fn a_timeout_ends_the_whole_tree_whatever_it_does() {
     let source = r#"
 static void child(void (*act)(void)) { if (fork() == 0) { act(); for (;;) pause(); } }

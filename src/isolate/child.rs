@@ -248,7 +248,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Remote {
+    /// Not for one that the task has forked: what two processes send stands within each other.
     fn send(&self, out: Writer) -> bool {
+        if process::id() != self.me {
+            return false;
+        }
         let frame = out.frame(self.nonce);
         let _writing = locked(&self.writing);
         socket::send_all(socket::numbered(SOCKET_OF_TASK), &frame).is_ok()
@@ -256,7 +260,7 @@ impl Remote {
 
     /// Asks, and waits for the answer; none where nobody answers any more.
     fn ask(&self, kind: u8, write: impl FnOnce(&mut Writer)) -> Option<Answer> {
-        if self.is_over() || process::id() != self.me {
+        if self.is_over() {
             return None;
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
