@@ -459,6 +459,35 @@ static const td_task tasks[] = {
     mark.expect_nobody();
 }
 
+#[test]
+fn who_dies_while_it_waits_is_told_of_at_once() {
+    let source = r#"
+TASK(holds) {
+    host->lock(ctx, S("db"));
+    host->state_set(ctx, S("key"), TD_JSON, S("1"));
+    wait_for("gate");
+    return TD_OK;
+}
+TASK(dies) {
+    while (host->state_get(ctx, S("key"), TD_JSON, see, 0) != TD_OK) usleep(1000);
+    alarm(1);
+    host->lock(ctx, S("db"));
+    return TD_OK;
+}
+static const td_task tasks[] = { TD_TASK(holds, .timeout_ms = 20000), TD_TASK(dies) };
+"#;
+    let tdrun = with("--isolate -j2", source).fifo("gate");
+    let mut running = tdrun.start();
+    running.wait_for("killed by SIGALRM");
+    running.open("gate");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout, "==== 1 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+}
+
 /// A task with a family that does not want to end.
 const FAMILY: &str = r#"
 static void family(void) {

@@ -567,7 +567,12 @@ impl<'a> Session<'a> {
         thread::scope(|scope| {
             let serving = thread::Builder::new().name("serves".into());
             // Without such a thread nothing else is served meanwhile.
-            let serving = serving.spawn_scoped(scope, || self.serve());
+            let serving = serving.spawn_scoped(scope, || {
+                self.serve();
+                if self.state.status.is_some() {
+                    self.host.gone();
+                }
+            });
             let answer = frame_of(request, &act(&*host), nonce);
             if serving.is_ok() {
                 helpers.is_back.store(true, Ordering::Release);

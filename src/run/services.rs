@@ -529,6 +529,12 @@ impl Host for Call {
         });
     }
 
+    fn gone(&self) {
+        if let Owner::Task(task) = self.owner {
+            self.control.interrupt(task, self.attempt);
+        }
+    }
+
     fn observed(&self, observed: Observed) {
         let source = self.source();
         let event = Event::Observed { source, observed };

@@ -510,6 +510,8 @@ pub trait Host: Send + Sync {
     fn when_cancelled(&self, act: Box<dyn Fn(Cancel) + Send + Sync>);
     /// How long a task has to end after it has been asked to.
     fn grace(&self) -> Duration;
+    /// The process in which the task runs has ended: what it waits for is not waited for any more. For who runs it.
+    fn gone(&self) {}
     /// Something was seen of the process in which the task runs. For who runs it, not for itself.
     fn observed(&self, observed: Observed);
     /// The result of a task that passed, by its name in the same library or `library::task`. `[x]` stands for the task's own
