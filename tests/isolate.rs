@@ -1379,6 +1379,29 @@ fn a_fork_that_the_system_refuses_is_tried_again_and_no_task_is_dropped() {
 }
 
 #[test]
+fn where_there_are_too_few_descriptors_fewer_run_at_the_same_time() {
+    let source = r#"
+TASK(some) { usleep(1000); printf("some\n"); return host->state_set(ctx, S("key"), TD_JSON, S("1")); }
+static const td_task tasks[] = {
+    TD_TASK_NAMED(some, "some::[n]::[m]", TD_PARAMS(
+        TD_PARAM("n", TD_CHOICES(TD_STR("0"), TD_STR("1"), TD_STR("2"), TD_STR("3"), TD_STR("4"), TD_STR("5"))),
+        TD_PARAM("m", TD_CHOICES(TD_STR("0"), TD_STR("1"), TD_STR("2"), TD_STR("3"), TD_STR("4"), TD_STR("5"))))),
+};
+"#;
+    for isolate in ["--isolate", "--run-under=env"] {
+        let tdrun = with(&format!("-j36 -q {isolate}"), source);
+        let outcome = tdrun.shell("ulimit -n 40; $TDRUN");
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.stderr.as_str()),
+            ("==== 36 passed, 0 failed, 0 skipped in N.NNs ====\n", "")
+        );
+        let outcome = tdrun.shell("ulimit -n 20; $TDRUN");
+        let error = "tdrun: error[isolate.limit]: cannot start processes for tasks with 20 open files\n  raise the limit with `ulimit -n 1024`\n";
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, error));
+    }
+}
+
+#[test]
 fn two_gigabytes_of_output_do_not_stay_in_memory() {
     let source = r#"
 TASK(pours) {

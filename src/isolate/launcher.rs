@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::order::{Command, Order, What};
 use super::session::{Ended, Ends, Judge, Session};
 use super::wire::Frames;
 use super::{Which, word};
+use crate::process;
 use crate::process::poll::Poll;
 use crate::process::socket::{self, Patience};
 use crate::process::{Words, tree};
@@ -25,6 +26,8 @@ pub(super) const WORDS: usize = 4096;
 const CHUNK: usize = 64 << 10;
 /// How often a process is started again that did not come to begin with its task.
 const LOST_MAX: usize = 2;
+/// How often who waits for others looks whether its task is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the server may take to end all that is left.
 const LEAVE_FOR: Duration = Duration::from_secs(2);
 
@@ -52,6 +55,8 @@ pub struct Apart {
     pub(super) words: Words,
     pub(super) next: AtomicU32,
     pub(super) lanes: Mutex<Lanes>,
+    /// A lane was given back.
+    pub(super) back: Condvar,
     pub(super) on_gone: OnGone,
 }
 
@@ -60,6 +65,12 @@ pub struct Apart {
 pub(super) struct Lanes {
     free: Vec<Lane>,
     made: u32,
+    /// In use just now,
+    busy: usize,
+    /// and how often one was given back behind a process.
+    ended: u64,
+    /// So many threads wait for that.
+    waiting: usize,
 }
 
 /// The way to a forker, for one process at a time.
@@ -162,6 +173,8 @@ impl Apart {
                         thread::park(); // the process is about to end
                     }
                 }
+                // With fewer at the same time.
+                Err(error) if process::is_shortage(&error) && self.wait_for_others(host) => {}
                 Err(error) => {
                     return Some(Box::new(Ending::failed(format!("isolate.fork: {error}"))));
                 }
@@ -169,15 +182,30 @@ impl Apart {
         }
     }
 
+    /// Waits until another process has ended; false where there is none, or nobody wants this one any more.
+    fn wait_for_others(&self, host: &Arc<dyn Host>) -> bool {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = lanes.ended;
+        lanes.waiting += 1;
+        while lanes.ended == before && lanes.busy > 0 && !host.cancelled() {
+            let waited = self.back.wait_timeout(lanes, LOOK_EVERY);
+            (lanes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        lanes.waiting -= 1;
+        lanes.ended != before && !host.cancelled()
+    }
+
     fn once(&self, what: &What, host: &Arc<dyn Host>) -> io::Result<Ended> {
         let mut lane = self.lane()?;
         let ended = self.start(&mut lane, what, host);
         if !matches!(ended, Ok(Ended::Abandoned)) {
-            self.lanes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .free
-                .push(lane);
+            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            lanes.free.push(lane);
+            lanes.busy -= 1;
+            lanes.ended += u64::from(ended.is_ok());
+            if lanes.waiting > 0 {
+                self.back.notify_all();
+            }
         }
         ended
     }
@@ -237,10 +265,9 @@ impl Apart {
     fn lane(&self) -> io::Result<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lane) = lanes.free.pop() {
+            lanes.busy += 1;
             return Ok(lane);
         }
-        let place = lanes.made;
-        lanes.made += 1;
         drop(lanes);
         let (ours, its) = socket::messages()?;
         socket::send(
@@ -249,6 +276,10 @@ impl Apart {
             &[its.as_fd()],
             Patience::Wait,
         )?;
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lanes.made;
+        (lanes.made, lanes.busy) = (lanes.made + 1, lanes.busy + 1);
+        drop(lanes);
         Ok(Lane {
             socket: Arc::new(ours),
             place,

@@ -67,6 +67,9 @@ pub enum Under {
     Debugger(Vec<String>),
 }
 
+/// So many open files have to be allowed: who starts processes keeps their places free.
+const FILES_MIN: u64 = 32;
+
 /// What else there is to know.
 pub struct Setting {
     /// All tasks are given a time.
@@ -98,7 +101,7 @@ pub struct Started {
 /// Starts the server, where there is a task for it, and has the catalog run such tasks in processes. To be called before the
 /// first thread is started, and before descriptors are opened that nobody else should have.
 ///
-/// Errors: `isolate.fork` where there can be no server.
+/// Errors: `isolate.fork` where there can be no server, `isolate.limit` where it could not do its work.
 pub fn start(
     catalog: &mut Catalog,
     isolation: &Isolation,
@@ -132,6 +135,7 @@ pub fn start(
         words: &[],
         next: AtomicU32::new(1),
         lanes: std::sync::Mutex::default(),
+        back: std::sync::Condvar::new(),
         on_gone: setting.on_gone,
     };
     let is_wanted = |task| crate::task::Launcher::takes(&apart, task);
@@ -143,6 +147,7 @@ pub fn start(
     {
         return Ok(None);
     }
+    check_limit()?;
     process::flush_streams();
     let mut note = None;
     let single = Single::check();
@@ -204,6 +209,16 @@ pub fn start(
     }
     catalog.set_launcher(Arc::clone(&apart) as _);
     Ok(Some(Started { apart, note }))
+}
+
+fn check_limit() -> Result<()> {
+    let files = process::most_files();
+    if files >= FILES_MIN {
+        return Ok(());
+    }
+    let message = format!("cannot start processes for tasks with {files} open files");
+    let error = Error::new("isolate.limit", message);
+    Err(error.hint("raise the limit with `ulimit -n 1024`"))
 }
 
 /// By library and name. Those that have been made since are not known here.

@@ -198,6 +198,25 @@ pub fn hand_on(descriptor: impl AsFd, least: i32) -> io::Result<OwnedFd> {
     }
 }
 
+/// How many files this process may have open.
+pub fn most_files() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: u64::MAX,
+        rlim_max: u64::MAX,
+    };
+    // SAFETY: writes the limit, and nothing else.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur
+}
+
+/// There is no more of something that others give back: descriptors, or memory.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let short = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|error| short.contains(&error))
+}
+
 /// Closes all descriptors from this number on. Who had some has to forget them.
 pub fn close_from(number: u32) {
     // SAFETY: as in `place`.
