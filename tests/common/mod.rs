@@ -3,6 +3,7 @@
 //! Knows nothing of what is tested.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod apart;
 pub(crate) mod mark;
 pub(crate) mod tool;
 
