@@ -360,19 +360,59 @@ fn nobody_survives_a_kill_of_tdrun_or_the_second_ctrl_c() {
 }
 
 #[test]
-fn where_the_server_or_a_forker_is_killed_others_go_on() {
+fn where_the_server_is_killed_another_one_goes_on() {
     let (tdrun, mark) = marked("server", "--isolate -j2", FAMILY);
     let mut running = tdrun.start();
-    for who in ["server", "forker", "server"] {
+    for _ in 0..3 {
         running.wait_for("runs");
         running.wait_for("runs");
         // Those of the one before are gone.
         mark.wait_for(ALL);
-        signal(number(&tdrun, who), "KILL");
+        signal(number(&tdrun, "server"), "KILL");
     }
     running.wait_for("runs");
     running.signal("KILL");
     mark.expect_nobody();
+}
+
+#[test]
+fn where_a_forker_is_killed_its_task_has_crashed_with_all_that_it_has_started() {
+    let (tdrun, mark) = marked("forker", "--isolate -j2", FAMILY);
+    let mut running = tdrun.start();
+    running.wait_for("runs");
+    running.wait_for("runs");
+    mark.wait_for(ALL);
+    signal(number(&tdrun, "forker"), "KILL");
+    running.wait_for("first ");
+    // The other one runs on: that and its relatives, and four of tdrun.
+    mark.wait_for(ALL - 5);
+    running.signal("INT");
+    let outcome = running.end();
+    mark.expect_nobody();
+    let told = failure(&outcome.stderr, "first");
+    let why = "CRASHED\n    killed with the process that it was forked from\n";
+    assert!(told.contains(why), "{}", outcome.stderr);
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 0 skipped, 1 crashed, 1 cancelled in N.NNs ====\n"
+    );
+}
+
+/// Whatever it does, others go on.
+#[test]
+fn a_task_that_kills_its_forker_costs_itself() {
+    let source = r"
+TASK(kills) { kill(getppid(), SIGKILL); for (;;) pause(); }
+TASK(recovers) { if (host->attempt(ctx) == 1) { kill(getppid(), SIGKILL); for (;;) pause(); } return TD_OK; }
+PASS(passes)
+static const td_task tasks[] = { TD_TASK(kills), TD_TASK(recovers, .retries = 1), TD_TASK(passes) };
+";
+    let outcome = with("--isolate -j1", source).run();
+    assert_eq!(
+        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 1 crashed; 1 of the passed flaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
 }
 
 /// No task is to blame then, and the run goes on.

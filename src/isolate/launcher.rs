@@ -96,6 +96,19 @@ fn say(socket: BorrowedFd<'_>, command: &Command) {
     let _ = socket::send(socket, &command.write(), &[], Patience::Wait);
 }
 
+fn crashed(why: String) -> Ending {
+    let failure = Failure {
+        message: why.into(),
+        place: None,
+    };
+    let (crashed, result) = (true, None);
+    Ending::Exited {
+        crashed,
+        failure,
+        result,
+    }
+}
+
 /// Where a process is heard, and its own ends: socket, standard output and standard error.
 fn pairs() -> io::Result<(Ends, [OwnedFd; 3])> {
     let (socket, its_socket) = socket::stream()?;
@@ -155,17 +168,12 @@ impl Apart {
                         0 => String::new(),
                         losses => format!(" {} times", losses + 1),
                     };
-                    let message = format!("lost{times}: {why}").into();
-                    let failure = Failure {
-                        message,
-                        place: None,
-                    };
-                    let (crashed, result) = (true, None);
-                    return Some(Box::new(Ending::Exited {
-                        crashed,
-                        failure,
-                        result,
-                    }));
+                    return Some(Box::new(crashed(format!("lost{times}: {why}"))));
+                }
+                // Its forker alone has ended, and all that descends from that.
+                Ok(Ended::Abandoned) if !self.is_gone() => {
+                    let why = "killed with the process that it was forked from";
+                    return Some(Box::new(crashed(why.into())));
                 }
                 Ok(Ended::Abandoned) => {
                     (self.on_gone)();
@@ -198,15 +206,16 @@ impl Apart {
     fn once(&self, what: &What, host: &Arc<dyn Host>) -> io::Result<Ended> {
         let mut lane = self.lane()?;
         let ended = self.start(&mut lane, what, host);
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(ended, Ok(Ended::Abandoned)) {
-            let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             lanes.free.push(lane);
-            lanes.busy -= 1;
-            lanes.ended += u64::from(ended.is_ok());
-            if lanes.waiting > 0 {
-                self.back.notify_all();
-            }
         }
+        lanes.busy -= 1;
+        lanes.ended += u64::from(ended.is_ok());
+        if lanes.waiting > 0 {
+            self.back.notify_all();
+        }
+        drop(lanes);
         ended
     }
 
@@ -259,6 +268,13 @@ impl Apart {
         // The forker has them.
         drop(its);
         Ok(Session::new(host, lane, nonce, judge, ends, self.live).run())
+    }
+
+    /// The server has ended, and so have all forkers.
+    fn is_gone(&self) -> bool {
+        let mut poll = Poll::default();
+        poll.add(&self.control);
+        poll.wait(Some(Duration::ZERO)).is_err() || poll.is_ready(0)
     }
 
     /// A lane that nobody uses.

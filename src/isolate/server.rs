@@ -61,6 +61,7 @@ struct Server {
     control: OwnedFd,
     signals: Signals,
     parent: ProcessId,
+    forkers: Vec<ProcessId>,
     /// Lanes whose forkers could not be started yet.
     waiting: Vec<Waiting>,
 }
@@ -158,6 +159,7 @@ impl Server {
             control: socket::inherited(CONTROL)?,
             signals,
             parent,
+            forkers: Vec::new(),
             waiting: Vec::new(),
         };
         // What was needed to read the command line and to load is not carried along by every fork.
@@ -183,8 +185,7 @@ impl Server {
                     leave(true);
                     return 0;
                 }
-                // A forker that has ended ends its lane. Others were left behind by the tasks of one.
-                reap_all();
+                self.reap();
             }
             if poll.is_ready(controlled)
                 && let Some(at_once) = self.control()
@@ -234,7 +235,7 @@ impl Server {
                 let status = forker.map_or(1, |mut forker| forker.run(order));
                 process::end(status);
             }
-            Ok(Side::Parent(_)) => {}
+            Ok(Side::Parent(forker)) => self.forkers.push(forker),
             Err(error) => {
                 let goes_on = waiting.retry.put_off(&error);
                 waiting.hear();
@@ -243,6 +244,27 @@ impl Server {
                     waiting.retry = Retry::new();
                 }
                 self.waiting.push(waiting);
+            }
+        }
+    }
+
+    /// A forker that has ended has ended its lane. Its task ends by itself, and what that has started is then a child of this
+    /// process.
+    fn reap(&mut self) {
+        let mut some = false;
+        while let Some(change) = process::next_change() {
+            if let Change::Ended(pid) = change {
+                self.forkers.retain(|forker| *forker != pid);
+                process::reap(pid);
+                some = true;
+            }
+        }
+        if some {
+            let mut others = tree::children(process::id());
+            others.retain(|pid| !self.forkers.contains(pid));
+            for pid in others {
+                signals::send_group(pid, Signal::SIGKILL);
+                tree::kill(pid, Duration::ZERO);
             }
         }
     }

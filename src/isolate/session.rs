@@ -40,7 +40,7 @@ pub(super) enum Ended {
     As(Ending),
     /// It has not begun with the task; how it ended.
     Lost(String),
-    /// The server is gone.
+    /// The forker is gone, be it with the server.
     Abandoned,
 }
 
