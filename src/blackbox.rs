@@ -52,6 +52,8 @@ const ASKED: usize = 10;
 const HEARD: usize = 11;
 /// Not 0: what is told is just being written.
 const WRITES: usize = 12;
+/// Not 0: the run has begun, and that is recorded.
+const BEGUN: usize = 13;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
@@ -315,6 +317,16 @@ impl BlackBox {
     /// All that has happened is recorded.
     pub fn is_recorded(&self) -> bool {
         self.words[UNRECORDED].load(Ordering::Relaxed) == 0
+    }
+
+    /// A runner has recorded that the run begins. Later ones go on with it.
+    pub fn note_begun(&self) {
+        self.words[BEGUN].store(1, Ordering::Release);
+    }
+
+    /// One has.
+    pub fn has_begun(&self) -> bool {
+        self.words[BEGUN].load(Ordering::Acquire) != 0
     }
 
     /// When the run began, on the clock that never goes back and without the time for which it was stopped; that is now where

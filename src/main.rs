@@ -68,14 +68,14 @@ fn supervised() -> anyhow::Result<Exit> {
             options: &options,
             journals: &journals,
             round,
+            is_first: !black_box.has_begun(),
         };
         let done = runner.story(state.take());
         let done = done.unwrap_or_else(|error| Done::at(report(&error)));
         leave(done.exit, done.abandoned)
     };
-    let mut has_run = false;
     let exit = supervise::supervise(black_box, options.look.is_none(), &mut run, &mut |crash| {
-        after(&options, crash, &mut has_run)
+        after(&options, crash)
     });
     Ok(exit?)
 }
@@ -85,6 +85,8 @@ struct Runner<'a> {
     options: &'a Options,
     journals: &'a Journals,
     round: Round<'a>,
+    /// No earlier one has come to run anything: nothing is recorded.
+    is_first: bool,
 }
 
 /// What is to run, or to be looked at.
@@ -117,17 +119,12 @@ impl Runner<'_> {
         self.run(chosen, state, (&out, &err))
     }
 
-    /// It has not been said before, by an earlier process of this run.
-    fn is_first(&self) -> bool {
-        self.round.number == 1
-    }
-
     fn load(&self) -> anyhow::Result<Shelf> {
         let level = self.options.view.level();
         let loading = |target| enter(Phase::Loading(target));
         let loaded = library::load_all(&self.options.targets, level, &loading)?;
         enter(Phase::Starting);
-        if self.is_first() {
+        if self.is_first {
             warn(&loaded.warnings);
         }
         Ok(loaded)
@@ -159,7 +156,7 @@ impl Runner<'_> {
                 },
             )?;
         }
-        if options.view.verbose && self.is_first() {
+        if options.view.verbose && self.is_first {
             note_dropped(&catalog, &links.dropped(&selection));
         }
         let graph = Arc::new(Graph::new(&catalog, &links, selection)?);
@@ -188,15 +185,15 @@ impl Runner<'_> {
             files,
             apart,
         } = chosen;
-        if self.is_first() {
+        if self.is_first {
             note_aborting(&catalog, graph.planned(), options.isolation.which);
         }
         let libraries = start::journal::libraries(&catalog, &files, journals);
         let known = (&catalog, &mut links, &*graph);
-        let taken = if self.is_first() {
+        let taken = if self.is_first {
             start::journal::resume(options, journals, &libraries, known)?
         } else {
-            let lost = self.round.crash.map(Crash::record);
+            let lost = self.round.crashes.iter().map(Crash::record).collect();
             let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
             start::journal::go_on(journals, lost, &libraries, known, is_told)?
         };
@@ -205,11 +202,14 @@ impl Runner<'_> {
             say(&format!("{}\n", tdrun::error::escape(&taken.note)));
         }
         let (results, replaced) = start::results(options, &catalog, &mut links, graph.planned())?;
-        let mut reporters = Reporters::open(&options.view, out, err, self.is_first())?;
+        let mut reporters = Reporters::open(&options.view, out, err, self.is_first)?;
         let requests = interrupt::listen(self.round.stopped_by)?;
-        if self.is_first() {
+        if self.is_first {
             warn(&replaced);
             start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
+            if let Some(black_box) = blackbox::get() {
+                black_box.note_begun();
+            }
         }
         let run = Run {
             journal: journals.journal.clone(),
@@ -364,13 +364,13 @@ fn note_last(words: LastWords) {
     }
 }
 
-/// What follows the crash of a runner. `has_run` is true once one has run something: then there is a run to be taken up, also
-/// where the next one was lost on the way there.
-fn after(options: &Options, crash: &Crash, has_run: &mut bool) -> Next {
+/// What follows the crash of a runner. Once one has begun the run, there is something to be taken up, also where the next one
+/// was lost on the way there.
+fn after(options: &Options, crash: &Crash) -> Next {
     let is_recorded = blackbox::get().is_some_and(BlackBox::is_recorded);
-    *has_run |= crash.phase == Phase::Running;
+    let has_begun = blackbox::get().is_some_and(BlackBox::has_begun);
     let error = match crash.phase {
-        _ if *has_run && !crash.is_hopeless && is_recorded => return Next::Again,
+        _ if has_begun && !crash.is_hopeless && is_recorded => return Next::Again,
         Phase::Loading(target) => crashed_while_loading(&options.targets[target], &crash.how),
         Phase::Starting | Phase::Running => {
             let message = format!("the process that runs the tasks was lost: {}", crash.how);

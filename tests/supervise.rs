@@ -591,6 +591,29 @@ TD_LIBRARY(tasks)
     }
 }
 
+#[test]
+fn a_crash_is_not_forgotten_where_the_next_process_is_lost_before_it_runs() {
+    let again = r#"
+__attribute__((constructor)) static void load(void) {
+    if (access("ruins.ran", F_OK) == 0 && access("loaded", F_OK) != 0) { fclose(fopen("loaded", "w")); abort(); }
+}
+"#;
+    let source = INCLUDES.to_owned() + &ruins("abort();") + again;
+    let tdrun = tdrun("libx.so -j1").library("x", &source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        outcome.stdout, "==== 3 passed, 0 failed, 1 skipped, 1 crashed in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    for task in ["first", "second", "ruins", "last"] {
+        assert_eq!(ran(&tdrun, task), 1, "{task}: {}", outcome.stderr);
+    }
+    let error = "tdrun: error[run.lost]: a process that ran tasks was lost: killed by SIGABRT\n  no task ran in it then; another process went on\n";
+    assert!(outcome.stderr.ends_with(error), "{}", outcome.stderr);
+    assert_eq!(outcome.status, 1);
+}
+
 fn wait_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -172,13 +172,13 @@ pub fn resume(
     Ok(taken)
 }
 
-/// What a new process keeps that goes on with the run of one that is gone. `lost` is how that ended, where it was its own
-/// fault; `is_told` whose end people know.
+/// What a new process keeps that goes on with the run of one that is gone. `lost` is how those before have ended that did
+/// so before their time, each of them; `is_told` whose end people know.
 ///
 /// Errors: those of [`Journal::read`]; `run.changed` where a library is another one by now.
 pub fn go_on(
     journals: &Journals,
-    lost: Option<Crash>,
+    lost: Vec<Crash>,
     libraries: &[Library],
     (catalog, links, _): (&Catalog, &mut Links, &Graph),
     is_told: impl Fn(TaskId) -> bool,
@@ -189,10 +189,11 @@ pub fn go_on(
     };
     // Cuts off what the other one did not come to write to its end.
     let before = journal.read()?;
-    refuse_changed(before.libraries(), libraries, lost.as_ref())?;
+    refuse_changed(before.libraries(), libraries, lost.last())?;
     taken.warnings = before.warnings;
     let running = run::recover(journal);
-    if let Some(mut lost) = lost {
+    // One that has come to record how those before it ended has recorded all of them.
+    for mut lost in lost.into_iter().skip(before.crashes.len()) {
         let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
         if let Some((_, worker, since)) = task {
             (lost.worker, lost.took) = (Some(*worker), lost.at.saturating_sub(*since));

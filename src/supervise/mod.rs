@@ -47,12 +47,10 @@ const AGAIN_MOST: u32 = 16;
 /// One life of a runner.
 #[derive(Clone, Copy, Debug)]
 pub struct Round<'a> {
-    /// From 1.
-    pub number: u32,
     /// The signal that has asked an earlier one to stop.
     pub stopped_by: Option<i32>,
-    /// How the one before ended, where it has crashed.
-    pub crash: Option<&'a Crash>,
+    /// How those before have crashed. The one before may have come to record none of that.
+    pub crashes: &'a [Crash],
     /// Tasks that ran when one before ended, and may have brought that about.
     pub suspects: &'a [TaskId],
 }
@@ -159,16 +157,14 @@ pub fn supervise(
     signals::mind(Signal::SIGUSR2);
     process::adopt_orphans();
     let supervisor = process::id();
-    let (mut number, mut stops, mut blameless, mut again) = (0, Stops::default(), 0, 0);
-    let (mut last, mut suspects): (Option<Crash>, Vec<TaskId>) = (None, Vec::new());
+    let (mut stops, mut blameless, mut again) = (Stops::default(), 0, 0);
+    let (mut crashes, mut suspects) = (Vec::new(), Vec::new());
     // For good: what comes while there is no runner, or too late, is for the next one, or for nobody.
     let queue = Signals::hold(&HEARD).map_err(|error| failed(&error))?;
     loop {
-        number += 1;
         let round = Round {
-            number,
             stopped_by: stops.last,
-            crash: last.as_ref(),
+            crashes: &crashes,
             suspects: &suspects,
         };
         black_box.enter(Phase::Starting);
@@ -205,7 +201,6 @@ pub fn supervise(
         let status = watch.until_end();
         stops = watch.stops;
         watch.terminal.give_back();
-        last = None;
         match black_box.ended() {
             Some(End::Exit(exit)) => return Ok(exit),
             Some(End::Again) => {
@@ -230,7 +225,7 @@ pub fn supervise(
                     return Ok(exit);
                 }
                 suspects.extend(&crash.suspects);
-                last = Some(crash);
+                crashes.push(crash);
             }
         }
     }
