@@ -54,11 +54,15 @@ const HEARD: usize = 11;
 const WRITES: usize = 12;
 /// Not 0: the run has begun, and that is recorded.
 const BEGUN: usize = 13;
+/// How many attempts were told that others follow.
+const TRIED: usize = 14;
 /// Where seats begin. Each has as many words as two cache lines, so that workers do not disturb each other.
 const SEATS: usize = 16;
 const STRIDE: usize = 16;
-/// As many tasks can be marked as told.
+/// As many tasks can be marked as told,
 const TOLD_MOST: usize = 1 << 26;
+/// and as many attempts that others follow.
+const TRIED_MOST: usize = 1 << 16;
 
 const ENDED: u64 = 1 << 63;
 const AGAIN: u64 = 1 << 62;
@@ -121,7 +125,9 @@ impl BlackBox {
     fn new(workers: usize, track: usize) -> io::Result<Self> {
         let seats = 2 * workers + 64;
         let track = track.next_multiple_of(STRIDE);
-        let words = process::words(SEATS + seats * STRIDE + workers * track + TOLD_MOST / 64)?;
+        let words = process::words(
+            SEATS + seats * STRIDE + workers * track + TRIED_MOST + 2 * (TOLD_MOST / 64),
+        )?;
         Ok(Self {
             words,
             seats,
@@ -344,14 +350,58 @@ impl BlackBox {
     /// People have been told how this task ended. Of a run with more tasks than there is room for, those behind are told
     /// once more where they have to be.
     pub fn tell(&self, task: TaskId) {
-        if let Some((word, bit)) = self.told_word(task) {
+        if let Some((word, bit)) = self.told_word(task, 0) {
             word.fetch_or(bit, Ordering::Relaxed);
         }
     }
 
+    /// People have been told that an attempt of this task began.
+    pub fn tell_start(&self, task: TaskId) {
+        if let Some((word, bit)) = self.told_word(task, TOLD_MOST / 64) {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether they have, and not how it ended.
+    pub fn is_start_told(&self, task: TaskId) -> bool {
+        let word = self.told_word(task, TOLD_MOST / 64);
+        word.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+            && !self.is_told(task)
+    }
+
+    /// People have been told how this attempt ended, and that there will be another one. Those for which there is no room
+    /// are told once more where they have to be.
+    pub fn tell_try(&self, task: TaskId, number: u32) {
+        if let Some((word, bit)) = self.told_word(task, TOLD_MOST / 64) {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
+        let count = &self.words[TRIED];
+        let at = count.load(Ordering::Relaxed);
+        let place = usize::try_from(at).ok();
+        if let Some(word) = place.and_then(|at| self.tried_words().get(at)) {
+            word.store(
+                (task.index() as u64) << 32 | u64::from(number),
+                Ordering::Relaxed,
+            );
+            count.store(at + 1, Ordering::Release);
+        }
+    }
+
+    /// Those of which they have.
+    pub fn tries_told(&self) -> impl Iterator<Item = (TaskId, u32)> {
+        let count = usize::try_from(self.words[TRIED].load(Ordering::Acquire));
+        let words = self.tried_words().iter().take(count.unwrap_or(0));
+        words.map(|word| {
+            let word = word.load(Ordering::Relaxed);
+            #[expect(clippy::cast_possible_truncation, reason = "one half each")]
+            let (task, number) = ((word >> 32) as u32, word as u32);
+            (TaskId::new(task as usize), number)
+        })
+    }
+
     /// Whether they have.
     pub fn is_told(&self, task: TaskId) -> bool {
-        let word = self.told_word(task);
+        let word = self.told_word(task, 0);
         word.is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
     }
 
@@ -362,8 +412,15 @@ impl BlackBox {
         tracks.chunks_exact(self.track)
     }
 
-    fn told_word(&self, task: TaskId) -> Option<(&AtomicU64, u64)> {
-        let words = &self.words[SEATS + self.seats * STRIDE + self.workers * self.track..];
+    fn tried_words(&self) -> &[AtomicU64] {
+        let from = SEATS + self.seats * STRIDE + self.workers * self.track;
+        &self.words[from..][..TRIED_MOST]
+    }
+
+    /// Where the mark of a task stands, of those that begin so many words behind the first.
+    fn told_word(&self, task: TaskId, behind: usize) -> Option<(&AtomicU64, u64)> {
+        let from = SEATS + self.seats * STRIDE + self.workers * self.track + TRIED_MOST;
+        let words = &self.words[from + behind..][..TOLD_MOST / 64];
         let word = words.get(task.index() / 64)?;
         Some((word, 1 << (task.index() % 64)))
     }

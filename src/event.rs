@@ -114,6 +114,9 @@ pub enum Event {
     Stopping(Stop),
     /// tdrun itself has something to say that is no failure.
     Warning(String),
+    /// This was told by an earlier process, and comes once more for what is told at the end. Of the ends of tasks
+    /// [`Finished::kept`] says so.
+    Known(Box<Event>),
 }
 
 /// Who runs: a task on a worker, or a hook.

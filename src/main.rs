@@ -189,13 +189,12 @@ impl Runner<'_> {
             note_aborting(&catalog, graph.planned(), options.isolation.which);
         }
         let libraries = start::journal::libraries(&catalog, &files, journals);
-        let known = (&catalog, &mut links, &*graph);
         let taken = if self.is_first {
+            let known = (&catalog, &mut links, &*graph);
             start::journal::resume(options, journals, &libraries, known)?
         } else {
             let lost = self.round.crashes.iter().map(Crash::record).collect();
-            let is_told = |task| blackbox::get().is_some_and(|b| b.is_told(task));
-            start::journal::go_on(journals, lost, &libraries, known, is_told)?
+            start::journal::go_on(journals, lost, &libraries, (&catalog, &mut links))?
         };
         warn(&taken.warnings);
         if !taken.note.is_empty() && !options.view.quiet {

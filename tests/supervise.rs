@@ -614,6 +614,181 @@ __attribute__((constructor)) static void load(void) {
     assert_eq!(outcome.status, 1);
 }
 
+/// Tasks of all kinds that leave something for the end of a run, and then one that takes its process with it, in a thread or
+/// in a process of its own.
+const TALKERS: &str = r#"
+TASK(says) { TD_INFO(host, ctx, "about to pass"); return TD_OK; }
+TASK(leaks) {
+    int ends[2]; char c;
+    if (pipe(ends)) return 9;
+    if (fork() == 0) { close(ends[0]); close(1); close(2); if (write(ends[1], "x", 1) != 1) _exit(1); for (;;) pause(); }
+    if (read(ends[0], &c, 1) != 1) return 9;
+    printf("written by who leaks\n");
+    return TD_OK;
+}
+TASK(fails) { printf("to stdout\n"); fprintf(stderr, "no text: \xff\x01\n"); TD_INFO(host, ctx, "will fail"); return TD_FAILED(host, ctx, "on purpose"); }
+TASK(flaky) {
+    printf("attempt %d\n", host->attempt(ctx));
+    return host->attempt(ctx) < 3 ? TD_FAILED(host, ctx, "not yet") : TD_OK;
+}
+TASK(tries) { TD_INFO(host, ctx, "tries"); printf("tried %d\n", host->attempt(ctx)); return TD_FAILED(host, ctx, "never"); }
+TASK(ruins) { TD_INFO(host, ctx, "last words"); usleep(100000); abort(); }
+PASS(last)
+static const td_task tasks[] = {
+    TD_TASK(says),
+    TD_TASK(leaks, .flags = TD_TASK_ISOLATE),
+    TD_TASK(fails, .flags = TD_TASK_ISOLATE),
+    TD_TASK(flaky, .flags = TD_TASK_ISOLATE, .retries = 2),
+    TD_TASK(tries, .flags = TD_TASK_ISOLATE, .retries = 1),
+    TD_TASK(ruins, .flags = RUINS),
+    TD_TASK(last),
+};
+TD_LIBRARY(tasks)
+"#;
+
+/// Without what differs from run to run.
+fn lines_of(report: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in report.lines() {
+        let mut line = line.to_owned();
+        for name in ["time=\"", "timestamp=\""] {
+            while let Some(at) = line.find(&format!(" {name}")) {
+                let end = line[at + name.len() + 1..].find('"').expect("a value");
+                line.replace_range(at..=at + name.len() + 1 + end, "");
+            }
+        }
+        if let Some(at) = line.find("left running: ") {
+            let pid = line[at + 14..].find(' ').expect("a name follows");
+            line.replace_range(at + 14..at + 14 + pid, "PID");
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+#[test]
+fn what_is_told_at_the_end_does_not_depend_on_which_process_has_seen_it() {
+    for options in [
+        "",
+        "--show-output=all",
+        "--no-capture",
+        "-q",
+        "--journal=journal",
+        "--retries=0",
+    ] {
+        let run = |flag: &str| {
+            let flags = [format!("-DRUINS={flag}")];
+            let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+            let tdrun = tdrun("libx.so -j1 --junit=out.xml --events=out.jsonl")
+                .args(options)
+                .library_with("x", TALKERS, &flags);
+            let outcome = tdrun.run();
+            (tdrun, outcome)
+        };
+        let (apart, expected) = run("TD_TASK_ISOLATE");
+        let (together, outcome) = run("0");
+        assert_eq!(outcome.stdout, expected.stdout, "{options}");
+        let lines = |stderr: &str| {
+            let mut lines = lines_of(stderr);
+            if options == "--no-capture" {
+                lines.sort(); // nobody knows which channel comes first
+            }
+            lines
+        };
+        assert_eq!(lines(&outcome.stderr), lines(&expected.stderr), "{options}");
+        let report = together.read("out.xml");
+        assert_eq!(lines_of(&report), lines_of(&apart.read("out.xml")));
+        assert!(report.contains("last words"), "{report}");
+        let events = |tdrun: &Tdrun| {
+            let events = tdrun.read("out.jsonl");
+            let kind = |line: &str| line.split('"').nth(5).unwrap_or_default().to_owned();
+            let mut kinds: Vec<_> = events.lines().map(kind).collect();
+            kinds.sort();
+            kinds
+        };
+        assert_eq!(events(&together), events(&apart), "{options}");
+    }
+}
+
+#[test]
+fn an_attempt_that_was_told_is_told_once() {
+    let source = r#"
+TASK(tries) {
+    if (host->attempt(ctx) == 1) return TD_FAILED(host, ctx, "not yet");
+    if (access("quit", F_OK) != 0) for (;;) pause();
+    return TD_OK;
+}
+TASK(quits) { wait_for("gate"); fclose(fopen("quit", "w")); abort(); }
+static const td_task tasks[] = { TD_TASK(tries, .retries = 1), TD_TASK(quits) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j2 --events=events.jsonl")
+        .library("x", source)
+        .fifo("gate");
+    let mut running = tdrun.start();
+    running.wait_for("RETRY");
+    // Who answers has noted before what was told.
+    running.signal("USR1");
+    running.wait_for("tries for");
+    running.open("gate");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout,
+        "==== 1 passed, 0 failed, 0 skipped, 1 crashed; 1 of the passed flaky in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        outcome.stderr.matches("RETRY").count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+    let events = tdrun.read("events.jsonl");
+    assert_eq!(events.matches("task_retrying").count(), 1, "{events}");
+}
+
+#[test]
+fn who_was_kept_from_running_by_a_lock_does_not_run_later() {
+    let source = r#"
+TASK(stuck) { for (;;) pause(); return TD_OK; }
+TASK(locked) { fclose(fopen("locked.ran", "w")); return TD_OK; }
+PASS(behind)
+TASK(quits) { wait_for("gate"); abort(); }
+static const td_task tasks[] = {
+    TD_TASK(stuck, TD_LOCKS(TD_STR("db")), .timeout_ms = 50, .priority = 1),
+    TD_TASK(locked, TD_LOCKS(TD_STR("db"))),
+    TD_TASK(behind, TD_AFTER(TD_STR("locked"))),
+    TD_TASK(quits),
+};
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j2 --grace=0s --events=events.jsonl")
+        .library("x", source)
+        .fifo("gate");
+    let mut running = tdrun.start();
+    running.wait_for("behind ..");
+    running.open("gate");
+    let outcome = running.end();
+    assert_eq!(
+        outcome.stdout,
+        "==== 0 passed, 0 failed, 1 skipped, 1 timed out, 1 crashed, 1 not run in N.NNs ====\n",
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(ran(&tdrun, "locked"), 0);
+    let events = tdrun.read("events.jsonl");
+    let end = "\"event\":\"task_finished\",\"at_ms\"";
+    assert_eq!(events.matches(end).count(), 4, "{events}");
+    assert!(
+        outcome
+            .stderr
+            .contains("\nnot run, the lock `db` is held by `stuck`, which timed out"),
+        "{}",
+        outcome.stderr
+    );
+}
+
 fn wait_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

@@ -26,6 +26,12 @@ pub(super) enum Entry<'a> {
     #[serde(borrow)]
     End(Box<End<'a>>),
     #[serde(borrow)]
+    Said(Said<'a>),
+    #[serde(borrow)]
+    Wrote(Wrote<'a>),
+    #[serde(borrow)]
+    Left(Left<'a>),
+    #[serde(borrow)]
     Added(Added<'a>),
     #[serde(borrow)]
     Hook(Hook<'a>),
@@ -33,6 +39,7 @@ pub(super) enum Entry<'a> {
     Stop(Stop<'a>),
     #[serde(borrow)]
     Crash(Crash<'a>),
+    Again(Again),
     Fin(Fin),
 }
 
@@ -153,9 +160,67 @@ pub(super) struct End<'a> {
     /// It did not come to run: another task kept it from that, or the run was stopped.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) idle: bool,
+    /// The lock that kept it from that,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lock: Option<Cow<'a, str>>,
+    /// which this task never gave back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) holder: Option<u32>,
     /// It is not tried again.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) last: bool,
+}
+
+/// An attempt of a task has said something.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Said<'a> {
+    pub(super) task: u32,
+    pub(super) attempt: u32,
+    pub(super) level: Cow<'a, str>,
+    pub(super) target: Cow<'a, str>,
+    pub(super) message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) line: u32,
+}
+
+/// What the process of an attempt has written: all of it, or a line as it came.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Wrote<'a> {
+    pub(super) task: u32,
+    pub(super) attempt: u32,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) live: bool,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(super) stdout: Option<Written<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(super) stderr: Option<Written<'a>>,
+}
+
+/// The beginning, how many bytes are not there, and the end.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Written<'a>(
+    #[serde(borrow)] pub(super) Bytes<'a>,
+    pub(super) u64,
+    #[serde(borrow)] pub(super) Bytes<'a>,
+);
+
+/// A text; where it is none, a list of numbers.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Bytes<'a> {
+    Text(Cow<'a, str>),
+    Bytes(Vec<u8>),
+}
+
+/// The process of an attempt has left these running: number and name.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Left<'a> {
+    pub(super) task: u32,
+    pub(super) attempt: u32,
+    #[serde(borrow)]
+    pub(super) processes: Vec<(Option<i32>, Cow<'a, str>)>,
 }
 
 /// Tasks that running ones have added: id, name of the library, name.
@@ -172,6 +237,10 @@ pub(super) struct Hook<'a> {
     /// Why it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) line: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -207,6 +276,10 @@ pub(super) struct Crash<'a> {
     #[serde(default)]
     pub(super) took: u64,
 }
+
+/// Another process goes on, although nobody has done anything wrong: what ran is run again.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Again {}
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Fin {

@@ -15,7 +15,7 @@ use super::read::Reader;
 use super::{Crash, Ended, Library, Opening, Planned, Recorded};
 use crate::error::{Error, Result};
 use crate::event::{Cause, Hook, Stop, Summary};
-use crate::task::{Failure, Json, Outcome, TaskId};
+use crate::task::{Channel, Failure, Json, Observed, Outcome, Record, TaskId, Written};
 
 /// A journal that is open for writing.
 pub struct Journal {
@@ -33,6 +33,8 @@ pub(super) struct Inner {
     pub(super) store: Store,
     /// Records that say nothing new; written together with the next one.
     later: Vec<u8>,
+    /// So many bytes say what processes wrote.
+    wrote: usize,
     /// Nothing is written any more.
     off: bool,
     news: Vec<News>,
@@ -74,6 +76,10 @@ pub struct Begun {
 
 /// As many planned tasks stand in one record.
 const PLANNED: usize = 1000;
+/// So many bytes of a channel are recorded, half of them of the beginning: as many as stand in reports.
+const WHOLE: usize = 1 << 20;
+/// So many bytes of records say what processes wrote. Beyond that they say how much it was.
+const WROTE_MOST: usize = 64 << 20;
 /// What waits for the next record is written at this size.
 const LATER: usize = 1 << 15;
 
@@ -151,6 +157,7 @@ impl Journal {
             inner: Mutex::new(Inner {
                 store,
                 later: Vec::new(),
+                wrote: 0,
                 off: false,
                 news: Vec::new(),
                 trouble: None,
@@ -354,6 +361,64 @@ impl Journal {
         }
     }
 
+    /// An attempt has said something.
+    pub fn said(&self, task: TaskId, attempt: u32, record: &Record) {
+        let place = record.place.as_ref();
+        self.put(&Entry::Said(entry::Said {
+            task: id(task),
+            attempt,
+            level: record.level.as_str().into(),
+            target: (&*record.target).into(),
+            message: (&*record.message).into(),
+            file: place.map(|place| (&*place.file).into()),
+            line: place.map_or(0, |place| place.line),
+        }));
+    }
+
+    /// Something was seen of the process of an attempt that does not go by.
+    pub fn observed(&self, task: TaskId, attempt: u32, observed: &Observed) {
+        let task = id(task);
+        let wrote = |live, stdout, stderr| {
+            Entry::Wrote(entry::Wrote {
+                task,
+                attempt,
+                live,
+                stdout,
+                stderr,
+            })
+        };
+        let entry = match observed {
+            Observed::Output(output) => {
+                let is_full = self.inner().wrote >= WROTE_MOST;
+                let [stdout, stderr] =
+                    [&output.stdout, &output.stderr].map(|it| written(it, is_full));
+                wrote(false, stdout, stderr)
+            }
+            Observed::Line(..) if self.inner().wrote >= WROTE_MOST => return,
+            Observed::Line(channel, line) => {
+                let line = entry::Written(bytes(line), 0, bytes(&[]));
+                match channel {
+                    Channel::Stdout => wrote(true, Some(line), None),
+                    Channel::Stderr => wrote(true, None, Some(line)),
+                }
+            }
+            Observed::Left(left) => {
+                let processes = left.iter().map(|left| (left.pid, (&*left.name).into()));
+                Entry::Left(entry::Left {
+                    task,
+                    attempt,
+                    processes: processes.collect(),
+                })
+            }
+            Observed::Stopped(_) | Observed::Continued => return,
+        };
+        let mut text = Vec::new();
+        push(&mut text, &entry);
+        let mut inner = self.inner();
+        inner.wrote += text.len();
+        self.write(&mut inner, &text);
+    }
+
     /// Running tasks have added these: id, name of the library, name.
     pub fn added<'a>(&self, tasks: impl Iterator<Item = (TaskId, &'a str, &'a str)>) {
         let tasks = tasks.map(|(task, library, name)| (id(task), library.into(), name.into()));
@@ -363,11 +428,14 @@ impl Journal {
 
     /// A hook of a library has ended.
     pub fn hook(&self, hook: Hook, library: &str, ended: &Result<(), Failure>) {
-        let message = ended.as_ref().err();
+        let failure = ended.as_ref().err();
+        let place = failure.and_then(|failure| failure.place.as_ref());
         self.put(&Entry::Hook(entry::Hook {
             which: hook.as_str().into(),
             library: library.into(),
-            message: message.map(|failure| (&*failure.message).into()),
+            message: failure.map(|failure| (&*failure.message).into()),
+            file: place.map(|place| (&*place.file).into()),
+            line: place.map_or(0, |place| place.line),
         }));
     }
 
@@ -380,6 +448,11 @@ impl Journal {
     /// The process that ran the tasks has ended before its time. For the process that noticed it.
     pub fn crash(&self, crash: &Crash) {
         self.put(&Entry::Crash(crash.entry()));
+    }
+
+    /// This process goes on with the run of another one, whose end was nobody's fault.
+    pub fn again(&self) {
+        self.put(&Entry::Again(entry::Again {}));
     }
 
     /// The run has come to its end, with this exit status.
@@ -495,6 +568,10 @@ fn end(task: TaskId, attempt: u32, ended: &Ended, last: bool, idle: bool) -> ent
         _ => (None, None, None, false),
     };
     let place = failure.and_then(|failure| failure.place.as_ref());
+    let (lock, holder) = match &ended.cause {
+        Some(Cause::Locked { lock, holder }) => (Some((&**lock).into()), Some(id(*holder))),
+        _ => (None, None),
+    };
     entry::End {
         task: id(task),
         attempt,
@@ -510,7 +587,36 @@ fn end(task: TaskId, attempt: u32, ended: &Ended, last: bool, idle: bool) -> ent
         limit,
         running,
         idle,
+        lock,
+        holder,
         last,
+    }
+}
+
+/// What was written, as it is recorded; none where that is nothing.
+fn written(written: &Written, is_full: bool) -> Option<entry::Written<'_>> {
+    let Written { head, cut, tail } = written;
+    let length = head.len() + tail.len();
+    if length == 0 && *cut == 0 {
+        return None;
+    }
+    let (first, last) = match length {
+        _ if is_full => (&[][..], &[][..]),
+        ..=WHOLE => (&head[..], &tail[..]),
+        _ => {
+            let (first, rest) = head.split_at(head.len().min(WHOLE / 2));
+            let rest = if *cut > 0 { tail } else { rest };
+            (first, &rest[rest.len().saturating_sub(WHOLE / 2)..])
+        }
+    };
+    let cut = cut + (length - first.len() - last.len()) as u64;
+    Some(entry::Written(bytes(first), cut, bytes(last)))
+}
+
+fn bytes(bytes: &[u8]) -> entry::Bytes<'_> {
+    match str::from_utf8(bytes) {
+        Ok(text) => entry::Bytes::Text(text.into()),
+        Err(_) => entry::Bytes::Bytes(bytes.to_vec()),
     }
 }
 

@@ -6,7 +6,8 @@ use foldhash::fast::FixedState;
 
 use super::Ended;
 use super::read::{Recorded, id};
-use crate::task::{Json, TaskId};
+use crate::event::Hook;
+use crate::task::{Failure, Json, LibraryId, Observed, Record, TaskId};
 
 /// What stays as it was recorded. Nothing, where a run is a new one.
 #[derive(Debug, Default)]
@@ -17,8 +18,23 @@ pub struct Kept {
     added: Vec<TaskId>,
     changes: Vec<Change>,
     told: Told,
+    /// So many attempts of a task that is tried again were told.
+    tried: HashMap<TaskId, u32, FixedState>,
+    /// The next attempt of these was told to have begun.
+    begun: HashSet<TaskId>,
+    seen: HashMap<TaskId, Vec<(u32, Seen)>, FixedState>,
+    hooks: Vec<(Hook, LibraryId, Failure)>,
     is_idle: bool,
-    max_fail: Option<usize>,
+    stopped: Option<String>,
+}
+
+/// What was heard or seen of an attempt, and belongs to what is told at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It said this.
+    Said(Record),
+    /// Its process did this.
+    Observed(Observed),
 }
 
 /// A task that passed at once and returned nothing.
@@ -142,9 +158,42 @@ impl Kept {
         }
     }
 
-    /// People have been told of these.
-    pub fn told(&mut self, tasks: impl IntoIterator<Item = TaskId>) {
+    /// People know how that attempt ended.
+    pub fn is_attempt_told(&self, task: TaskId, attempt: u32) -> bool {
+        self.is_told(task) || self.tried.get(&task).is_some_and(|told| *told >= attempt)
+    }
+
+    /// People have been told that an attempt began, of which nobody has told them how it ended.
+    pub fn has_begun(&self, task: TaskId) -> bool {
+        self.begun.contains(&task)
+    }
+
+    /// People have been told how these ended, how these attempts ended that others follow, and that these began.
+    pub fn told(
+        &mut self,
+        tasks: impl IntoIterator<Item = TaskId>,
+        attempts: impl IntoIterator<Item = (TaskId, u32)>,
+        begun: impl IntoIterator<Item = TaskId>,
+    ) {
+        self.begun = begun.into_iter().collect();
         self.told = Told::Some(tasks.into_iter().collect());
+        for (task, number) in attempts {
+            let most = self.tried.entry(task).or_default();
+            *most = number.max(*most);
+        }
+    }
+
+    /// What was heard and seen of an attempt, in that order.
+    pub fn seen(&self, task: TaskId, attempt: u32) -> impl Iterator<Item = &Seen> {
+        let seen = self.seen.get(&task).into_iter().flatten();
+        seen.filter_map(move |(number, seen)| (*number == attempt).then_some(seen))
+    }
+
+    /// Why a hook did not pass, which is not called again.
+    pub fn hook(&self, hook: Hook, library: LibraryId) -> Option<&Failure> {
+        let mut hooks = self.hooks.iter();
+        let hook = hooks.find(|(which, of, _)| (*which, *of) == (hook, library));
+        hook.map(|(.., failure)| failure)
     }
 
     /// Tasks that were added while the run went on.
@@ -157,9 +206,14 @@ impl Kept {
         &self.changes
     }
 
-    /// So many failures have stopped the run.
-    pub fn max_fail(&self) -> Option<usize> {
-        self.max_fail
+    /// Why nothing was started any more: the word of a [`crate::event::Stop`], and the number of one that has a number.
+    pub fn stopped(&self) -> Option<(&str, Option<usize>)> {
+        let stopped = self.stopped.as_deref()?;
+        let (word, number) = stopped.split_once('(').unwrap_or((stopped, ""));
+        Some((
+            word,
+            number.strip_suffix(')').and_then(|it| it.parse().ok()),
+        ))
     }
 
     /// Nothing is left to run.
@@ -220,9 +274,14 @@ impl Recorded {
         for (&task, &id) in order {
             self.keep(&mut kept, task, id);
         }
-        let stopped = self.stopped.as_deref();
-        let most = stopped.and_then(|why| why.strip_prefix("MaxFail(")?.strip_suffix(')'));
-        kept.max_fail = most.and_then(|most| most.parse().ok());
+        kept.stopped.clone_from(&self.stopped);
+        for (hook, library, failure) in &self.hooks {
+            let library = self.libraries().iter().position(|it| it.name == *library);
+            if let Some(library) = library {
+                let failed = (*hook, LibraryId::new(library), failure.clone());
+                kept.hooks.push(failed);
+            }
+        }
         kept.set_changes(self.changes(|task| ids.contains_key(&task)));
         kept
     }
@@ -237,6 +296,9 @@ impl Recorded {
                 is_done: known.is_done,
             };
             kept.keep_stood(id, stood);
+        }
+        if let Some(seen) = self.seen.get(&task) {
+            kept.seen.insert(id, seen.clone());
         }
     }
 

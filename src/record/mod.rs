@@ -22,11 +22,15 @@
 //! | `start` | a task begins: `task`, `attempt`, `worker`, `at`. Plain tasks begin without a word |
 //! | `state` | a state key was changed by an attempt of a task or by a `hook`: `key`, `value` (not there where it was removed), `was` (the number that it was compared with) |
 //! | `ran` | plain tasks passed on a `worker`: `[task, began so long after the one before, took]`; the first so long after `at` |
-//! | `end` | an attempt ended: `outcome`, `worker`, `at`, `took`; `result`; why it did not pass: `message`, `file`, `line`, `reason`, `limit`, `running`; `last` where it is not tried again; `idle` where it did not come to run |
+//! | `end` | an attempt ended: `outcome`, `worker`, `at`, `took`; `result`; why it did not pass: `message`, `file`, `line`, `reason`, `limit`, `running`, `lock`, `holder`; `last` where it is not tried again; `idle` where it did not come to run |
+//! | `said` | an attempt said something, where a report holds that: `level`, `target`, `message`, `file`, `line` |
+//! | `wrote` | what the process of an attempt wrote: `stdout`, `stderr`, each as its beginning, how many bytes are left out, and its end; what is no UTF-8 as a list of numbers. `live` where it is a line as it came |
+//! | `left` | the `processes` that the process of an attempt left running: `[pid, name]` |
 //! | `added` | running tasks have added these: `[task, library, name]` |
-//! | `hook` | setup or teardown of a `library` ended; `message` where it did not pass |
+//! | `hook` | setup or teardown of a `library` ended; `message`, `file`, `line` where it did not pass |
 //! | `stop` | nothing is started any more |
 //! | `crash` | the process that ran the tasks ended before its time: `signal` or `status`, `task` or `hook` where it is known who did it, `words`, `suspects` |
+//! | `again` | the process that ran the tasks was replaced by another one, which runs again what ran then |
 //! | `fin` | the run has come to its end: `planned`, `counts`, `exit` |
 //!
 //! A record is one write, so who is killed leaves at most one that is not whole, at the end: it is cut. What is not whole and
@@ -50,7 +54,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 pub use journal::{Begun, By, Journal, News};
-pub use kept::{Change, Kept, Plain, Stood};
+pub use kept::{Change, Kept, Plain, Seen, Stood};
 pub use read::Recorded;
 pub use resume::{Now, Resumed};
 

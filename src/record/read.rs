@@ -11,10 +11,12 @@ use foldhash::fast::FixedState;
 use serde_json::value::RawValue;
 
 use super::entry::{self, Entry, FORMAT};
-use super::kept::{Change, Plain};
+use super::kept::{Change, Plain, Seen};
 use super::{Crash, Ended, Library};
-use crate::event::Cause;
-use crate::task::{Failure, Json, Outcome, Place, TaskId};
+use crate::event::{Cause, Hook};
+use crate::task::{
+    Channel, Failure, Json, Left, Level, Observed, Outcome, Output, Place, Record, TaskId, Written,
+};
 
 /// Places by id: there may be millions.
 type Ids = HashMap<u32, usize, FixedState>;
@@ -41,6 +43,10 @@ pub struct Recorded {
     pub(super) added: Vec<(Box<str>, Box<str>, usize)>,
     /// In the order in which they were made.
     pub(super) changes: Vec<Made>,
+    /// By task, what was heard and seen of attempts that have ended.
+    pub(super) seen: HashMap<usize, Vec<(u32, Seen)>, FixedState>,
+    /// Hooks of the last run that did not pass: which, of which library, and why.
+    pub(super) hooks: Vec<(Hook, String, Failure)>,
 }
 
 /// What is known of a task.
@@ -79,6 +85,8 @@ pub(super) struct Reader {
     pub(super) newer: Option<u32>,
     /// By task and attempt: changes that count when that ends.
     pending: HashMap<(usize, u32), Vec<usize>, FixedState>,
+    /// By task and attempt: what was heard and seen of those that have not ended.
+    seen: HashMap<(usize, u32), Vec<Seen>, FixedState>,
     /// Attempts that run.
     running: HashMap<usize, entry::Start, FixedState>,
     /// Planned in this run, with their definitions.
@@ -174,10 +182,14 @@ impl Reader {
             Entry::State(state) => self.state(&state),
             Entry::Ran(ran) => self.ran(&ran),
             Entry::End(end) => self.end(&end),
+            Entry::Said(said) => self.said(&said),
+            Entry::Wrote(wrote) => self.wrote(wrote),
+            Entry::Left(left) => self.left(left),
             Entry::Added(added) => self.added(added),
-            Entry::Hook(_) => {}
+            Entry::Hook(hook) => self.hook(&hook),
             Entry::Stop(stop) => self.recorded.stopped = Some(stop.why.into_owned()),
             Entry::Crash(crash) => self.crash(crash.into()),
+            Entry::Again(_) => self.drop_running(),
             Entry::Fin(fin) => self.recorded.exit = Some(fin.exit),
         }
         true
@@ -194,8 +206,10 @@ impl Reader {
         recorded.by_id.clear();
         recorded.added.clear();
         recorded.crashes.clear();
+        recorded.hooks.clear();
         (recorded.exit, recorded.stopped) = (None, None);
         self.pending.clear();
+        self.seen.clear();
         self.running.clear();
         self.planned.clear();
         self.added.clear();
@@ -226,6 +240,7 @@ impl Reader {
                 let known = &mut self.recorded.tasks[task];
                 known.begin_anew();
                 (known.run, known.definition) = (run, definition);
+                self.recorded.seen.remove(&task);
             }
         }
     }
@@ -261,6 +276,10 @@ impl Reader {
         for at in self.pending.remove(&(task, attempt)).unwrap_or_default() {
             self.recorded.changes[at].counts = true;
         }
+        if let Some(seen) = self.seen.remove(&(task, attempt)) {
+            let known = self.recorded.seen.entry(task).or_default();
+            known.extend(seen.into_iter().map(|seen| (attempt, seen)));
+        }
         self.running.remove(&task);
         self.recorded.tasks[task].is_started = false;
     }
@@ -276,6 +295,7 @@ impl Reader {
                 continue; // written once more by who did not know
             }
             known.attempts.clear();
+            self.recorded.seen.remove(&task);
             known.plain = Some(Plain {
                 worker: ran.worker,
                 start,
@@ -290,8 +310,9 @@ impl Reader {
         let outcome = Outcome::ALL
             .into_iter()
             .find(|outcome| outcome.as_str() == end.outcome);
-        let Some(outcome) = outcome.filter(|_| !end.idle) else {
-            return; // follows from the rest
+        // What a lock has kept from running might find it free by now; all else follows from the rest.
+        let Some(outcome) = outcome.filter(|_| !end.idle || end.lock.is_some()) else {
+            return;
         };
         let ended = Ended {
             outcome,
@@ -311,7 +332,72 @@ impl Reader {
         known.plain = None;
         known.attempts.truncate(attempt.saturating_sub(1) as usize);
         known.attempts.push(ended);
+        if let Some(seen) = self.recorded.seen.get_mut(&task) {
+            seen.retain(|(number, _)| *number < attempt);
+        }
         self.commit(task, attempt);
+    }
+
+    fn see(&mut self, (task, attempt): (u32, u32), seen: Seen) {
+        let task = self.recorded.task(task);
+        self.seen.entry((task, attempt)).or_default().push(seen);
+    }
+
+    fn said(&mut self, said: &entry::Said<'_>) {
+        let level = Level::ALL
+            .into_iter()
+            .find(|level| level.as_str() == said.level);
+        let record = Record {
+            level: level.unwrap_or(Level::Info),
+            target: said.target.as_ref().into(),
+            message: said.message.as_ref().into(),
+            place: place(said.file.as_deref(), said.line),
+        };
+        self.see((said.task, said.attempt), Seen::Said(record));
+    }
+
+    fn wrote(&mut self, wrote: entry::Wrote<'_>) {
+        let attempt = (wrote.task, wrote.attempt);
+        let [stdout, stderr] = [wrote.stdout, wrote.stderr].map(|it| it.map(written));
+        if wrote.live {
+            let channels = [(Channel::Stdout, stdout), (Channel::Stderr, stderr)];
+            for (channel, line) in channels {
+                if let Some(line) = line {
+                    let line = Observed::Line(channel, line.head.into());
+                    self.see(attempt, Seen::Observed(line));
+                }
+            }
+            return;
+        }
+        let output = Output {
+            stdout: stdout.unwrap_or_default(),
+            stderr: stderr.unwrap_or_default(),
+        };
+        self.see(attempt, Seen::Observed(Observed::Output(output.into())));
+    }
+
+    fn left(&mut self, left: entry::Left<'_>) {
+        let processes = left.processes.into_iter();
+        let processes = processes.map(|(pid, name)| Left {
+            pid,
+            name: name.as_ref().into(),
+        });
+        let observed = Observed::Left(processes.collect());
+        self.see((left.task, left.attempt), Seen::Observed(observed));
+    }
+
+    fn hook(&mut self, hook: &entry::Hook<'_>) {
+        let which = [Hook::Setup, Hook::Teardown]
+            .into_iter()
+            .find(|which| which.as_str() == hook.which);
+        if let (Some(which), Some(message)) = (which, &hook.message) {
+            let failure = Failure {
+                message: message.as_ref().into(),
+                place: place(hook.file.as_deref(), hook.line),
+            };
+            let library = hook.library.as_ref().into();
+            self.recorded.hooks.push((which, library, failure));
+        }
     }
 
     fn added(&mut self, added: entry::Added<'_>) {
@@ -343,12 +429,17 @@ impl Reader {
                 self.push(task, attempt, crashed(&crash));
             }
         }
-        // What ran beside it is run again, from before what it did.
+        self.drop_running();
+        self.recorded.crashes.push(crash);
+    }
+
+    /// What ran is run again, from before what it did.
+    fn drop_running(&mut self) {
         self.pending.clear();
+        self.seen.clear();
         for (task, _) in self.running.drain() {
             self.recorded.tasks[task].is_started = false;
         }
-        self.recorded.crashes.push(crash);
     }
 }
 
@@ -376,11 +467,14 @@ fn crashed(crash: &Crash) -> Ended {
 fn cause(outcome: Outcome, end: &entry::End<'_>) -> Option<Cause> {
     let failure = end.message.as_ref().map(|message| Failure {
         message: message.as_ref().into(),
-        place: end.file.as_ref().map(|file| Place {
-            file: Arc::from(&**file),
-            line: end.line,
-        }),
+        place: place(end.file.as_deref(), end.line),
     });
+    if let (Some(lock), Some(holder)) = (&end.lock, end.holder) {
+        return Some(Cause::Locked {
+            lock: lock.as_ref().into(),
+            holder: id(holder),
+        });
+    }
     if let Some(limit) = end.limit {
         return Some(Cause::TimedOut {
             limit: Duration::from_nanos(limit),
@@ -392,6 +486,26 @@ fn cause(outcome: Outcome, end: &entry::End<'_>) -> Option<Cause> {
         Some(reason) => Some(Cause::Skip(reason.as_ref().into())),
         None if outcome == Outcome::Skipped => Some(Cause::Skip("".into())),
         None => failure.map(Cause::Failure),
+    }
+}
+
+fn place(file: Option<&str>, line: u32) -> Option<Place> {
+    file.map(|file| Place {
+        file: Arc::from(file),
+        line,
+    })
+}
+
+fn written(written: entry::Written<'_>) -> Written {
+    let bytes = |bytes| match bytes {
+        entry::Bytes::Text(text) => text.into_owned().into_bytes(),
+        entry::Bytes::Bytes(bytes) => bytes,
+    };
+    let entry::Written(head, cut, tail) = written;
+    Written {
+        head: bytes(head),
+        cut,
+        tail: bytes(tail),
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Error;
 use crate::event::{Counts, Hook, Stop, Summary};
-use crate::task::{Failure, Place};
+use crate::task::{Channel, Failure, Left, Level, Observed, Output, Place, Record, Written};
 
 fn task(index: usize) -> TaskId {
     TaskId::new(index)
@@ -95,7 +95,9 @@ fn full() -> Journal {
     journal.state(by, "gone", None, None);
     journal.state(By::Hook(Hook::Setup), "n", None, Some(&json("9")));
     journal.end(task(2), 1, &ended(Outcome::Failed), false);
+    journal.observed(task(2), 2, &Observed::Left(Box::default()));
     journal.end(task(2), 2, &ended(Outcome::Passed), true);
+    journal.again();
     journal.settled(task(3), Outcome::NotRun, 9);
     journal.added([(task(6), "x", "p::1")].into_iter());
     journal.end(task(6), 1, &ended(Outcome::TimedOut), true);
@@ -178,9 +180,9 @@ fn what_people_have_been_told_is_known_of_what_stays() {
             .collect::<Vec<_>>()
     };
     assert_eq!(told(&kept), [0; 0]);
-    kept.told([0, 1, 2].map(task));
+    kept.told([0, 1, 2].map(task), [], []);
     assert_eq!(told(&kept), [0, 1, 2]);
-    kept.told((0..9).map(task));
+    kept.told((0..9).map(task), [], []);
     assert_eq!(told(&kept), [0, 1, 2, 8]);
 }
 
@@ -204,6 +206,81 @@ fn an_attempt_without_an_end_leaves_nothing_behind() {
         .collect();
     assert_eq!(values, [json("3"), json("4")]);
     assert!(!kept.has(task(1), 1));
+}
+
+#[test]
+fn what_was_seen_of_an_attempt_stays_with_its_end() {
+    let journal = Journal::private(|| ()).unwrap();
+    begin(&journal, &["a", "b", "c"], "s");
+    let said = |text: &str| Record {
+        level: Level::Warn,
+        target: "t".into(),
+        message: text.into(),
+        place: None,
+    };
+    let written = |head: &[u8], cut, tail: &[u8]| Written {
+        head: head.to_vec(),
+        cut,
+        tail: tail.to_vec(),
+    };
+    let output = |stdout, stderr| Observed::Output(Box::new(Output { stdout, stderr }));
+    let pid = Some(7);
+    let name = "sleep".into();
+    let left = Observed::Left([Left { pid, name }].into());
+    let line = Observed::Line(Channel::Stderr, b"\xffline".as_slice().into());
+    let some = output(
+        written(b"text \xc3\xa9\n", 0, b""),
+        written(b"\xff\0", 5, b"x"),
+    );
+    // Lost with the process, and seen again.
+    journal.observed(task(0), 1, &some);
+    journal.said(task(0), 1, &said("lost"));
+    journal.again();
+    journal.said(task(0), 1, &said("one"));
+    journal.observed(task(0), 1, &some);
+    journal.observed(task(0), 1, &left);
+    journal.observed(task(0), 1, &line);
+    journal.observed(task(0), 1, &Observed::Continued);
+    journal.ran(0, [(task(0), 5, 9)]);
+    let long = vec![b'x'; 3 << 20];
+    let long = output(written(&long, 0, b""), written(&long, 1, b"end"));
+    journal.observed(task(1), 1, &long);
+    journal.end(task(1), 1, &ended(Outcome::Failed), true);
+    journal.observed(task(2), 1, &some);
+    let kept = restart(&journal.read().unwrap());
+    let seen = |at, attempt| kept.seen(task(at), attempt).cloned().collect::<Vec<_>>();
+    let observed = [some, left, line].map(Seen::Observed);
+    assert_eq!(seen(0, 1)[0], Seen::Said(said("one")));
+    assert_eq!(seen(0, 1)[1..], observed);
+    assert_eq!(seen(2, 1), [], "it did not end");
+    let half = vec![b'x'; 1 << 19];
+    let cut = output(
+        written(&half, 2 << 20, &half),
+        written(&half, (5 << 19) + 1, b"end"),
+    );
+    assert!(seen(1, 1) == [Seen::Observed(cut)]);
+}
+
+#[test]
+fn attempts_keep_what_was_seen_of_each() {
+    let journal = Journal::private(|| ()).unwrap();
+    begin(&journal, &["a"], "s");
+    let pid = None;
+    let left = |name: &str| {
+        let name = name.into();
+        Observed::Left([Left { pid, name }].into())
+    };
+    journal.observed(task(0), 1, &left("one"));
+    journal.end(task(0), 1, &ended(Outcome::Failed), false);
+    journal.observed(task(0), 2, &left("lost"));
+    journal.crash(&Crash::default());
+    journal.observed(task(0), 2, &left("two"));
+    journal.end(task(0), 2, &ended(Outcome::Passed), true);
+    let kept = restart(&journal.read().unwrap());
+    for (attempt, name) in [(1, "one"), (2, "two")] {
+        let seen: Vec<_> = kept.seen(task(0), attempt).collect();
+        assert_eq!(seen, [&Seen::Observed(left(name))]);
+    }
 }
 
 #[test]

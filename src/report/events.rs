@@ -90,7 +90,7 @@ impl Reporter for Events {
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        if let Event::Finished(Finished { kept: true, .. }) = event
+        if let Event::Finished(Finished { kept: true, .. }) | Event::Known(_) = event
             && !self.first
         {
             return Ok(());
@@ -195,6 +195,7 @@ fn line(text: &mut String, briefing: &Briefing, event: &Event, now: impl FnOnce(
         }
         Event::Stopping(stop) => Line::new(text, "stopping", now()).stop(*stop),
         Event::Warning(message) => Line::new(text, "warning", now()).with("message", message),
+        Event::Known(event) => return line(text, briefing, event, now),
     };
     line.end();
 }

@@ -243,7 +243,15 @@ impl Reporter for Junit {
         Interest::Finished
     }
 
+    fn keeps(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, _: &Briefing, event: &Event) -> io::Result<()> {
+        let event = match event {
+            Event::Known(event) => event,
+            event => event,
+        };
         match event {
             Event::Finished(finished) => self.note(finished),
             Event::Logged {

@@ -183,7 +183,14 @@ impl Teller {
                     let _ = writeln!(text, "tdrun: warning: {}", escape(warning));
                 }
             }
+            Event::Known(event) => self.recall(briefing, event),
         }
+    }
+
+    /// Takes in what an earlier process has told.
+    fn recall(&mut self, briefing: &Briefing, event: &Event) {
+        let mut told = String::new();
+        self.tell(&mut told, briefing, event);
     }
 
     /// The section at the end.
@@ -320,7 +327,8 @@ impl Teller {
         if told {
             push_left(text, &seen);
         }
-        if let (ShowOutput::All, false, Some(output)) = (self.output, has_failed, &seen.output) {
+        let is_shown = self.output == ShowOutput::All && !has_failed && !finished.kept;
+        if let (true, Some(output)) = (is_shown, &seen.output) {
             push_output(text, &name(briefing, task), attempt, output);
         }
     }

@@ -176,6 +176,7 @@ impl Log {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))
             }
             Event::Warning(message) => Entry::main(Level::Warn, escape(message)),
+            Event::Known(event) => self.entry(briefing, event),
         }
     }
 
@@ -310,10 +311,10 @@ impl Reporter for Log {
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {
-        if let Event::Finished(Finished { kept: true, .. }) = event
-            && !self.first
-        {
-            return Ok(());
+        match event {
+            Event::Finished(Finished { kept: true, .. }) if !self.first => return Ok(()),
+            Event::Known(_) => return Ok(()),
+            _ => {}
         }
         let entry = self.entry(briefing, event);
         // There are more than at the start where tasks were added.

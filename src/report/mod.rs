@@ -61,6 +61,11 @@ pub trait Reporter {
         Interest::All
     }
 
+    /// What tasks say, and what their processes write, goes into what it writes at the end, whatever they come to.
+    fn keeps(&self) -> bool {
+        false
+    }
+
     /// Something happened.
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()>;
 
@@ -259,6 +264,11 @@ impl Reporter for Reporters {
         let all = self.reports.iter().chain(&self.display);
         let all = all.map(|named| named.reporter.wants());
         all.max().unwrap_or(Interest::Failures)
+    }
+
+    fn keeps(&self) -> bool {
+        let mut all = self.reports.iter().chain(&self.display);
+        all.any(|named| named.reporter.keeps())
     }
 
     fn event(&mut self, briefing: &Briefing, event: &Event) -> io::Result<()> {

@@ -15,7 +15,8 @@ use super::track::Track;
 use crate::event::{Attempt, Cause, Event, Finished, Source, Stop};
 use crate::plan::Change;
 use crate::pool::{self, Control};
-use crate::task::{Ending, Failure, Json, Outcome, Place, TaskId};
+use crate::record::Seen;
+use crate::task::{Ending, Failure, Json, Observed, Outcome, Place, TaskId};
 
 /// The link between pool and reporters.
 pub(super) struct Crew {
@@ -100,11 +101,23 @@ impl Crew {
 
     /// The end of an attempt that an earlier process has seen.
     #[cold]
-    fn replay(&self, task: TaskId, found: Found) -> Option<(Outcome, Report)> {
+    fn replay(
+        &self,
+        (worker, task, attempt): (usize, TaskId, u32),
+        found: Found,
+    ) -> Option<(Outcome, Report)> {
         self.services.results.clear(task);
         let Found::End(ended, stands) = found else {
+            self.tell_seen(worker, task, attempt);
             return None;
         };
+        let mut number = attempt;
+        for earlier in &stands.earlier {
+            self.tell_seen(worker, task, number);
+            self.tell_retry(task, number, (worker, earlier.clone()));
+            number += 1;
+        }
+        self.tell_seen(worker, task, number);
         let mut cause = ended.cause;
         if let Some(Cause::Failure(failure)) = &mut cause {
             let place = || self.services.catalog.task(task).place();
@@ -116,6 +129,45 @@ impl Crew {
             stands: Some(Box::new(stands)),
         };
         Some((ended.outcome, report))
+    }
+
+    /// What an earlier process has heard and seen of an attempt.
+    fn tell_seen(&self, worker: usize, task: TaskId, attempt: u32) {
+        let recording = &self.services.recording;
+        let is_told = recording.is_attempt_told(task, attempt);
+        let source = Source::Task(task, worker);
+        for seen in recording.seen(task, attempt) {
+            // What comes line by line was told as it came.
+            let (is_told, event) = match seen.clone() {
+                Seen::Said(record) => (true, Event::Logged { source, record }),
+                Seen::Observed(observed) => {
+                    let is_line = matches!(observed, Observed::Line(..));
+                    (is_told || is_line, Event::Observed { source, observed })
+                }
+            };
+            self.send_known(is_told, event);
+        }
+    }
+
+    fn tell_retry(&self, task: TaskId, number: u32, (worker, attempt): (usize, Attempt)) {
+        let is_told = self.services.recording.is_attempt_told(task, number);
+        let at = self.services.now();
+        let retrying = Event::Retrying {
+            task,
+            worker,
+            number,
+            attempt,
+            at,
+        };
+        self.send_known(is_told, retrying);
+    }
+
+    fn send_known(&self, is_known: bool, event: Event) {
+        self.send(if is_known {
+            Event::Known(Box::new(event))
+        } else {
+            event
+        });
     }
 
     fn ended(&self, task: TaskId, outcome: Outcome, report: Report) {
@@ -231,6 +283,9 @@ impl pool::Crew for Crew {
         self.ledger()
             .running
             .insert(task, Running { worker, began });
+        if self.services.recording.never_ran(task) {
+            return; // nor does it now
+        }
         self.send(Event::Started {
             task,
             worker,
@@ -248,7 +303,7 @@ impl pool::Crew for Crew {
     ) -> Option<(Outcome, Report)> {
         let services = &self.services;
         if let Some(found) = services.recording.find(task, attempt) {
-            return self.replay(task, found);
+            return self.replay((worker, task, attempt), found);
         }
         let limit = self.limit(task);
         services.results.clear(task);
@@ -316,13 +371,7 @@ impl pool::Crew for Crew {
         } else {
             delay
         };
-        self.send(Event::Retrying {
-            task,
-            worker,
-            number,
-            attempt,
-            at,
-        });
+        self.tell_retry(task, number, (worker, attempt));
         if delayed {
             let then = at.saturating_add(delay);
             self.services.outbox.send(Message::Retry(task, then));

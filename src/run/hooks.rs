@@ -63,6 +63,12 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     if action(definition, hook).is_none() {
         return true;
     }
+    if let Some(failure) = pump.services.recording.hook(hook, library) {
+        pump.errors.push(error(hook, &definition.path, &failure));
+        let finished = Event::HookFinished(hook, library, Err(failure));
+        pump.report(&mut Event::Known(Box::new(finished)));
+        return false;
+    }
     pump.report(&mut Event::HookStarted(hook, library));
     if let Some(failure) = crashed(pump, hook, library) {
         return over(pump, hook, library, Err(failure));

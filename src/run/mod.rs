@@ -151,7 +151,7 @@ impl Run {
         let briefing = self.briefing(limit, start.elapsed());
         let (outbox, inbox) = messages::channel(start);
         let kept = (!self.kept.is_empty()).then(|| Arc::new(self.kept));
-        let recording = Recording::new(self.journal, kept);
+        let recording = Recording::new(self.journal, kept, reporters.keeps());
         let tracks = tracks(limit, briefing.planned.len(), &recording);
         let services = Arc::new(Services {
             catalog: self.catalog,
@@ -273,7 +273,7 @@ pub fn recover(journal: &Arc<Journal>) -> Vec<(TaskId, usize, u64)> {
     let Some(black_box) = blackbox::get() else {
         return Vec::new();
     };
-    let recording = Recording::new(Some(Arc::clone(journal)), None);
+    let recording = Recording::new(Some(Arc::clone(journal)), None, false);
     let mut running = Vec::new();
     for (worker, words) in black_box.tracks().enumerate() {
         if let Some(track) = Track::left_behind(words) {

@@ -38,8 +38,8 @@ pub(super) struct Pump<'a> {
     clock: Clock,
     pub(super) control: Control<Crew>,
     pub(super) services: Arc<Services>,
-    /// Tasks whose ends were told, and may not be written yet.
-    untold: Vec<TaskId>,
+    /// What was told, and may not be written yet.
+    untold: Vec<Told>,
     black_box: Option<&'static BlackBox>,
     /// Tasks that ran on the lane when it was last looked at: their workers, and since when.
     on_lane: Vec<(usize, TaskId, u64)>,
@@ -61,6 +61,17 @@ pub(super) struct Pump<'a> {
     leaky: BTreeSet<TaskId>,
     /// Of how many tasks people know the end, whose turn has not come here: they count as done.
     known: usize,
+}
+
+/// What people are told of a task.
+#[derive(Clone, Copy)]
+enum Told {
+    /// An attempt begins.
+    Start(TaskId),
+    /// That attempt has ended, and another one follows.
+    Try(TaskId, u32),
+    /// It has its outcome.
+    End(TaskId),
 }
 
 /// How often is looked whether orphans have ended. Nothing else tells.
@@ -134,8 +145,12 @@ impl<'a> Pump<'a> {
     /// What has stopped the run in an earlier process, or was heard by now, stops it before anything is started.
     pub(super) fn stop_as_before(&mut self) {
         let recording = &self.services.recording;
-        if let Some(most) = recording.kept().and_then(Kept::max_fail) {
-            self.control.stop(Stop::MaxFail(most));
+        match recording.kept().and_then(Kept::stopped) {
+            Some(("MaxFail", Some(most))) => self.control.stop(Stop::MaxFail(most)),
+            Some(("Timeout", _)) if let Some(limit) = self.services.limits.run_timeout => {
+                self.on_run_timeout(limit);
+            }
+            _ => {}
         }
         if let Ok(signal) = self.requests.stop.try_recv() {
             self.on_stop(Stop::Signal(signal));
@@ -166,13 +181,16 @@ impl<'a> Pump<'a> {
         {
             return; // told when it was seen on the lane
         }
-        self.now.note(event, || self.services.now());
-        self.clock.note(event, &self.services.catalog);
+        if let Event::Known(event) = event {
+            self.note(event);
+        } else {
+            self.note(event);
+        }
         let recording = &self.services.recording;
-        if let Event::Started { task, .. } | Event::Retrying { task, .. } = &*event
-            && recording.is_told(*task)
+        if let Event::Started { task, attempt, .. } = &*event
+            && recording.is_start_told(*task, *attempt)
         {
-            return; // how it ended was told by an earlier process
+            return; // by an earlier process
         }
         match event {
             Event::Finished(finished) => {
@@ -180,19 +198,29 @@ impl<'a> Pump<'a> {
                 let (done, planned) = self.now.done();
                 (finished.done, finished.planned) = ((done + self.known).min(planned), planned);
                 self.flaky += usize::from(finished.is_flaky());
-                if self.black_box.is_some() {
-                    self.untold.push(finished.task);
-                }
+                self.will_be_told(Told::End(finished.task));
             }
-            Event::Observed {
-                source: Source::Task(task, _),
-                observed: Observed::Left(_),
-            } => drop(self.leaky.insert(*task)),
+            Event::Started { task, .. } => self.will_be_told(Told::Start(*task)),
+            Event::Retrying { task, number, .. } => {
+                self.will_be_told(Told::Try(*task, *number));
+            }
             Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
             _ => {}
         }
+        self.leaky.extend(left_by(event));
         // What cannot be written is the reporter's to remember, and never changes an outcome.
         let _ = self.reporters.event(self.briefing, event);
+    }
+
+    fn will_be_told(&mut self, told: Told) {
+        if self.black_box.is_some() {
+            self.untold.push(told);
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.now.note(event, || self.services.now());
+        self.clock.note(event, &self.services.catalog);
     }
 
     /// Has all written that was told, and notes whose ends that were: whoever goes on after a crash tells the others.
@@ -203,7 +231,13 @@ impl<'a> Pump<'a> {
         };
         black_box.writes(true);
         let _ = self.reporters.flush();
-        self.untold.drain(..).for_each(|task| black_box.tell(task));
+        for told in self.untold.drain(..) {
+            match told {
+                Told::Start(task) => black_box.tell_start(task),
+                Told::Try(task, number) => black_box.tell_try(task, number),
+                Told::End(task) => black_box.tell(task),
+            }
+        }
         black_box.writes(false);
     }
 
@@ -573,6 +607,18 @@ impl<'a> Pump<'a> {
         self.errors.push(Error::new("run.timeout", message));
         self.control.stop(why);
         self.services.cancel_all();
+    }
+}
+
+/// The task of which it was seen that it has left processes running.
+fn left_by(event: &Event) -> Option<TaskId> {
+    match event {
+        Event::Known(event) => left_by(event),
+        Event::Observed {
+            source: Source::Task(task, _),
+            observed: Observed::Left(_),
+        } => Some(*task),
+        _ => None,
     }
 }
 

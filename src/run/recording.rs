@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::time::nanos;
-use crate::event::{Attempt, Cause};
+use crate::event::{Attempt, Cause, Hook};
 use crate::interrupt;
-use crate::record::{Begun, Ended, Journal, Kept};
-use crate::task::{Json, Outcome, TaskId};
+use crate::record::{Begun, Ended, Journal, Kept, Seen};
+use crate::task::{Failure, Json, LibraryId, Observed, Outcome, Record, TaskId};
 
 /// The journal, and what stays.
 #[derive(Clone, Default)]
 pub(super) struct Recording {
     journal: Option<Arc<Journal>>,
     kept: Option<Arc<Kept>>,
+    /// What tasks say is reported at the end.
+    keeps_words: bool,
 }
 
 /// An attempt that ended in an earlier process.
@@ -35,8 +37,17 @@ pub(super) enum Found {
 }
 
 impl Recording {
-    pub(super) fn new(journal: Option<Arc<Journal>>, kept: Option<Arc<Kept>>) -> Self {
-        Self { journal, kept }
+    /// `keeps_words` where what tasks say is reported at the end, whatever they come to.
+    pub(super) fn new(
+        journal: Option<Arc<Journal>>,
+        kept: Option<Arc<Kept>>,
+        keeps_words: bool,
+    ) -> Self {
+        Self {
+            journal,
+            kept,
+            keeps_words,
+        }
     }
 
     pub(super) fn journal(&self) -> Option<&Journal> {
@@ -61,6 +72,37 @@ impl Recording {
     /// People know how the task ended.
     pub(super) fn is_told(&self, task: TaskId) -> bool {
         self.kept().is_some_and(|kept| kept.is_told(task))
+    }
+
+    /// People know how that attempt ended.
+    pub(super) fn is_attempt_told(&self, task: TaskId, attempt: u32) -> bool {
+        self.kept()
+            .is_some_and(|kept| kept.is_attempt_told(task, attempt))
+    }
+
+    /// People know that an attempt has begun, which does not run again.
+    pub(super) fn is_start_told(&self, task: TaskId, attempt: u32) -> bool {
+        self.kept().is_some_and(|kept| {
+            kept.is_attempt_told(task, attempt) || kept.has(task, attempt) && kept.has_begun(task)
+        })
+    }
+
+    /// It has its outcome, and got it without running.
+    pub(super) fn never_ran(&self, task: TaskId) -> bool {
+        let stood = self.kept().and_then(|kept| kept.stood(task));
+        let last = stood.and_then(|stood| stood.attempts.last());
+        last.is_some_and(|last| last.worker.is_none())
+    }
+
+    /// What was heard and seen of an attempt that does not run again.
+    pub(super) fn seen(&self, task: TaskId, attempt: u32) -> impl Iterator<Item = &Seen> {
+        let kept = self.kept().into_iter();
+        kept.flat_map(move |kept| kept.seen(task, attempt))
+    }
+
+    /// Why a hook did not pass, which is not called again.
+    pub(super) fn hook(&self, hook: Hook, library: LibraryId) -> Option<Failure> {
+        self.kept()?.hook(hook, library).cloned()
     }
 
     /// People know which outcome the task got without its own doing.
@@ -122,6 +164,21 @@ impl Recording {
         }
     }
 
+    /// An attempt has said something.
+    pub(super) fn said(&self, task: TaskId, attempt: u32, record: &Record) {
+        if let Some(journal) = self.journal().filter(|_| self.keeps_words) {
+            journal.said(task, attempt, record);
+        }
+    }
+
+    /// Something was seen of the process of an attempt.
+    pub(super) fn observed(&self, task: TaskId, attempt: u32, observed: &Observed) {
+        let is_kept = self.keeps_words || !matches!(observed, Observed::Line(..));
+        if let Some(journal) = self.journal().filter(|_| is_kept) {
+            journal.observed(task, attempt, observed);
+        }
+    }
+
     /// An attempt has ended; or a task got its outcome without one.
     pub(super) fn end(
         &self,
@@ -139,7 +196,9 @@ impl Recording {
         if is_known && !is_new {
             return;
         }
-        if worker.is_none() && !is_known {
+        // Once a lock has kept it from running, that stays so.
+        let is_locked = matches!(cause, Some(Cause::Locked { .. }));
+        if worker.is_none() && !is_known && !is_locked {
             journal.settled(task, outcome, nanos(at));
             return;
         }

@@ -30,6 +30,9 @@ use crate::task::{
 /// A task that says how far it is more often than this is not heard each time.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
+/// Once a task has said so many bytes, what else it says is not recorded: no report holds that much of it.
+const SAID_MOST: usize = 64 << 10;
+
 /// Shared by all calls of a run.
 pub(super) struct Services {
     pub(super) catalog: Arc<Catalog>,
@@ -218,6 +221,8 @@ pub(super) struct Call {
     has_waited: AtomicBool,
     acts: Mutex<Vec<Act>>,
     last_progress: Mutex<Option<Instant>>,
+    /// So many bytes has it said.
+    said: AtomicUsize,
 }
 
 impl Call {
@@ -253,6 +258,7 @@ impl Call {
             has_waited: AtomicBool::new(false),
             acts: Mutex::default(),
             last_progress: Mutex::default(),
+            said: AtomicUsize::new(0),
         })
     }
 
@@ -507,6 +513,12 @@ impl Host for Call {
 
     fn log(&self, record: Record) {
         let source = self.source();
+        if let Source::Task(task, _) = source {
+            let length = record.message.len();
+            if self.said.fetch_add(length, Ordering::Relaxed) < SAID_MOST {
+                self.services.recording.said(task, self.attempt, &record);
+            }
+        }
         let event = Event::Logged { source, record };
         self.services.outbox.send_log(event);
     }
@@ -537,6 +549,10 @@ impl Host for Call {
 
     fn observed(&self, observed: Observed) {
         let source = self.source();
+        if let Source::Task(task, _) = source {
+            let recording = &self.services.recording;
+            recording.observed(task, self.attempt, &observed);
+        }
         let event = Event::Observed { source, observed };
         self.services.outbox.send_log(event);
     }

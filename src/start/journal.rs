@@ -173,15 +173,14 @@ pub fn resume(
 }
 
 /// What a new process keeps that goes on with the run of one that is gone. `lost` is how those before have ended that did
-/// so before their time, each of them; `is_told` whose end people know.
+/// so before their time, each of them.
 ///
 /// Errors: those of [`Journal::read`]; `run.changed` where a library is another one by now.
 pub fn go_on(
     journals: &Journals,
     lost: Vec<Crash>,
     libraries: &[Library],
-    (catalog, links, _): (&Catalog, &mut Links, &Graph),
-    is_told: impl Fn(TaskId) -> bool,
+    (catalog, links): (&Catalog, &mut Links),
 ) -> Result<Taken> {
     let mut taken = Taken::default();
     let Some(journal) = &journals.journal else {
@@ -192,6 +191,9 @@ pub fn go_on(
     refuse_changed(before.libraries(), libraries, lost.last())?;
     taken.warnings = before.warnings;
     let running = run::recover(journal);
+    if lost.len() <= before.crashes.len() {
+        journal.again();
+    }
     // One that has come to record how those before it ended has recorded all of them.
     for mut lost in lost.into_iter().skip(before.crashes.len()) {
         let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
@@ -209,8 +211,11 @@ pub fn go_on(
         let library = catalog.libraries.iter().position(|l| l.name == library)?;
         find(LibraryId::new(library), name)
     });
-    let told = catalog.ids().filter(|task| is_told(*task));
-    taken.kept.told(told);
+    if let Some(black_box) = blackbox::get() {
+        let told = catalog.ids().filter(|task| black_box.is_told(*task));
+        let begun = catalog.ids().filter(|task| black_box.is_start_told(*task));
+        taken.kept.told(told, black_box.tries_told(), begun);
+    }
     taken.crashes = recorded.crashes;
     Ok(taken)
 }

@@ -238,7 +238,7 @@ fn what_people_have_been_told_is_not_begun_or_told_again() {
     let path = directory.path().join("j");
     execute(&case, Some(journal(&path)), Kept::default());
     let (journal, mut kept) = restart(&path, usize::MAX, None);
-    kept.told([0, 1].map(TaskId::new));
+    kept.told([0, 1].map(TaskId::new), [], []);
     let told = execute(&case, Some(journal), kept);
     let kept: Vec<_> = told
         .finished()
