@@ -369,6 +369,15 @@ impl BlackBox {
             && !self.is_told(task)
     }
 
+    /// People are not known to have been told anything of this task.
+    pub fn forget_told(&self, task: TaskId) {
+        for behind in [0, TOLD_MOST / 64] {
+            if let Some((word, bit)) = self.told_word(task, behind) {
+                word.fetch_and(!bit, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// People have been told how this attempt ended, and that there will be another one. Those for which there is no room
     /// are told once more where they have to be.
     pub fn tell_try(&self, task: TaskId, number: u32) {

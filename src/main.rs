@@ -3,6 +3,7 @@
 //! Two processes: the supervisor, which the user has started, and the runner, which it forks; see `supervise`.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::panic::{self, PanicHookInfo};
@@ -27,7 +28,7 @@ use tdrun::state::State;
 use tdrun::stream::{self, Stream};
 use tdrun::supervise::{self, Crash, How, Next, Round};
 use tdrun::target::Target;
-use tdrun::task::{Catalog, TaskId, TaskRef};
+use tdrun::task::{Catalog, LibraryId, TaskId, TaskRef};
 use tdrun::{interrupt, look, select, start};
 
 /// Where `say` speaks: taken before a library can close or move it.
@@ -132,10 +133,11 @@ impl Runner<'_> {
 
     /// Selects, checks, and starts what runs tasks in processes: as early as can be, while there is little else in memory.
     fn choose(&self, loaded: Shelf, terminal: Option<[OwnedFd; 3]>) -> anyhow::Result<Chosen> {
-        let (options, suspects) = (self.options, self.round.suspects);
+        let options = self.options;
         let (mut catalog, mut limits) = (loaded.catalog, options.limits);
+        let suspects = start::journal::names(self.journals, &catalog, self.round.suspects)?;
         let mut apart = match (options.look, &terminal) {
-            (None, None) => start_apart(&mut catalog, options, None, suspects)?,
+            (None, None) => start_apart(&mut catalog, options, None, suspects.clone())?,
             _ => None,
         };
         let mut links = Links::resolve(&catalog)?;
@@ -268,7 +270,7 @@ fn start_apart(
     catalog: &mut Catalog,
     options: &Options,
     looked_into: Option<(TaskId, [OwnedFd; 3])>,
-    suspects: &[TaskId],
+    suspects: HashSet<(LibraryId, Box<str>)>,
 ) -> anyhow::Result<Option<Arc<Apart>>> {
     let supervisor = process::parent();
     let setting = Setting {
@@ -284,7 +286,7 @@ fn start_apart(
             library::warm_up(caller);
         },
         at_end: library::coverage(),
-        suspects: suspects.to_vec(),
+        suspects,
         on_gone: Box::new(move || {
             if process::parent() != supervisor {
                 return; // all are being killed, and this process ends when they have

@@ -789,6 +789,125 @@ TD_LIBRARY(tasks)
     );
 }
 
+/// Tasks that a running one adds: the first passes, the second one runs when the run is stopped, the third waits for it.
+const ADDS: &str = r#"
+TASK(adds) {
+    for (int n = 1; n <= 3; n++) { char name[8]; sprintf(name, "p::%d", n); if (host->start(ctx, td_s(name), NULL, NULL) != TD_OK) return 9; }
+    return TD_OK;
+}
+TASK(step) {
+    char name[16], file[32];
+    TD_CHECK(host, ctx, td_name_copy(host, ctx, name, sizeof name) == TD_OK);
+    sprintf(file, "%c.ran", name[3]);
+    int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (write(fd, "x", 1) != 1) return 9;
+    close(fd);
+    if (name[3] != '2') return TD_OK;
+    TD_INFO(host, ctx, "runs");
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    return TD_FAILED(host, ctx, "asked to stop");
+}
+TASK(quits) {
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    while (access("gate", F_OK) != 0) usleep(1000);
+    abort();
+}
+static const td_task tasks[] = {
+    TD_TASK(adds),
+    TD_TASK(quits),
+    TD_TASK_NAMED(step, "p::[n]", TD_AFTER(TD_STR("adds")), TD_LOCKS(TD_STR("one"))),
+};
+TD_LIBRARY(tasks)
+"#;
+
+#[test]
+fn what_tasks_have_added_is_told_after_a_stop_and_a_crash() {
+    let tdrun = tdrun("libx.so::adds libx.so::quits -j2 --junit=out.xml --events=events.jsonl")
+        .library("x", ADDS);
+    let mut running = tdrun.start();
+    running.wait_for("runs");
+    running.signal("TERM");
+    running.wait_for("p::2 ..");
+    fs::write(tdrun.dir.join("gate"), "").expect("written");
+    let outcome = running.end();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.signal),
+        (
+            "==== 2 passed, 0 failed, 0 skipped, 1 crashed, 1 cancelled, 1 not run in N.NNs ====\n",
+            Some(15)
+        ),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.stderr.contains(": p::3\n"), "{}", outcome.stderr);
+    let stops = outcome.stderr.matches("stopping: SIGTERM").count();
+    assert_eq!(stops, 1, "{}", outcome.stderr);
+    for (task, count) in [("1", 1), ("2", 1), ("3", 0)] {
+        assert_eq!(ran(&tdrun, task), count, "{task}");
+    }
+    let report = tdrun.read("out.xml");
+    for task in ["adds", "quits", "p::1", "p::2", "p::3"] {
+        let case = format!("<testcase name=\"{task}\"");
+        assert_eq!(report.matches(&case).count(), 1, "{report}");
+    }
+    let events = tdrun.read("events.jsonl");
+    assert_eq!(
+        events.matches("\"event\":\"planned\"").count(),
+        3,
+        "{events}"
+    );
+    assert_eq!(
+        events.matches("\"event\":\"task_finished\"").count(),
+        5,
+        "{events}"
+    );
+}
+
+#[test]
+fn a_task_that_was_added_runs_alone_when_it_may_have_ended_the_process() {
+    let source = r#"
+TASK(adds) {
+    if (host->start(ctx, td_s("p::1"), NULL, NULL) != TD_OK) return 9;
+    return host->start(ctx, td_s("p::2"), NULL, NULL);
+}
+TASK(step) {
+    char name[16];
+    TD_CHECK(host, ctx, td_name_copy(host, ctx, name, sizeof name) == TD_OK);
+    fclose(fopen(name, "w"));
+    while (access("p::1", F_OK) != 0 || access("p::2", F_OK) != 0) usleep(1000);
+    if (name[3] == '1') { usleep(50000); _exit(0); }
+    usleep(200000);
+    return TD_OK;
+}
+PASS(more)
+static const td_task tasks[] = { TD_TASK(adds), TD_TASK(more), TD_TASK_NAMED(step, "p::[n]") };
+TD_LIBRARY(tasks)
+"#;
+    let outcome = tdrun("libx.so::adds libx.so::more -j2")
+        .library("x", source)
+        .run();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.status),
+        (
+            "==== 3 passed, 0 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+            1
+        ),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        outcome.stderr.matches("error[run.lost]").count(),
+        1,
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("\np::1 CRASHED\n"),
+        "{}",
+        outcome.stderr
+    );
+}
+
 fn wait_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

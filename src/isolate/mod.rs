@@ -78,8 +78,9 @@ pub struct Setting {
     pub live: bool,
     /// The most verbose level that anybody listens to.
     pub level: Option<Level>,
-    /// These run in processes of their own whatever the user wants: one of them has taken a process with it.
-    pub suspects: Vec<TaskId>,
+    /// These run in processes of their own whatever the user wants, as one of them has taken a process with it. They may not
+    /// be made yet.
+    pub suspects: HashSet<(LibraryId, Box<str>)>,
     /// The one that is looked into under a debugger, and what it gets as standard input, output and error.
     pub looked_into: Option<(TaskId, [OwnedFd; 3])>,
     /// Gets ready what a call of a library's function needs, without one.
@@ -121,7 +122,7 @@ pub fn start(
             let task = catalog.task(*task);
             (task.library(), task.name().into())
         }),
-        suspects: suspects(catalog, &setting.suspects),
+        suspects: setting.suspects,
         has_timeout: setting.has_timeout,
         aborts: catalog
             .libraries
@@ -139,7 +140,8 @@ pub fn start(
         on_gone: setting.on_gone,
     };
     let is_wanted = |task| crate::task::Launcher::takes(&apart, task);
-    if !catalog.tasks().any(is_wanted)
+    if apart.suspects.is_empty()
+        && !catalog.tasks().any(is_wanted)
         && !catalog
             .templates
             .iter()
@@ -219,15 +221,6 @@ fn check_limit() -> Result<()> {
     let message = format!("cannot start processes for tasks with {files} open files");
     let error = Error::new("isolate.limit", message);
     Err(error.hint("raise the limit with `ulimit -n 1024`"))
-}
-
-/// By library and name. Those that have been made since are not known here.
-fn suspects(catalog: &Catalog, tasks: &[TaskId]) -> HashSet<(LibraryId, Box<str>)> {
-    let known = tasks.iter().filter(|task| task.index() < catalog.len());
-    let tasks = known.map(|task| catalog.task(*task));
-    tasks
-        .map(|task| (task.library(), task.name().into()))
-        .collect()
 }
 
 fn paths(catalog: &Catalog) -> String {

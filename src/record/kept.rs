@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 
 use super::Ended;
 use super::read::{Recorded, id};
-use crate::event::Hook;
+use crate::event::{Hook, Stop};
 use crate::task::{Failure, Json, LibraryId, Observed, Record, TaskId};
 
 /// What stays as it was recorded. Nothing, where a run is a new one.
@@ -16,6 +16,8 @@ pub struct Kept {
     plain: Vec<Option<Plain>>,
     stood: HashMap<TaskId, Stood, FixedState>,
     added: Vec<TaskId>,
+    /// The first that has, or had, another id.
+    moved: Option<TaskId>,
     changes: Vec<Change>,
     told: Told,
     /// So many attempts of a task that is tried again were told.
@@ -168,7 +170,8 @@ impl Kept {
         self.begun.contains(&task)
     }
 
-    /// People have been told how these ended, how these attempts ended that others follow, and that these began.
+    /// People have been told how these ended, how these attempts ended that others follow (number 0 is that a task was
+    /// added), and that these began.
     pub fn told(
         &mut self,
         tasks: impl IntoIterator<Item = TaskId>,
@@ -201,6 +204,16 @@ impl Kept {
         &self.added
     }
 
+    /// From this one on tasks that were added may have other ids than before.
+    pub fn moved(&self) -> Option<TaskId> {
+        self.moved
+    }
+
+    /// People have been told that the task was added.
+    pub fn is_addition_told(&self, task: TaskId) -> bool {
+        self.tried.contains_key(&task)
+    }
+
     /// What tasks that stay have done to the state, in their order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
@@ -214,6 +227,13 @@ impl Kept {
             word,
             number.strip_suffix(')').and_then(|it| it.parse().ok()),
         ))
+    }
+
+    /// This has stopped the run.
+    pub fn is_stopped_by(&self, why: Stop) -> bool {
+        self.stopped
+            .as_ref()
+            .is_some_and(|stopped| *stopped == format!("{why:?}"))
     }
 
     /// Nothing is left to run.
@@ -260,13 +280,25 @@ impl Recorded {
         for (&number, &task) in &self.by_id {
             ids.insert(task, id(number));
         }
-        for (library, name, task) in &self.added {
-            match find(library, name) {
+        let number = |task: &usize| ids.get(task).copied();
+        let mut added: Vec<_> = self.added.iter().collect();
+        // So that most get the same ids again.
+        added.sort_by_key(|(.., task)| number(task));
+        let added: Vec<_> = added
+            .into_iter()
+            .map(|(library, name, task)| (*task, find(library, name)))
+            .collect();
+        for (task, found) in added {
+            let before = match found {
                 Some(id) => {
                     kept.add(id);
-                    ids.insert(*task, id);
+                    ids.insert(task, id)
                 }
-                None => drop(ids.remove(task)),
+                None => ids.remove(&task),
+            };
+            if before != found {
+                let moved = [kept.moved, before, found];
+                kept.moved = moved.into_iter().flatten().min();
             }
         }
         let mut order: Vec<_> = ids.iter().collect();

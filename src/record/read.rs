@@ -109,6 +109,15 @@ impl Recorded {
             .map(|(library, name, _)| (&**library, &**name))
     }
 
+    /// The library and name of a task that was added, by its id.
+    pub fn added_as(&self, task: TaskId) -> Option<(&str, &str)> {
+        let id = u32::try_from(task.index()).ok()?;
+        let place = self.by_id.get(&id)?;
+        let mut added = self.added.iter();
+        let (library, name, _) = added.find(|(.., added)| added == place)?;
+        Some((library, name))
+    }
+
     /// The libraries of the last run.
     pub fn libraries(&self) -> &[Library] {
         self.runs.last().map_or(&[], Vec::as_slice)

@@ -418,7 +418,8 @@ impl pool::Crew for Crew {
                 (*task, library.as_str(), catalog.task(*task).name())
             }));
         }
-        self.send(Event::Planned(tasks.to_vec()));
+        let is_told = self.services.recording.is_addition_told(tasks);
+        self.send_known(is_told, Event::Planned(tasks.to_vec()));
     }
 
     fn paused(&self, worker: usize, task: TaskId) {

@@ -190,9 +190,10 @@ impl Run {
         let services = (services, self.graph);
         let mut pump = Pump::new(&briefing, reporters, inbox, requests, control, services);
         pump.errors.extend(lost(&pump.services));
+        add_again(&mut pump);
         let prepared = hooks::set_up(&mut pump);
         pump.stop_as_before();
-        take_up(&mut pump);
+        replay(&pump.services);
         run_tasks(&mut pump, &mut pool, limit);
         hooks::tear_down(&mut pump, &prepared);
         pump.drain();
@@ -284,21 +285,21 @@ pub fn recover(journal: &Arc<Journal>) -> Vec<(TaskId, usize, u64)> {
     running
 }
 
-/// What stays of an earlier run, besides how its tasks ended: the state that those made, and tasks that were added.
-fn take_up(pump: &mut Pump<'_>) {
+/// Tasks that were added in an earlier run are part of this one. Before anything can stop it.
+fn add_again(pump: &mut Pump<'_>) {
     let services = Arc::clone(&pump.services);
-    let Some(kept) = services.recording.kept() else {
-        return;
-    };
-    for change in kept.changes() {
+    if let Some(kept) = services.recording.kept()
+        && let Err(declined) = services.add_again(&pump.control, kept.added())
+    {
+        pump.report(&mut Event::Warning(declined.why));
+    }
+}
+
+/// The state that tasks have made which stay.
+fn replay(services: &Services) {
+    for change in services.recording.kept().map_or(&[][..], Kept::changes) {
         let over = |now: Option<&Json>| change.over(now);
         services.state.replay(&change.key, over);
-    }
-    if pump.stopped.is_some() {
-        return;
-    }
-    if let Err(declined) = services.add_again(&pump.control, kept.added()) {
-        pump.report(&mut Event::Warning(declined.why));
     }
 }
 

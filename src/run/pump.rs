@@ -68,7 +68,7 @@ pub(super) struct Pump<'a> {
 enum Told {
     /// An attempt begins.
     Start(TaskId),
-    /// That attempt has ended, and another one follows.
+    /// That attempt has ended, and another one follows; 0 where it was added.
     Try(TaskId, u32),
     /// It has its outcome.
     End(TaskId),
@@ -204,7 +204,17 @@ impl<'a> Pump<'a> {
             Event::Retrying { task, number, .. } => {
                 self.will_be_told(Told::Try(*task, *number));
             }
-            Event::Stopping(why) => drop(self.stopped.get_or_insert(*why)),
+            Event::Stopping(why) => {
+                let why = *why;
+                self.stopped.get_or_insert(why);
+                if self.services.recording.is_stop_told(why) {
+                    *event = Event::Known(Box::new(Event::Stopping(why)));
+                }
+            }
+            Event::Planned(tasks) if self.black_box.is_some() => {
+                let added = tasks.iter().map(|task| Told::Try(*task, 0));
+                self.untold.extend(added);
+            }
             _ => {}
         }
         self.leaky.extend(left_by(event));

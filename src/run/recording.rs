@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::time::nanos;
-use crate::event::{Attempt, Cause, Hook};
+use crate::event::{Attempt, Cause, Hook, Stop};
 use crate::interrupt;
 use crate::record::{Begun, Ended, Journal, Kept, Seen};
 use crate::task::{Failure, Json, LibraryId, Observed, Outcome, Record, TaskId};
@@ -85,6 +85,17 @@ impl Recording {
         self.kept().is_some_and(|kept| {
             kept.is_attempt_told(task, attempt) || kept.has(task, attempt) && kept.has_begun(task)
         })
+    }
+
+    /// People know that these were added.
+    pub(super) fn is_addition_told(&self, tasks: &[TaskId]) -> bool {
+        self.kept()
+            .is_some_and(|kept| tasks.iter().all(|task| kept.is_addition_told(*task)))
+    }
+
+    /// People know that the run was stopped for this.
+    pub(super) fn is_stop_told(&self, why: Stop) -> bool {
+        self.kept().is_some_and(|kept| kept.is_stopped_by(why))
     }
 
     /// It has its outcome, and got it without running.

@@ -1,5 +1,6 @@
 //! From options to the journal of a run: a new one, or that of a run that is taken up.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -172,6 +173,34 @@ pub fn resume(
     Ok(taken)
 }
 
+/// The libraries and names of tasks of a run that has begun, also of those that were added while it went on. Errors: those of
+/// [`Journal::read`].
+pub fn names(
+    journals: &Journals,
+    catalog: &Catalog,
+    tasks: &[TaskId],
+) -> Result<HashSet<(LibraryId, Box<str>)>> {
+    let (mut names, mut recorded) = (HashSet::new(), None);
+    for &task in tasks {
+        if task.index() < catalog.len() {
+            let task = catalog.task(task);
+            names.insert((task.library(), task.name().into()));
+            continue;
+        }
+        if recorded.is_none() {
+            let journal = journals.journal.as_ref();
+            recorded = journal.map(|journal| journal.read()).transpose()?;
+        }
+        let added = recorded.as_ref().and_then(|it| it.added_as(task));
+        names.extend(added.and_then(|(library, name)| {
+            let mut libraries = catalog.libraries.iter();
+            let library = libraries.position(|it| it.name == library)?;
+            Some((LibraryId::new(library), name.into()))
+        }));
+    }
+    Ok(names)
+}
+
 /// What a new process keeps that goes on with the run of one that is gone. `lost` is how those before have ended that did
 /// so before their time, each of them.
 ///
@@ -212,11 +241,19 @@ pub fn go_on(
         find(LibraryId::new(library), name)
     });
     if let Some(black_box) = blackbox::get() {
+        // Of tasks that have other ids by now, people are told once more.
+        if let Some(first) = taken.kept.moved() {
+            (first.index()..catalog.len())
+                .for_each(|task| black_box.forget_told(TaskId::new(task)));
+        }
         let told = catalog.ids().filter(|task| black_box.is_told(*task));
         let begun = catalog.ids().filter(|task| black_box.is_start_told(*task));
         taken.kept.told(told, black_box.tries_told(), begun);
     }
     taken.crashes = recorded.crashes;
+    for crash in &mut taken.crashes {
+        crash.suspects.retain(|task| task.index() < catalog.len());
+    }
     Ok(taken)
 }
 
