@@ -115,16 +115,16 @@ impl Store {
         self.file.as_ref().ok_or_else(|| Errno::BADF.into())
     }
 
-    /// All that stands there; from here on what is appended comes behind that.
-    pub(super) fn read(&mut self) -> io::Result<Vec<u8>> {
-        let bytes = read(self.file()?)?;
-        self.good = bytes.len() as u64;
+    /// All that stands there behind the first so many bytes; from here on what is appended comes behind that.
+    pub(super) fn read_from(&mut self, from: u64) -> io::Result<Vec<u8>> {
+        let bytes = read(self.file()?, from)?;
+        self.good = from + bytes.len() as u64;
         Ok(bytes)
     }
 
     /// All that stands there, for a look only.
     pub(super) fn peek(&self) -> io::Result<Vec<u8>> {
-        read(self.file()?)
+        read(self.file()?, 0)
     }
 
     /// The first bytes, at most so many.
@@ -140,6 +140,11 @@ impl Store {
         self.file()?.set_len(length)?;
         self.good = length;
         Ok(())
+    }
+
+    /// So many bytes stand there that are good.
+    pub(super) fn good(&self) -> u64 {
+        self.good
     }
 
     /// Appends all of that, or nothing.
@@ -222,13 +227,14 @@ fn kind(metadata: &std::fs::Metadata) -> Option<&'static str> {
     }
 }
 
-fn read(file: &File) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+fn read(file: &File, from: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len().saturating_sub(from);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length];
     let mut read = 0;
     while read < bytes.len() {
         // Not by the place of the file, which other processes share.
-        match file.read_at(&mut bytes[read..], read as u64) {
+        match file.read_at(&mut bytes[read..], from + read as u64) {
             Ok(0) => bytes.truncate(read),
             Ok(more) => read += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

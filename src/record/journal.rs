@@ -74,6 +74,25 @@ pub struct Begun {
     pub at: u64,
 }
 
+/// What a journal says, as far as it has been read.
+#[derive(Default)]
+pub struct Reading {
+    reader: Reader,
+    upto: u64,
+}
+
+impl Reading {
+    /// So far.
+    pub fn recorded(&self) -> &Recorded {
+        &self.reader.recorded
+    }
+
+    /// All of it.
+    pub fn finish(self) -> Recorded {
+        self.reader.recorded
+    }
+}
+
 /// As many planned tasks stand in one record.
 const PLANNED: usize = 1000;
 /// So many bytes of a channel are recorded, half of them of the beginning: as many as stand in reports.
@@ -170,6 +189,13 @@ impl Journal {
     ///
     /// Errors: as those of [`Journal::take_up`].
     pub fn read(&self) -> Result<Recorded> {
+        let mut reading = Reading::default();
+        self.read_on(&mut reading)?;
+        Ok(reading.finish())
+    }
+
+    /// The same, from where that was read to before.
+    pub fn read_on(&self, reading: &mut Reading) -> Result<()> {
         let shown = self.shown.as_deref().unwrap_or("the journal");
         let unreadable = |error| {
             Error::new(
@@ -182,8 +208,9 @@ impl Journal {
         if !head.starts_with(HEAD) && !HEAD.starts_with(&head) {
             return Err(foreign(shown));
         }
-        let bytes = inner.store.read().map_err(unreadable)?;
-        let mut reader = Reader::default();
+        let from = reading.upto;
+        let bytes = inner.store.read_from(from).map_err(unreadable)?;
+        let reader = &mut reading.reader;
         let tail = line::each(&bytes, |record| reader.take(record));
         if let Some(format) = reader.newer {
             let message = format!("`{shown}` was written by a newer tdrun, in format {format}");
@@ -191,11 +218,12 @@ impl Journal {
         }
         match tail {
             Tail::Whole => {}
-            Tail::Torn(at) if at == 0 && head.len() == HEAD.len() && bytes.contains(&b'\n') => {
+            Tail::Torn(0) if from == 0 && head.len() == HEAD.len() && bytes.contains(&b'\n') => {
                 return Err(foreign(shown));
             }
             Tail::Torn(at) => {
-                inner.store.cut(at as u64).map_err(unreadable)?;
+                let good = from + at as u64;
+                inner.store.cut(good).map_err(unreadable)?;
                 let dropped = bytes.len() - at;
                 let s = if dropped == 1 { "" } else { "s" };
                 reader.recorded.warnings.push(format!(
@@ -203,6 +231,7 @@ impl Journal {
                 ));
             }
             Tail::Corrupt(at) => {
+                let at = from + at as u64;
                 let message =
                     format!("`{shown}` is damaged at byte {at}, with good records behind");
                 let error = Error::new("resume.corrupt", message);
@@ -211,7 +240,8 @@ impl Journal {
                 )));
             }
         }
-        Ok(reader.finish())
+        reading.upto = inner.store.good();
+        Ok(())
     }
 
     /// It stays when the run is over.

@@ -74,12 +74,12 @@ pub struct Change {
 #[derive(Debug)]
 enum Told {
     All,
-    Some(HashSet<TaskId>),
+    Some(HashSet<TaskId, FixedState>),
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self::Some(HashSet::new())
+        Self::Some(HashSet::default())
     }
 }
 

@@ -204,10 +204,6 @@ impl Reader {
         true
     }
 
-    pub(super) fn finish(self) -> Recorded {
-        self.recorded
-    }
-
     fn open(&mut self, open: entry::Open<'_>) {
         let recorded = &mut self.recorded;
         let libraries = open.libraries.into_iter().map(Library::from);

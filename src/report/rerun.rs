@@ -2,6 +2,7 @@
 //!
 //! Knows the command line's spelling and the shell's; not whether anybody types it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use crate::error::escape;
@@ -29,21 +30,29 @@ impl Results {
 pub(super) struct Reruns<'a> {
     briefing: &'a Briefing,
     results: &'a Results,
-    by_name: HashMap<(LibraryId, &'a str), TaskId>,
+    /// Made when it is first asked for: most tasks come after none.
+    by_name: OnceCell<HashMap<(LibraryId, &'a str), TaskId>>,
 }
 
 impl<'a> Reruns<'a> {
     pub(super) fn new(briefing: &'a Briefing, results: &'a Results) -> Self {
-        let catalog = &briefing.catalog;
-        let named = catalog.ids().map(|id| {
-            let task = catalog.task(id);
-            ((task.library(), task.name()), id)
-        });
         Self {
             briefing,
             results,
-            by_name: named.collect(),
+            by_name: OnceCell::new(),
         }
+    }
+
+    fn find(&self, library: LibraryId, name: &str) -> Option<TaskId> {
+        let by_name = self.by_name.get_or_init(|| {
+            let catalog = &self.briefing.catalog;
+            let named = catalog.ids().map(|id| {
+                let task = catalog.task(id);
+                ((task.library(), task.name()), id)
+            });
+            named.collect()
+        });
+        by_name.get(&(library, name)).copied()
     }
 
     /// `tdrun lib.so::task --env=dev --result-x=1`, quoted for a shell and escaped for a terminal.
@@ -123,11 +132,11 @@ impl<'a> Reruns<'a> {
     fn resolve(&self, task: TaskId, name: &str) -> Option<(TaskId, bool)> {
         let catalog = &self.briefing.catalog;
         let own = catalog.task(task).library();
-        if let Some(&id) = self.by_name.get(&(own, name)) {
+        if let Some(id) = self.find(own, name) {
             return Some((id, true));
         }
         let (library, name) = self.split(name)?;
-        let id = *self.by_name.get(&(library, name))?;
+        let id = self.find(library, name)?;
         Some((id, library == own))
     }
 

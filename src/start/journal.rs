@@ -10,7 +10,7 @@ use crate::cli::Options;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Links};
 use crate::library::Files;
-use crate::record::{Crash, Journal, Kept, Library, Now, Opening, Planned, Recorded};
+use crate::record::{Crash, Journal, Kept, Library, Now, Opening, Planned, Reading, Recorded};
 use crate::run;
 use crate::task::{Catalog, LibraryId, TaskId};
 
@@ -216,22 +216,26 @@ pub fn go_on(
         return Ok(taken);
     };
     // Cuts off what the other one did not come to write to its end.
-    let before = journal.read()?;
+    let mut reading = Reading::default();
+    journal.read_on(&mut reading)?;
+    let before = reading.recorded();
     refuse_changed(before.libraries(), libraries, lost.last())?;
-    taken.warnings = before.warnings;
+    let known = before.crashes.len();
     let running = run::recover(journal);
-    if lost.len() <= before.crashes.len() {
+    if lost.len() <= known {
         journal.again();
     }
     // One that has come to record how those before it ended has recorded all of them.
-    for mut lost in lost.into_iter().skip(before.crashes.len()) {
+    for mut lost in lost.into_iter().skip(known) {
         let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
         if let Some((_, worker, since)) = task {
             (lost.worker, lost.took) = (Some(*worker), lost.at.saturating_sub(*since));
         }
         journal.crash(&lost);
     }
-    let recorded = journal.read()?;
+    journal.read_on(&mut reading)?;
+    let mut recorded = reading.finish();
+    taken.warnings = std::mem::take(&mut recorded.warnings);
     let mut find = |library: LibraryId, name: &str| {
         let there = links.get(catalog, library, name);
         there.or_else(|| links.given(catalog, library, name).ok().flatten())
