@@ -32,6 +32,8 @@ pub enum Event {
     HookStarted(Hook, LibraryId),
     /// It ended; an error where it did not pass.
     HookFinished(Hook, LibraryId, Result<(), Failure>),
+    /// It ended otherwise, with that, as the run was stopped.
+    HookCancelled(Hook, LibraryId, Failure),
     /// Tasks have been added by a running one; in declaration order.
     Planned(Vec<TaskId>),
     /// A worker begins a task, or tries it again.

@@ -45,6 +45,8 @@ static ORPHANED: AtomicBool = AtomicBool::new(false);
 /// What is asked for from outside, as it comes. Tests make their own.
 #[derive(Clone)]
 pub struct Requests {
+    /// The signal that has asked an earlier process of the run to stop. What comes before the first task is done all the same.
+    pub before: Option<i32>,
     /// To stop: the number of the signal.
     pub stop: Receiver<i32>,
     /// To stop: a program that embeds the run says so.
@@ -62,6 +64,7 @@ impl Abort {
     pub fn new() -> (Self, Requests) {
         let (abort, aborts) = channel::unbounded();
         let requests = Requests {
+            before: None,
             stop: channel::never(),
             abort: aborts,
             tell: channel::never(),
@@ -93,9 +96,7 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
     let (tell, tells) = channel::bounded(1);
     let senders = Senders { stop, tell };
     process::on_fork(|| OVER.store(true, Ordering::Release));
-    if let Some(signal) = asked {
-        on_signal(signal, &senders);
-    }
+    COUNT.store(asked.iter().len(), Ordering::Release);
     let heeded = |signal: &i32| !is_ignored(*signal);
     if heeded(&SIGINT) {
         let senders = senders.clone();
@@ -104,6 +105,7 @@ pub fn listen(asked: Option<i32>) -> Result<Requests> {
     let others = [SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGTSTP, SIGCONT, SIGUSR2];
     listen_to(others.into_iter().filter(heeded), senders).map_err(|e| failed(&e))?;
     Ok(Requests {
+        before: asked,
         stop: stops,
         abort: channel::never(),
         tell: tells,

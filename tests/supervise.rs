@@ -908,6 +908,106 @@ TD_LIBRARY(tasks)
     );
 }
 
+#[test]
+fn a_setup_that_is_stopped_is_cancelled_as_the_run_is() {
+    let source = r#"
+TASK(prepares) {
+    TD_INFO(host, ctx, "prepares");
+    while (host->cancelled(ctx) == 0) usleep(1000);
+    return TD_FAILED(host, ctx, "asked to stop");
+}
+PASS(a)
+static const td_task tasks[] = { TD_TASK(a) };
+TD_LIBRARY(tasks, .setup = prepares)
+"#;
+    for mode in ["", "--isolate"] {
+        let tdrun = tdrun("libx.so --junit=out.xml --events=events.jsonl")
+            .args(mode)
+            .library("x", source);
+        let mut running = tdrun.start();
+        running.wait_for("prepares");
+        running.signal("TERM");
+        let outcome = running.end();
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.signal),
+            (
+                "==== 0 passed, 0 failed, 0 skipped, 1 not run in N.NNs ====\n",
+                Some(15)
+            )
+        );
+        let told = "stopping: SIGTERM\nsetup CANCELLED\n    asked to stop (x.c:5)\n\nnot run, stopped by SIGTERM: a\n";
+        assert!(outcome.stderr.ends_with(told), "{mode}: {}", outcome.stderr);
+        assert!(!tdrun.read("out.xml").contains("<error"));
+        let cancelled = "\"hook\":\"setup\",\"library\":\"x\",\"outcome\":\"cancelled\"";
+        assert!(tdrun.read("events.jsonl").contains(cancelled));
+    }
+}
+
+#[test]
+fn a_stop_of_an_earlier_process_does_not_stop_the_setup_of_the_next() {
+    let source = r#"
+TASK(prepares) {
+    for (int left = 100; left-- > 0; usleep(1000)) if (host->cancelled(ctx) != 0) return TD_FAILED(host, ctx, "asked to stop");
+    return TD_OK;
+}
+TASK(crashes) { TD_INFO(host, ctx, "runs"); while (host->cancelled(ctx) == 0) usleep(1000); abort(); }
+PASS(cleans)
+PASS(later)
+static const td_task tasks[] = {
+    TD_TASK(crashes),
+    TD_TASK(cleans, TD_AFTER(TD_STR("crashes")), .condition = TD_ALWAYS),
+    TD_TASK(later, TD_AFTER(TD_STR("crashes"))),
+};
+TD_LIBRARY(tasks, .setup = prepares, .teardown = prepares)
+"#;
+    for mode in ["", "--isolate=never"] {
+        let tdrun = tdrun("libx.so").args(mode).library("x", source);
+        let mut running = tdrun.start();
+        running.wait_for("runs");
+        running.signal("TERM");
+        let outcome = running.end();
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.signal),
+            (
+                "==== 1 passed, 0 failed, 0 skipped, 1 crashed, 1 not run in N.NNs ====\n",
+                Some(15)
+            ),
+            "{}",
+            outcome.stderr
+        );
+        assert!(!outcome.stderr.contains("CANCELLED"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_stop_while_a_run_is_taken_up_leaves_it_a_summary() {
+    let source = r#"
+__attribute__((constructor)) static void load(void) {
+    if (access("ran", F_OK) != 0 || access("stopped", F_OK) == 0) return;
+    fclose(fopen("stopped", "w"));
+    kill(getppid(), SIGTERM);
+    for (;;) pause();
+}
+TASK(ruins) { fclose(fopen("ran", "w")); abort(); }
+PASS(first)
+PASS(last)
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(ruins, TD_AFTER(TD_STR("first"))), TD_TASK(last, TD_AFTER(TD_STR("first"))) };
+TD_LIBRARY(tasks)
+"#;
+    let tdrun = tdrun("libx.so -j1 --junit=out.xml").library("x", source);
+    let outcome = tdrun.run();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.signal),
+        (
+            "==== 1 passed, 0 failed, 0 skipped, 1 crashed, 1 not run in N.NNs ====\n",
+            Some(15)
+        ),
+        "{}",
+        outcome.stderr
+    );
+    assert!(tdrun.read("out.xml").ends_with("</testsuites>\n"));
+}
+
 fn wait_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {

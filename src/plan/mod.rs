@@ -537,7 +537,8 @@ impl Plan {
                 continue;
             }
             let mut dependencies = self.edges.dependencies(task).iter();
-            let cleans = |task: &TaskId| self.has_started(*task) || cleaners.contains(task);
+            let has_started = |task| self.has_started(task) || self.is_spared(task);
+            let cleans = |task: &TaskId| has_started(*task) || cleaners.contains(task);
             if dependencies.any(cleans) {
                 cleaners.insert(task);
             }

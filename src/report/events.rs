@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `run_started` | `started` (RFC 3339), `workers`, `planned`, `libraries` (list of `{name, path}`), `tasks` (the planned ones, in declaration order) |
 //! | `hook_started` | `hook` (`setup`, `teardown`), `library` |
-//! | `hook_finished` | as before, `outcome` (`passed`, `failed`), \[`message`, `file`, `line`\] |
+//! | `hook_finished` | as before, `outcome` (`passed`, `failed`, `cancelled`), \[`message`, `file`, `line`\] |
 //! | `planned` | `tasks` (those that a running task has added, in declaration order) |
 //! | `task_started` | `task`, `worker`, `attempt` (from 1) |
 //! | `task_retrying` | `task`, `worker`, `attempt` (the one that ended), `outcome` (its own), `took_ms`, `cause` |
@@ -190,6 +190,11 @@ fn line(text: &mut String, briefing: &Briefing, event: &Event, now: impl FnOnce(
                 Err(failure) => line.with("outcome", "failed").failure(failure),
             }
         }
+        Event::HookCancelled(hook, id, failure) => Line::new(text, "hook_finished", now())
+            .with("hook", hook.as_str())
+            .with("library", library(briefing, *id))
+            .with("outcome", "cancelled")
+            .failure(failure),
         Event::Observed { source, observed } => {
             return observed_line(text, briefing, *source, observed, now());
         }

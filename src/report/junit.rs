@@ -267,6 +267,7 @@ impl Reporter for Junit {
                 source: Source::Hook(..),
                 observed: Observed::Output(output),
             } => self.hook_wrote = self.texts(output),
+            Event::HookCancelled(..) => self.hook_wrote = Texts::default(),
             Event::HookFinished(hook, library, ending) => {
                 let wrote = std::mem::take(&mut self.hook_wrote);
                 if let Err(failure) = ending {

@@ -172,6 +172,14 @@ impl Teller {
                 let name = hook_name(briefing, *hook, *library);
                 self.hook_finished(text, &name, ending);
             }
+            Event::HookCancelled(hook, library, failure) => {
+                let name = hook_name(briefing, *hook, *library);
+                let word = self.paint.outcome(Outcome::Cancelled, "CANCELLED");
+                let _ = write!(text, "{name} {word}\n    {}\n", failure_line(failure));
+                if let Some(wrote) = self.hook_wrote.take() {
+                    push_output(text, &name, None, &wrote);
+                }
+            }
             Event::Stopping(stop) => {
                 if self.tells(Detail::Live) {
                     text.push_str(&stopping_line(briefing, *stop, &self.running));

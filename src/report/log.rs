@@ -171,6 +171,11 @@ impl Log {
             Event::HookFinished(hook, library, ending) => {
                 hook_entry(briefing, *hook, *library, ending)
             }
+            Event::HookCancelled(hook, library, failure) => {
+                let name = hook_name(briefing, *hook, *library);
+                let text = format!("{name}: cancelled, {}", failure_line(failure));
+                Entry::main(Level::Warn, text)
+            }
             Event::Observed { source, observed } => observed_entry(briefing, *source, observed),
             Event::Stopping(stop) => {
                 Entry::main(Level::Warn, stopping_line(briefing, *stop, &self.running))

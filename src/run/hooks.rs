@@ -88,6 +88,10 @@ fn call(pump: &mut Pump<'_>, hook: Hook, library: LibraryId) -> bool {
     pump.hook_runs = false;
     note(None);
     match end {
+        Some(Err(failure)) if pump.is_cancelled() && hook == Hook::Setup => {
+            pump.report(&mut Event::HookCancelled(hook, library, failure));
+            false
+        }
         Some(end) => over(pump, hook, library, end),
         None => false,
     }

@@ -45,7 +45,7 @@ impl Now {
     pub(super) fn note(&mut self, event: &Event, now: impl FnOnce() -> Duration) {
         match event {
             Event::HookStarted(hook, library) => self.hook = Some((*hook, *library, now())),
-            Event::HookFinished(..) => self.hook = None,
+            Event::HookFinished(..) | Event::HookCancelled(..) => self.hook = None,
             Event::Planned(tasks) => self.planned += tasks.len(),
             Event::Started {
                 task,

@@ -152,9 +152,15 @@ impl<'a> Pump<'a> {
             }
             _ => {}
         }
-        if let Ok(signal) = self.requests.stop.try_recv() {
+        let before = self.requests.before;
+        if let Some(signal) = before.or_else(|| self.requests.stop.try_recv().ok()) {
             self.on_stop(Stop::Signal(signal));
         }
+    }
+
+    /// What runs was asked to stop.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.services.cancelled.load(Ordering::Acquire)
     }
 
     /// Reports until every task has its outcome.
@@ -327,6 +333,7 @@ impl<'a> Pump<'a> {
             mut stop,
             mut abort,
             mut tell,
+            ..
         } = self.requests.clone();
         let (mut armed, mut timer) = (None, channel::never());
         let mut is_busy = true;

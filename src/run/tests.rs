@@ -204,7 +204,13 @@ pub(super) fn execute_with(
 ) -> Summary {
     let (abort, tell) = (channel::never(), channel::never());
     let stop = stop.clone();
-    run.execute(reporter, &Requests { stop, abort, tell }, connect)
+    let requests = Requests {
+        before: None,
+        stop,
+        abort,
+        tell,
+    };
+    run.execute(reporter, &requests, connect)
 }
 
 pub(super) fn run_of(catalog: Catalog, case: &Case) -> Run {
