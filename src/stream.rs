@@ -5,7 +5,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -33,7 +38,7 @@ struct Inner {
 
 #[derive(Debug)]
 enum Sink {
-    Open(File),
+    Open(Held),
     /// Nobody reads: what is written is dropped.
     Closed,
     /// The descriptor could not be had.
@@ -53,13 +58,13 @@ impl Stream {
 
     /// A stream to an open file, pipe or device.
     pub fn to(file: File) -> Self {
-        Self::new(Sink::Open(lift(file)))
+        Self::new(Sink::Open(Held::new(file, None)))
     }
 
     /// A descriptor that was closed at start is `/dev/null` by now (std sees to it), and one closed since is nobody's to read.
     fn duplicate(descriptor: BorrowedFd<'_>) -> Self {
         Self::new(match copy_high(descriptor) {
-            Ok(descriptor) => Sink::Open(File::from(descriptor)),
+            Ok(copy) => Sink::Open(Held::of(copy.into(), Some(descriptor.as_raw_fd()))),
             Err(Errno::BADF) => Sink::Closed,
             Err(errno) => Sink::Unusable(errno),
         })
@@ -126,7 +131,7 @@ impl Stream {
 
     fn size(&self) -> Option<(u16, u16)> {
         match &self.lock().sink {
-            Sink::Open(file) => rustix::termios::tcgetwinsize(file)
+            Sink::Open(file) => rustix::termios::tcgetwinsize(&**file)
                 .ok()
                 .map(|size| (size.ws_col, size.ws_row)),
             _ => None,
@@ -183,7 +188,7 @@ impl Inner {
         match &mut self.sink {
             Sink::Closed => Ok(()),
             Sink::Unusable(errno) => Err((*errno).into()),
-            Sink::Open(file) => match write_whole(file, bytes) {
+            Sink::Open(file) => match file.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     self.sink = Sink::Closed;
                     Ok(())
@@ -236,15 +241,116 @@ impl Batch {
     }
 }
 
+/// A file of ours whose descriptor a library may close, which has not opened it. It is opened again where it can be found, and
+/// what is somebody else's by then is not closed.
+#[derive(Debug)]
+pub struct Held {
+    /// None only when it is dropped.
+    file: Option<File>,
+    /// Which file that is.
+    id: Option<(u64, u64)>,
+    /// Where it may be found again.
+    paths: [Option<PathBuf>; 2],
+}
+
+impl Held {
+    /// Out of the way of libraries. `shared` is the number that the file has in the process that this one was forked from,
+    /// where that has it too.
+    pub fn new(file: File, shared: Option<i32>) -> Self {
+        Self::of(lift(file), shared)
+    }
+
+    fn of(file: File, shared: Option<i32>) -> Self {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let shared = shared.map(|number| format!("/proc/{}/fd/{number}", parent_id()).into());
+        Self {
+            id: id(&file),
+            file: Some(file),
+            paths: [path.ok(), shared],
+        }
+    }
+
+    /// It is still there.
+    pub fn is_there(&self) -> bool {
+        self.id.is_some() && self.file.as_ref().and_then(id) == self.id
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            match write_whole(file, bytes) {
+                Err(error) if is_bad(&error) && !self.is_there() && self.reopen() => {}
+                wrote => return wrote,
+            }
+        }
+        let file = self.file.as_mut().ok_or(Errno::BADF)?;
+        write_whole(file, bytes)
+    }
+
+    fn reopen(&mut self) -> bool {
+        let open = |path: &PathBuf| File::options().append(true).open(path).ok();
+        let mut found = self.paths.iter().flatten().filter_map(open);
+        let Some(file) = found.find(|file| id(file) == self.id) else {
+            return false;
+        };
+        // Its number may be somebody else's by now.
+        std::mem::forget(self.file.replace(lift_anew(file)));
+        true
+    }
+}
+
+impl Deref for Held {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.file.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_there() {
+            std::mem::forget(self.file.take());
+        }
+    }
+}
+
+/// Which file that is; none where the descriptor is none.
+fn id(file: &File) -> Option<(u64, u64)> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn is_bad(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::BADF.raw_os_error())
+}
+
 /// Moves a descriptor out of the way of libraries that close what they have not opened.
 pub fn lift<T: AsFd + From<OwnedFd>>(owner: T) -> T {
     copy_high(owner.as_fd()).map_or(owner, T::from)
 }
 
+/// The same, in place of one that somebody has closed, and others of ours with it: it gets a number that none of those had.
+pub fn lift_anew<T: AsFd + From<OwnedFd>>(owner: T) -> T {
+    let first = HIGHEST.load(Ordering::Relaxed) + 1;
+    match fcntl_dupfd_cloexec(owner.as_fd(), first) {
+        Ok(copy) => {
+            HIGHEST.fetch_max(copy.as_raw_fd(), Ordering::Relaxed);
+            T::from(copy)
+        }
+        Err(_) => lift(owner),
+    }
+}
+
+/// The highest number that was given.
+static HIGHEST: AtomicI32 = AtomicI32::new(0);
+
 fn copy_high(descriptor: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let mut copy = Err(Errno::INVAL);
     for first in FIRST_DESCRIPTORS {
         copy = fcntl_dupfd_cloexec(descriptor, first);
+        if let Ok(copy) = &copy {
+            HIGHEST.fetch_max(copy.as_raw_fd(), Ordering::Relaxed);
+        }
         // Above the limit, or none left up there.
         if !matches!(copy, Err(Errno::INVAL | Errno::MFILE)) {
             break;
@@ -380,7 +486,7 @@ mod tests {
             panic!("{:?}", inner.sink)
         };
         assert!(file.as_raw_fd() >= FIRST_DESCRIPTORS[2]);
-        let flags = rustix::io::fcntl_getfd(file).unwrap();
+        let flags = rustix::io::fcntl_getfd(&**file).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 

@@ -28,6 +28,8 @@ const CHUNK: usize = 64 << 10;
 const LOST_MAX: usize = 2;
 /// How often who waits for others looks whether its task is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A descriptor that is none.
+const BADF: i32 = nix::errno::Errno::EBADF as i32;
 /// How long the server may take to end all that is left.
 const LEAVE_FOR: Duration = Duration::from_secs(2);
 
@@ -155,6 +157,14 @@ impl Apart {
         ending.map_or(Ending::Passed(None), |ending| *ending)
     }
 
+    /// No task can be run any more.
+    fn vanish(&self) -> ! {
+        (self.on_gone)();
+        loop {
+            thread::park(); // the process is about to end
+        }
+    }
+
     fn run(&self, what: &What, caller: &Caller<'_>) -> Option<Box<Ending>> {
         let host = caller.host();
         let mut losses = 0;
@@ -175,12 +185,9 @@ impl Apart {
                     let why = "killed with the process that it was forked from";
                     return Some(Box::new(crashed(why.into())));
                 }
-                Ok(Ended::Abandoned) => {
-                    (self.on_gone)();
-                    loop {
-                        thread::park(); // the process is about to end
-                    }
-                }
+                Ok(Ended::Abandoned) => self.vanish(),
+                // A task in a thread has closed what is not its own.
+                Err(error) if error.raw_os_error() == Some(BADF) => self.vanish(),
                 // With fewer at the same time.
                 Err(error) if process::is_shortage(&error) && self.wait_for_others(host) => {}
                 Err(error) => {

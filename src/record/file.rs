@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, MemfdFlags, OFlags, fcntl_setfl, flock, memfd_create};
 use rustix::io::{Errno, fcntl_getfd};
 
-use crate::stream::lift;
+use crate::stream::{lift, lift_anew};
 
 /// Nothing of a run outlives it for so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -187,7 +187,7 @@ impl Store {
         }
         let _ = flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive);
         self.good = metadata.len();
-        let closed = self.file.replace(lift(file));
+        let closed = self.file.replace(lift_anew(file));
         // Its number may be somebody else's by now.
         std::mem::forget(closed);
         Ok(())

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, CWD, OFlags};
 use tempfile::TempPath;
 
 use crate::error::{Error, Result};
-use crate::stream::{self, Stream};
+use crate::stream::{Held, Stream};
 
 /// How long a pipe may stay without a reader: both are often started by the same line of a script.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ const READER_TIMEOUT: Duration = Duration::from_secs(2);
 const MOST_LINKS: usize = 40;
 
 /// A file that the user named, found: absolute, links followed, so that a later change of directory does not matter.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     typed: PathBuf,
     real: PathBuf,
@@ -100,9 +100,9 @@ impl Target {
         };
         let (file, path) = fresh.map_err(|error| cannot_open(&self.typed, &error))?;
         Ok(Output::Whole(Fresh {
-            file: stream::lift(file),
+            file: Held::new(file, None),
             path,
-            real: self.real.clone(),
+            target: self.clone(),
         }))
     }
 
@@ -180,22 +180,28 @@ pub(super) enum Output {
 
 /// A file that is being written, and then takes the place of another.
 pub(super) struct Fresh {
-    file: File,
+    file: Held,
     /// None as long as it has no name.
     path: Option<TempPath>,
-    real: PathBuf,
+    target: Target,
 }
 
 impl Fresh {
-    fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        let mut writer = BufWriter::new(&self.file);
+    fn write(mut self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        if !self.file.is_there() {
+            // Somebody has closed it.
+            let (file, path) = self.target.beside()?;
+            (self.file, self.path) = (Held::new(file, None), Some(path));
+        }
+        let real = &self.target.real;
+        let mut writer = BufWriter::new(&*self.file);
         content(&mut writer)?;
         writer.flush()?;
         let path = match self.path {
             Some(path) => path,
-            None => link(&self.file, &self.real)?,
+            None => link(&self.file, real)?,
         };
-        replace(path, &self.real).map(drop)
+        replace(path, real).map(drop)
     }
 }
 
