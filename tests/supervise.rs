@@ -64,7 +64,11 @@ fn a_task_that_ends_the_process_costs_one_task() {
         ("raise(SIGFPE);", "", "killed by SIGFPE"),
         ("__builtin_trap();", "", "killed by SIGILL"),
         ("abort();", "", "killed by SIGABRT"),
-        ("raise(SIGKILL);", "", "killed by SIGKILL"),
+        (
+            "raise(SIGKILL);",
+            "",
+            "killed by SIGKILL, by itself or from outside",
+        ),
         ("raise(SIGSYS);", "", "killed by SIGSYS"),
         ("kill(getpid(), SIGRTMIN + 3);", "", "killed by signal 37"),
         (overflow, "", "killed by SIGABRT"),
@@ -1006,6 +1010,63 @@ TD_LIBRARY(tasks)
         outcome.stderr
     );
     assert!(tdrun.read("out.xml").ends_with("</testsuites>\n"));
+}
+
+#[test]
+fn a_task_that_closes_what_is_not_its_own_changes_no_answer() {
+    let source = r#"
+TASK(closes) { for (int i = FROM; i < 65536; i++) close(i); return TD_OK; }
+TASK(sets) { return host->state_set(ctx, td_s("key"), TD_TEXT, td_s("value")); }
+FAIL(fails, "on purpose")
+TASK(crashes) { if (CRASHES) abort(); return TD_OK; }
+PASS(apart)
+#define AFTER TD_AFTER(TD_STR("closes"))
+static const td_task tasks[] = {
+    TD_TASK(closes),
+    TD_TASK(sets, AFTER),
+    TD_TASK(fails, AFTER),
+    TD_TASK(crashes, AFTER),
+    TD_TASK(apart, AFTER, .flags = TD_TASK_ISOLATE),
+};
+TD_LIBRARY(tasks)
+"#;
+    for from in ["0", "3"] {
+        for crashes in ["0", "1"] {
+            let flags = [format!("-DFROM={from}"), format!("-DCRASHES={crashes}")];
+            for options in ["", "--isolate=never", "--isolate=never --journal=journal"] {
+                let case = format!("{flags:?} {options}");
+                let tdrun = tdrun("libx.so -j1 --junit=out.xml --events=events.jsonl")
+                    .args(options)
+                    .library_with("x", source, &[&flags[0], &flags[1]]);
+                let outcome = tdrun.run();
+                let summary = match crashes {
+                    "0" => "==== 4 passed, 1 failed, 0 skipped in N.NNs ====\n",
+                    _ => "==== 3 passed, 1 failed, 0 skipped, 1 crashed in N.NNs ====\n",
+                };
+                assert_eq!(outcome.stdout, summary, "{case}: {}", outcome.stderr);
+                assert_eq!(outcome.status, 1, "{case}");
+                assert!(
+                    !outcome.stderr.contains("run.lost"),
+                    "{case}: {}",
+                    outcome.stderr
+                );
+                for task in ["closes", "sets", "fails", "crashes", "apart"] {
+                    let lines = outcome.stderr.matches(&format!("] {task} ..")).count();
+                    assert_eq!(lines, 1, "{case}: {task}: {}", outcome.stderr);
+                }
+                let report = tdrun.read("out.xml");
+                assert_eq!(report.matches("<testcase").count(), 5, "{case}: {report}");
+                let events = tdrun.read("events.jsonl");
+                assert!(
+                    events
+                        .lines()
+                        .last()
+                        .is_some_and(|line| line.contains("run_finished")),
+                    "{case}: {events}"
+                );
+            }
+        }
+    }
 }
 
 fn wait_until(mut done: impl FnMut() -> bool) {

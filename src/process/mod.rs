@@ -90,6 +90,13 @@ impl Single {
     }
 }
 
+/// How many processes the system has ended so far for lack of memory; none where it does not tell.
+pub fn ended_for_memory() -> Option<u64> {
+    let counts = std::fs::read_to_string("/proc/vmstat").ok()?;
+    let mut lines = counts.lines();
+    lines.find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 /// The number of this process.
 pub fn id() -> Pid {
     unistd::getpid()

@@ -38,6 +38,7 @@ const ALL_ENDED: Duration = Duration::from_secs(2);
 const HELD: i32 = 200;
 /// How long a run may take to hear of a signal, before all others of its group do.
 const TO_HEAR: Duration = Duration::from_millis(100);
+const KILL: i32 = Signal::SIGKILL as i32;
 /// Runners that die in a row with nobody to blame.
 const BLAMELESS_MOST: u32 = 8;
 
@@ -68,6 +69,8 @@ pub struct Crash {
     pub suspects: Vec<TaskId>,
     /// The hook that ran then.
     pub hook: Option<Hook>,
+    /// The system has ended processes for lack of memory meanwhile.
+    pub lacked_memory: bool,
     /// When, in nanoseconds since the start of the run.
     pub at: u64,
     /// Runners have died in a row with nobody to blame; it makes no sense to go on.
@@ -75,6 +78,18 @@ pub struct Crash {
 }
 
 impl Crash {
+    /// How it ended. SIGKILL leaves no words of who has sent it, and may be nobody's fault here.
+    fn words(&self) -> String {
+        let more = match self.how {
+            How::Signal(KILL, _) if self.lacked_memory => {
+                ", most likely by the system for lack of memory"
+            }
+            How::Signal(KILL, _) if self.guilty.is_some() => ", by itself or from outside",
+            _ => "",
+        };
+        format!("{}{more}", self.how)
+    }
+
     /// As it stands in the journal.
     pub fn record(&self) -> record::Crash {
         let (signal, status) = match self.how {
@@ -92,7 +107,7 @@ impl Crash {
             suspects: self.suspects.clone(),
             hook: hook.map(str::to_owned),
             library: self.hook.map(|hook| hook.library),
-            words: Some(self.how.to_string()),
+            words: Some(self.words()),
             worker: None,
             at: self.at,
             took: 0,
@@ -186,6 +201,8 @@ pub fn supervise(
         drop(held);
         // Whoever of the two comes first.
         let _ = setpgid(runner, runner);
+        // While the runner loads.
+        let short_before = process::ended_for_memory();
         let mut watch = Watch {
             black_box,
             queue: &queue,
@@ -220,11 +237,13 @@ pub fn supervise(
                     if is_deaf && black_box.has_begun() && stops.count < 3 {
                         continue;
                     }
-                    if is_deaf || signal == stop {
+                    let is_forced = stops.count >= 3 && signal == KILL;
+                    if is_deaf || is_forced || signal == stop {
                         return Ok(Exit::Signal(stop));
                     }
                 }
-                let crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
+                let mut crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
+                crash.lacked_memory = process::ended_for_memory() > short_before;
                 if let Next::End(exit) = after(&crash) {
                     return Ok(exit);
                 }
@@ -497,6 +516,7 @@ fn crash(
         guilty,
         suspects,
         hook,
+        lacked_memory: false,
         is_hopeless: *blameless >= BLAMELESS_MOST,
     }
 }
