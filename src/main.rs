@@ -49,6 +49,7 @@ fn supervised() -> anyhow::Result<Exit> {
     if let Some(hidden) = Hidden::find(std::env::args_os()) {
         return Err(hidden.run(library::load_one, library::coverage).into());
     }
+    supervise::prepare();
     let options = match cli::parse(std::env::args_os())? {
         Command::Print(text) => {
             print(Stream::stdout(), |out| out.write_all(text.as_bytes()))?;

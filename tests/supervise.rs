@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use common::mark::Mark;
@@ -1067,6 +1068,31 @@ TD_LIBRARY(tasks)
             }
         }
     }
+}
+
+#[test]
+fn a_question_before_there_is_a_run_does_not_end_it() {
+    let tdrun = tdrun("libx.so -q --state-file=state")
+        .library(
+            "x",
+            "PASS(a) static const td_task tasks[] = { TD_TASK(a) }; TD_LIBRARY(tasks)",
+        )
+        .fifo("state");
+    let running = tdrun.start();
+    // This comes back once the other end is there.
+    let mut state = fs::File::options()
+        .write(true)
+        .open(tdrun.dir.join("state"))
+        .expect("it is read");
+    running.signal("USR1");
+    running.signal("USR2");
+    state.write_all(b"{}").expect("it is read");
+    drop(state);
+    let outcome = running.end();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.status),
+        ("==== 1 passed, 0 failed, 0 skipped in N.NNs ====\n", 0)
+    );
 }
 
 fn wait_until(mut done: impl FnMut() -> bool) {

@@ -49,6 +49,12 @@ impl AsFd for Signals {
     }
 }
 
+/// Has these signals wait until somebody hears them.
+pub fn hold_back(signals: &[Signal]) {
+    let held: SigSet = signals.iter().copied().collect();
+    let _ = held.thread_block();
+}
+
 /// Nobody hears of it: the parent process has set it so, or somebody here.
 pub fn is_ignored(signal: i32) -> bool {
     // SAFETY: asks only; zero is a valid value for all fields.

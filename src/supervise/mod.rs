@@ -158,6 +158,11 @@ pub enum Next {
     End(Exit),
 }
 
+/// Holds back what would end this process before it listens, and asks for no end. The first thing to be called.
+pub fn prepare() {
+    signals::hold_back(&[Signal::SIGUSR1, Signal::SIGUSR2]);
+}
+
 /// Has `run` called in a new process, and again in another one where `after` says so; how all of it ended.
 ///
 /// `run` notes in the black box how it ends; it does not come back. To be called while there is one thread.
