@@ -73,12 +73,15 @@ fn supervised() -> anyhow::Result<Exit> {
             is_first: !black_box.has_begun(),
         };
         let done = runner.story(state.take());
-        let done = done.unwrap_or_else(|error| Done::at(report(&error)));
+        let done = done.unwrap_or_else(|error| Done::at(runner.give_up(&error)));
         leave(done.exit, done.abandoned)
     };
-    let exit = supervise::supervise(black_box, options.look.is_none(), &mut run, &mut |crash| {
-        after(&options, crash)
-    });
+    let exit = supervise::supervise(
+        black_box,
+        options.look.is_none(),
+        &mut run,
+        &mut |crashes| after(&options, &journals, crashes),
+    );
     Ok(exit?)
 }
 
@@ -103,6 +106,16 @@ struct Chosen {
 }
 
 impl Runner<'_> {
+    /// Tells why it cannot go on, and what has come of the run so far.
+    fn give_up(&self, error: &anyhow::Error) -> Exit {
+        match error.downcast_ref::<Error>() {
+            Some(error) if !self.is_first => {
+                conclude(self.options, self.journals, self.round.crashes, error)
+            }
+            _ => report(error),
+        }
+    }
+
     fn story(&self, state: State) -> anyhow::Result<Done> {
         let terminal = match self.options.isolation.under {
             Some(Under::Debugger(_)) => Some(process::standard_streams()?),
@@ -208,7 +221,13 @@ impl Runner<'_> {
         let requests = interrupt::listen(self.round.stopped_by)?;
         if self.is_first {
             warn(&replaced);
-            start::journal::begin(journals, &taken, &libraries, (&catalog, &graph));
+            start::journal::begin(
+                journals,
+                &taken,
+                &libraries,
+                (&catalog, &graph),
+                options.view.junit.is_some(),
+            );
             if let Some(black_box) = blackbox::get() {
                 black_box.note_begun();
             }
@@ -368,7 +387,10 @@ fn note_last(words: LastWords) {
 
 /// What follows the crash of a runner. Once one has begun the run, there is something to be taken up, also where the next one
 /// was lost on the way there.
-fn after(options: &Options, crash: &Crash) -> Next {
+fn after(options: &Options, journals: &Journals, crashes: &[Crash]) -> Next {
+    let Some(crash) = crashes.last() else {
+        return Next::Again;
+    };
     let is_recorded = blackbox::get().is_some_and(BlackBox::is_recorded);
     let has_begun = blackbox::get().is_some_and(BlackBox::has_begun);
     let error = match crash.phase {
@@ -384,8 +406,27 @@ fn after(options: &Options, crash: &Crash) -> Next {
             }
         }
     };
+    if has_begun && is_recorded {
+        return Next::End(conclude(options, journals, crashes, &error));
+    }
     say(&format!("tdrun: {error}\n"));
     Next::End(Exit::Failed)
+}
+
+/// Ends a run with which nobody can go on: all that is known of it is told.
+fn conclude(options: &Options, journals: &Journals, crashes: &[Crash], error: &Error) -> Exit {
+    let (out, err) = (Stream::stdout(), Stream::stderr());
+    let lost = crashes.iter().map(Crash::record).collect();
+    let journal = journals.journal.as_ref();
+    let journal = journal.filter(|_| start::journal::record_last(journals, lost));
+    let told = journal.is_some_and(|journal| {
+        Reporters::open(&options.view, &out, &err, false)
+            .is_ok_and(|mut reporters| run::conclude(journal, &mut reporters, error))
+    });
+    if !told {
+        say(&format!("tdrun: {error}\n"));
+    }
+    Exit::Failed
 }
 
 fn crashed_while_loading(target: &Target, how: &How) -> Error {

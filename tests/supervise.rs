@@ -586,13 +586,73 @@ PASS(later)
 static const td_task tasks[] = { TD_TASK(other), TD_TASK(later) };
 TD_LIBRARY(tasks)
 ";
+    let error = "tdrun: error[run.changed]: `DIR/libx.so` has changed while its tasks ran, so the run cannot go on\n  the process that ran them was lost: killed by SIGABRT\n";
+    ends_with_all_that_is_known(source, Some(other), error);
+}
+
+#[test]
+fn a_run_whose_library_is_gone_tells_what_has_come_of_it() {
+    let source = r#"
+TASK(first) { if (unlink("libx.so")) return 9; abort(); }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(later) };
+TD_LIBRARY(tasks)
+"#;
+    let error = "tdrun: error[load.notfound]: ";
+    ends_with_all_that_is_known(source, None, error);
+    // Another one that cannot be loaded.
+    let source = r#"
+__attribute__((constructor)) static void load(void) { if (access("ran", F_OK) == 0) abort(); }
+TASK(first) { fclose(fopen("ran", "w")); abort(); }
+PASS(later)
+static const td_task tasks[] = { TD_TASK(first), TD_TASK(later) };
+TD_LIBRARY(tasks)
+"#;
+    let error = "tdrun: error[load.crash]: `libx.so` crashed while it was being loaded: killed by SIGABRT\n";
+    ends_with_all_that_is_known(source, None, error);
+}
+
+/// Of two tasks `first` has crashed, and nobody can go on with `later`.
+#[track_caller]
+fn ends_with_all_that_is_known(source: &str, other: Option<&str>, error: &str) {
     for options in ["", "--journal=journal", "--isolate=never"] {
-        let tdrun = tdrun("libx.so -j1").args(options);
-        tdrun.library("x", source).library("y", other).expect(
-            1,
-            "",
-            "tdrun: error[run.changed]: `DIR/libx.so` has changed while its tasks ran, so the run cannot go on\n  the process that ran them was lost: killed by SIGABRT\n",
+        let tdrun = tdrun("libx.so -j1 --junit=out.xml --events=events.jsonl")
+            .args(options)
+            .library("x", source);
+        let tdrun = match other {
+            Some(other) => tdrun.library("y", other),
+            None => tdrun,
+        };
+        let outcome = tdrun.run();
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.status),
+            (
+                "==== 0 passed, 0 failed, 0 skipped, 1 crashed, 1 not run in N.NNs ====\n",
+                1
+            ),
+            "{options}: {}",
+            outcome.stderr
         );
+        let told = "\nfailures:\n\nfirst CRASHED\n    killed by SIGABRT\n";
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+        let not_run = "\nnot run, the run ended: later\n";
+        assert!(outcome.stderr.contains(not_run), "{}", outcome.stderr);
+        assert_eq!(
+            outcome.stderr.matches(error).count(),
+            1,
+            "{}",
+            outcome.stderr
+        );
+        let report = tdrun.read("out.xml");
+        assert!(report.ends_with("</testsuites>\n"), "{report}");
+        for task in ["first", "later"] {
+            let case = format!("<testcase name=\"{task}\"");
+            assert_eq!(report.matches(&case).count(), 1, "{report}");
+        }
+        let events = tdrun.read("events.jsonl");
+        let last = events.lines().last().unwrap_or_default();
+        assert!(last.contains("\"event\":\"run_finished\""), "{events}");
+        assert_eq!(events.matches("task_finished").count(), 2, "{events}");
     }
 }
 

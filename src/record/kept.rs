@@ -1,13 +1,14 @@
 //! What a run that is taken up keeps of the one before: how tasks ended, which tasks were added, what state they made.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use foldhash::fast::FixedState;
 
 use super::Ended;
 use super::read::{Recorded, id};
 use crate::event::{Hook, Stop};
-use crate::task::{Failure, Json, LibraryId, Observed, Record, TaskId};
+use crate::task::{Failure, Json, LibraryId, Observed, Outcome, Record, TaskId};
 
 /// What stays as it was recorded. Nothing, where a run is a new one.
 #[derive(Debug, Default)]
@@ -28,6 +29,23 @@ pub struct Kept {
     hooks: Vec<(Hook, LibraryId, Failure)>,
     is_idle: bool,
     stopped: Option<String>,
+}
+
+/// A run that nobody can go on with. Its tasks have ids of their own here, in the order of libraries and names.
+#[derive(Default)]
+pub struct Concluded {
+    /// Name, path, and the names of tasks, as far as they are known.
+    pub libraries: Vec<(String, PathBuf, Vec<String>)>,
+    /// The ids that these tasks had.
+    pub before: Vec<TaskId>,
+    /// How they ended.
+    pub kept: Kept,
+    /// Their outcomes, where they got them without running.
+    pub idle: Vec<Option<Outcome>>,
+    /// The outcomes of tasks of which the names are not known.
+    pub nameless: Vec<Outcome>,
+    /// How many were planned.
+    pub planned: usize,
 }
 
 /// What was heard or seen of an attempt, and belongs to what is told at the end.
@@ -316,6 +334,53 @@ impl Recorded {
         }
         kept.set_changes(self.changes(|task| ids.contains_key(&task)));
         kept
+    }
+
+    /// What is known of the last run where nobody can go on with it, as its libraries are not to be had.
+    pub fn conclude(&self) -> Concluded {
+        let mut names: HashMap<usize, (&str, &str), FixedState> = HashMap::default();
+        for (library, tasks) in &self.by_name {
+            let tasks = tasks.iter();
+            names.extend(tasks.map(|(name, place)| (*place, (&**library, &**name))));
+        }
+        let mut all: Vec<_> = self.by_id.iter().collect();
+        all.sort_unstable();
+        let mut seen = HashSet::new();
+        all.retain(|(_, place)| seen.insert(**place));
+        let libraries = self.libraries().iter();
+        let mut concluded = Concluded {
+            libraries: libraries
+                .map(|library| (library.name.clone(), library.path.clone(), Vec::new()))
+                .collect(),
+            planned: self.planned + self.added.len(),
+            ..Concluded::default()
+        };
+        for at in 0..concluded.libraries.len() {
+            for &(&number, &place) in &all {
+                let Some((library, name)) = names.get(&place) else {
+                    continue;
+                };
+                let (of, _, tasks) = &mut concluded.libraries[at];
+                if *library == of.as_str() {
+                    tasks.push((*name).to_owned());
+                    let new = TaskId::new(concluded.before.len());
+                    concluded.before.push(id(number));
+                    self.keep(&mut concluded.kept, place, new);
+                    concluded.idle.push(self.idle.get(&place).copied());
+                }
+            }
+        }
+        let nameless = all.iter().filter(|(_, place)| !names.contains_key(place));
+        for &(_, &place) in nameless {
+            let known = &self.tasks[place];
+            let last = known.attempts.last();
+            let plain = known.plain.map(|_| Outcome::Passed);
+            let last = plain.or(last.map(|last| last.outcome));
+            concluded
+                .nameless
+                .extend(last.or(self.idle.get(&place).copied()));
+        }
+        concluded
     }
 
     pub(super) fn keep(&self, kept: &mut Kept, task: usize, id: TaskId) {

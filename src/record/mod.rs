@@ -54,7 +54,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 pub use journal::{Begun, By, Journal, News, Reading};
-pub use kept::{Change, Kept, Plain, Seen, Stood};
+pub use kept::{Change, Concluded, Kept, Plain, Seen, Stood};
 pub use read::Recorded;
 pub use resume::{Now, Resumed};
 

@@ -32,6 +32,8 @@ pub struct Recorded {
     pub stopped: Option<String>,
     /// How the processes of the last run ended that did so before their time.
     pub crashes: Vec<Crash>,
+    /// How many tasks the last run has planned.
+    pub planned: usize,
     /// Each run, with its libraries.
     pub(super) runs: Vec<Vec<Library>>,
     pub(super) tasks: Vec<Known>,
@@ -45,6 +47,8 @@ pub struct Recorded {
     pub(super) changes: Vec<Made>,
     /// By task, what was heard and seen of attempts that have ended.
     pub(super) seen: HashMap<usize, Vec<(u32, Seen)>, FixedState>,
+    /// Tasks that got an outcome without running.
+    pub(super) idle: HashMap<usize, Outcome, FixedState>,
     /// Hooks of the last run that did not pass: which, of which library, and why.
     pub(super) hooks: Vec<(Hook, String, Failure)>,
 }
@@ -212,6 +216,8 @@ impl Reader {
         recorded.added.clear();
         recorded.crashes.clear();
         recorded.hooks.clear();
+        recorded.idle.clear();
+        recorded.planned = open.planned;
         (recorded.exit, recorded.stopped) = (None, None);
         self.pending.clear();
         self.seen.clear();
@@ -316,9 +322,12 @@ impl Reader {
             .into_iter()
             .find(|outcome| outcome.as_str() == end.outcome);
         // What a lock has kept from running might find it free by now; all else follows from the rest.
-        let Some(outcome) = outcome.filter(|_| !end.idle || end.lock.is_some()) else {
+        let Some(outcome) = outcome else { return };
+        if end.idle && end.lock.is_none() {
+            let task = self.recorded.task(end.task);
+            self.recorded.idle.insert(task, outcome);
             return;
-        };
+        }
         let ended = Ended {
             outcome,
             worker: end.worker.map(|worker| worker as usize),

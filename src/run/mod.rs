@@ -4,6 +4,8 @@
 //! Knows nothing of libraries or of what an action is; only that it can be called.
 
 mod clock;
+#[cfg(not(model))]
+mod conclude;
 mod crew;
 mod ear;
 mod hooks;
@@ -26,6 +28,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, SystemTime};
 
+#[cfg(not(model))]
+pub use conclude::conclude;
 use crew::Crew;
 pub use ear::Ear;
 use pump::Pump;

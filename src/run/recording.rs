@@ -236,7 +236,8 @@ impl Recording {
     }
 }
 
-fn attempt_of(ended: &Ended) -> Attempt {
+/// As it is told of a task that has been tried again.
+pub(super) fn attempt_of(ended: &Ended) -> Attempt {
     Attempt {
         outcome: ended.outcome,
         cause: ended

@@ -218,21 +218,10 @@ pub fn go_on(
     // Cuts off what the other one did not come to write to its end.
     let mut reading = Reading::default();
     journal.read_on(&mut reading)?;
-    let before = reading.recorded();
-    refuse_changed(before.libraries(), libraries, lost.last())?;
-    let known = before.crashes.len();
-    let running = run::recover(journal);
-    if lost.len() <= known {
-        journal.again();
-    }
-    // One that has come to record how those before it ended has recorded all of them.
-    for mut lost in lost.into_iter().skip(known) {
-        let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
-        if let Some((_, worker, since)) = task {
-            (lost.worker, lost.took) = (Some(*worker), lost.at.saturating_sub(*since));
-        }
-        journal.crash(&lost);
-    }
+    let known = reading.recorded().crashes.len();
+    let newest = lost.last().cloned();
+    record_lost(journal, known, lost);
+    refuse_changed(reading.recorded().libraries(), libraries, newest.as_ref())?;
     journal.read_on(&mut reading)?;
     let mut recorded = reading.finish();
     taken.warnings = std::mem::take(&mut recorded.warnings);
@@ -261,6 +250,34 @@ pub fn go_on(
     Ok(taken)
 }
 
+/// Records what earlier processes have left behind, and how they were lost, where so many of that are recorded already.
+fn record_lost(journal: &Arc<Journal>, known: usize, lost: Vec<Crash>) {
+    let running = run::recover(journal);
+    if lost.len() <= known {
+        journal.again();
+    }
+    // One that has come to record how those before it ended has recorded all of them.
+    for mut lost in lost.into_iter().skip(known) {
+        let task = running.iter().find(|(task, ..)| lost.task == Some(*task));
+        if let Some((_, worker, since)) = task {
+            (lost.worker, lost.took) = (Some(*worker), lost.at.saturating_sub(*since));
+        }
+        journal.crash(&lost);
+    }
+}
+
+/// Records what earlier processes have left behind with which nobody goes on. False where nothing is recorded.
+pub fn record_last(journals: &Journals, lost: Vec<Crash>) -> bool {
+    let Some(journal) = &journals.journal else {
+        return false;
+    };
+    let Ok(recorded) = journal.read() else {
+        return false;
+    };
+    record_lost(journal, recorded.crashes.len(), lost);
+    true
+}
+
 /// What has ended was other code than what would run now.
 fn refuse_changed(then: &[Library], now: &[Library], lost: Option<&Crash>) -> Result<()> {
     let is_new = |library: &&Library| !then.iter().any(|then| then.is_same(library));
@@ -276,12 +293,16 @@ fn refuse_changed(then: &[Library], now: &[Library], lost: Option<&Crash>) -> Re
     Err(error)
 }
 
-/// Records that the run begins, and what stays. From here on trouble with the journal changes nothing but the exit status.
+/// The names of so many tasks are recorded in any case: they are told where nobody can go on.
+const NAMED_MOST: usize = 1000;
+
+/// Records that the run begins, and what stays; the names of its tasks too where a report `needs_names`. From here on trouble with the journal changes nothing but the exit status.
 pub fn begin(
     journals: &Journals,
     taken: &Taken,
     libraries: &[Library],
     (catalog, graph): (&Catalog, &Graph),
+    needs_names: bool,
 ) {
     let Some(journal) = &journals.journal else {
         return;
@@ -294,7 +315,7 @@ pub fn begin(
         argv: &argv,
         planned: graph.planned().len(),
         libraries,
-        is_named: journal.is_kept(),
+        is_named: journal.is_kept() || needs_names || graph.planned().len() <= NAMED_MOST,
     };
     let tasks = graph.planned().iter().chain(taken.kept.added());
     let planned = tasks.map(|task| Planned::new(*task, catalog.task(*task)));

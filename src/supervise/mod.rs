@@ -170,7 +170,7 @@ pub fn supervise(
     black_box: &BlackBox,
     keys: bool,
     run: &mut dyn FnMut(Round<'_>),
-    after: &mut dyn FnMut(&Crash) -> Next,
+    after: &mut dyn FnMut(&[Crash]) -> Next,
 ) -> Result<Exit> {
     // These two are how processes of ours hear of each other.
     signals::mind(Signal::SIGCHLD);
@@ -249,11 +249,11 @@ pub fn supervise(
                 }
                 let mut crash = crash(black_box, (status, watch.is_replaced), &mut blameless);
                 crash.lacked_memory = process::ended_for_memory() > short_before;
-                if let Next::End(exit) = after(&crash) {
-                    return Ok(exit);
-                }
                 suspects.extend(&crash.suspects);
                 crashes.push(crash);
+                if let Next::End(exit) = after(&crashes) {
+                    return Ok(exit);
+                }
             }
         }
     }
