@@ -225,15 +225,20 @@ impl BlackBox {
         {
             let task = task.map_or(0, |task| task.index() as u64 + 1);
             self.words[SPEAKER].store(task, Ordering::Release);
-            // Otherwise people might be told the same once more. Not for long: who writes may wait for a reader.
-            let mut patience = 100;
-            while self.words[WRITES].load(Ordering::Acquire) != 0
-                && patience > 0
-                && !process::is_first_thread()
-            {
-                process::doze();
-                patience -= 1;
-            }
+            self.let_write();
+        }
+    }
+
+    /// Waits until what is being written is noted as told, before this process ends: otherwise people might be told the same
+    /// once more. Not for long: who writes may wait for a reader. May be called in the handler of a signal.
+    pub fn let_write(&self) {
+        let mut patience = 100;
+        while self.words[WRITES].load(Ordering::Acquire) != 0
+            && patience > 0
+            && !process::is_first_thread()
+        {
+            process::doze();
+            patience -= 1;
         }
     }
 

@@ -313,6 +313,7 @@ fn start_apart(
             }
             if let Some(black_box) = blackbox::get() {
                 black_box.end(End::Again);
+                black_box.let_write();
             }
             process::vanish();
         }),
