@@ -409,7 +409,8 @@ static const td_task tasks[] = { TD_TASK(kills), TD_TASK(recovers, .retries = 1)
 ";
     let outcome = with("--isolate -j1", source).run();
     assert_eq!(
-        outcome.stdout, "==== 2 passed, 0 failed, 0 skipped, 1 crashed; 1 of the passed flaky in N.NNs ====\n",
+        outcome.stdout,
+        "==== 2 passed, 0 failed, 0 skipped, 1 crashed; 1 of the passed flaky in N.NNs ====\n",
         "{}",
         outcome.stderr
     );

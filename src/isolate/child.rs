@@ -94,7 +94,7 @@ impl Desk {
         });
         let caller = Caller::new(hosts, CALL);
         let act = || match &order.what {
-            What::Task(id, _) => self.catalog.call_here(*id, &caller),
+            What::Task(id) => self.catalog.call_here(*id, &caller),
             what => self.act(what, &caller),
         };
         let ending = panic::catch_unwind(AssertUnwindSafe(act));
@@ -137,7 +137,7 @@ impl Desk {
     #[cold]
     fn act(&self, what: &What, caller: &Caller<'_>) -> Option<Box<Ending>> {
         let hook = match what {
-            What::Task(id, _) => return self.catalog.call_here(*id, caller),
+            What::Task(id) => return self.catalog.call_here(*id, caller),
             What::Named(library, name) => {
                 let (call, _) = find(self.catalog, *library, name);
                 return call(caller);
@@ -155,7 +155,10 @@ impl Desk {
         }
         let job = locked(&self.job).clone()?;
         let (name, arguments) = match &job.order.what {
-            What::Task(id, name) => (name.clone(), self.catalog.task(*id).arguments().clone()),
+            What::Task(id) => {
+                let task = self.catalog.task(*id);
+                (task.name_in_source().into(), task.arguments().clone())
+            }
             What::Named(library, name) => (name.clone(), find(self.catalog, *library, name).1),
             What::Setup(_) => ("setup".into(), Arguments::default()),
             What::Teardown(_) => ("teardown".into(), Arguments::default()),

@@ -2,6 +2,8 @@
 //!
 //! All that it adopts has been left behind by a task of that lane: by which, is told by a tag that each of them has. Knows the
 //! process of the task that runs by its nonce; nothing of what that one is asked or says.
+//!
+//! After a fork the first write to each page copies it. So what is done for each process leaves the heap alone.
 
 use std::fs;
 use std::io;
@@ -52,8 +54,6 @@ pub(super) struct Forker<'a> {
     has_ends: bool,
     /// The terminal that the next one is to have.
     terminal: Option<OwnedFd>,
-    /// The bytes of the last report.
-    report: Vec<u8>,
 }
 
 /// The process of a task.
@@ -95,7 +95,6 @@ impl<'a> Forker<'a> {
             waiting: None,
             has_ends: false,
             terminal: None,
-            report: Vec::new(),
         })
     }
 
@@ -175,10 +174,13 @@ impl<'a> Forker<'a> {
         None
     }
 
-    fn report(&mut self, report: &Report) {
-        report.write_to(&mut self.report);
+    fn report(&self, report: &Report) {
+        self.say(&report.write());
+    }
+
+    fn say(&self, report: &[u8]) {
         // Who does not listen any more has closed it, which is seen by itself.
-        let _ = socket::send(self.lane.as_fd(), &self.report, &[], Patience::Now);
+        let _ = socket::send(self.lane.as_fd(), report, &[], Patience::Now);
     }
 
     fn take(&mut self, order: Order, carried: Carried) {
@@ -374,12 +376,12 @@ impl<'a> Forker<'a> {
         if !can_go_on {
             self.let_go();
         }
-        self.report(&Report::Ended {
-            nonce: running.nonce,
+        self.say(&Report::ended(
+            running.nonce,
             status,
             out_of_memory,
             can_go_on,
-        });
+        ));
     }
 
     /// The next process may have the same descriptors: nobody else has them, and they are as they were.

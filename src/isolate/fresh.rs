@@ -47,7 +47,7 @@ impl Fresh {
     pub(super) fn greet(&self, socket: &OwnedFd, order: &Order) -> io::Result<()> {
         let library = match &order.what {
             What::Named(library, _) | What::Setup(library) | What::Teardown(library) => *library,
-            What::Task(..) => return Err(io::ErrorKind::InvalidInput.into()),
+            What::Task(_) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         let (path, shown) = &self.libraries[library.index()];
         // It loads that one alone.

@@ -363,7 +363,7 @@ impl Launcher for Apart {
 
     fn call(&self, id: TaskId, task: TaskRef<'_>, caller: &Caller<'_>) -> Option<Box<Ending>> {
         let what = if id.index() < self.loaded {
-            What::Task(id, task.name().into())
+            What::Task(id)
         } else {
             What::Named(task.library(), task.name().into())
         };

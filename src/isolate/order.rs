@@ -12,8 +12,8 @@ use crate::task::{Left, LibraryId, TaskId};
 /// What is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    /// A task that was loaded, and its name.
-    Task(TaskId, Box<str>),
+    /// A task that was loaded.
+    Task(TaskId),
     /// One by its name; a template may make it.
     Named(LibraryId, Box<str>),
     /// What a library does before its first task.
@@ -86,7 +86,7 @@ impl Order {
         let grace = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
         out.long(grace);
         match &self.what {
-            What::Task(task, name) => out.byte(0).long(task.index() as u64).text(name),
+            What::Task(task) => out.byte(0).long(task.index() as u64),
             What::Named(library, name) => out.byte(1).number(library.0).text(name),
             What::Setup(library) => out.byte(2).number(library.0),
             What::Teardown(library) => out.byte(3).number(library.0),
@@ -100,10 +100,7 @@ impl Order {
             attempt: from.number()?,
             grace: Duration::from_millis(from.long()?),
             what: match from.byte()? {
-                0 => {
-                    let task = TaskId::new(usize::try_from(from.long()?).ok()?);
-                    What::Task(task, from.text()?.into())
-                }
+                0 => What::Task(TaskId::new(usize::try_from(from.long()?).ok()?)),
                 1 => What::Named(LibraryId(from.number()?), from.text()?.into()),
                 2 => What::Setup(LibraryId(from.number()?)),
                 3 => What::Teardown(LibraryId(from.number()?)),
@@ -168,10 +165,8 @@ impl Report {
         }
     }
 
-    /// Into memory that is there already.
-    pub(super) fn write_to(&self, bytes: &mut Vec<u8>) {
-        bytes.clear();
-        let mut out = Writer(std::mem::take(bytes));
+    pub(super) fn write(&self) -> Vec<u8> {
+        let mut out = Writer::default();
         match self {
             Self::Ended {
                 nonce,
@@ -179,15 +174,7 @@ impl Report {
                 out_of_memory,
                 can_go_on,
             } => {
-                out.byte(0).number(*nonce);
-                out.byte(u8::from(*out_of_memory))
-                    .byte(u8::from(*can_go_on));
-                match status {
-                    Status::Exited(status) => out.byte(0).number(status.cast_unsigned()),
-                    Status::Killed(signal, core) => {
-                        out.byte(1 + u8::from(*core)).number(signal.cast_unsigned())
-                    }
-                };
+                out.0 = Self::ended(*nonce, *status, *out_of_memory, *can_go_on).into();
             }
             Self::NotStarted(nonce, why) => {
                 out.byte(1).number(*nonce).text(why);
@@ -211,7 +198,38 @@ impl Report {
                 out.byte(5).number(*nonce).text(program);
             }
         }
-        *bytes = out.0;
+        out.0
+    }
+
+    /// The same for the end of a process, as it comes at each of them: without memory of the heap, as who is forked from time
+    /// and again pays for each page that it writes to.
+    pub(super) fn ended(
+        nonce: u32,
+        status: Status,
+        out_of_memory: bool,
+        can_go_on: bool,
+    ) -> [u8; 12] {
+        let [n0, n1, n2, n3] = nonce.to_le_bytes();
+        let (kind, number) = match status {
+            Status::Exited(status) => (0, status),
+            Status::Killed(signal, core) => (1 + u8::from(core), signal),
+        };
+        let [s0, s1, s2, s3] = number.to_le_bytes();
+        let (out_of_memory, can_go_on) = (out_of_memory.into(), can_go_on.into());
+        [
+            0,
+            n0,
+            n1,
+            n2,
+            n3,
+            out_of_memory,
+            can_go_on,
+            kind,
+            s0,
+            s1,
+            s2,
+            s3,
+        ]
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
@@ -257,7 +275,7 @@ mod tests {
     fn what_is_said_is_understood() {
         let library = LibraryId(3);
         let whats = [
-            What::Task(TaskId::new(7), "c".into()),
+            What::Task(TaskId::new(7)),
             What::Named(library, "a::b".into()),
             What::Setup(library),
             What::Teardown(library),
@@ -305,10 +323,8 @@ mod tests {
             Report::Left(1, left.into()),
             Report::Became(1, "/bin/sh".into()),
         ];
-        let mut bytes = vec![1];
         for report in ends.into_iter().chain(others) {
-            report.write_to(&mut bytes);
-            assert_eq!(Report::read(&bytes), Some(report));
+            assert_eq!(Report::read(&report.write()), Some(report));
         }
     }
 }

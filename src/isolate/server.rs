@@ -316,9 +316,8 @@ impl Waiting {
 
     fn refuse(&mut self, why: &str) {
         if let Some((order, _)) = self.order.take() {
-            let mut report = Vec::new();
-            Report::NotStarted(order.nonce, why.into()).write_to(&mut report);
-            let _ = socket::send(self.lane.as_fd(), &report, &[], Patience::Now);
+            let report = Report::NotStarted(order.nonce, why.into());
+            let _ = socket::send(self.lane.as_fd(), &report.write(), &[], Patience::Now);
         }
     }
 }

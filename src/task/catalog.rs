@@ -119,7 +119,7 @@ impl Catalog {
     }
 
     /// Gives back most of its memory: for those who call tasks by their ids. From here on loaded tasks are not found by their
-    /// names, and have none.
+    /// names, which only [`TaskRef::name_in_source`] tells.
     pub fn keep_calls_only(&mut self) {
         for (_, tasks) in &mut self.loaded {
             tasks.keep_calls_only();

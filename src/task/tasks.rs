@@ -18,6 +18,8 @@ pub trait Source: Send + Sync {
     fn after<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
     /// Visits its labels.
     fn tags<'a>(&'a self, index: u32, visit: &mut dyn FnMut(&'a str));
+    /// Its name, as the library holds it.
+    fn name(&self, index: u32) -> &str;
     /// What it does, in words.
     fn doc(&self, index: u32) -> &str;
     /// Where it is declared.
@@ -293,6 +295,14 @@ impl<'a> TaskRef<'a> {
         }
     }
 
+    /// The same, also of a catalog that keeps calls only.
+    pub fn name_in_source(self) -> &'a str {
+        match self.0 {
+            Kind::Own(task) => &task.name,
+            Kind::Read { source, index, .. } => source.name(index),
+        }
+    }
+
     /// Where it comes from.
     pub fn library(self) -> LibraryId {
         match self.0 {
@@ -400,6 +410,9 @@ mod tests {
         }
         fn after<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
         fn tags<'a>(&'a self, _: u32, _: &mut dyn FnMut(&'a str)) {}
+        fn name(&self, _: u32) -> &'static str {
+            ""
+        }
         fn doc(&self, _: u32) -> &'static str {
             ""
         }

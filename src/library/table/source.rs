@@ -106,6 +106,11 @@ impl Source for Rows {
         unsafe { self.list(index, (first, count), visit) }
     }
 
+    fn name(&self, index: u32) -> &str {
+        // SAFETY: that is the type of the field.
+        unsafe { self.text(index, offset_of!(raw::Task, name)) }
+    }
+
     fn doc(&self, index: u32) -> &str {
         // SAFETY: that is the type of the field.
         unsafe { self.text(index, offset_of!(raw::Task, doc)) }
