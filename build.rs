@@ -17,6 +17,8 @@ fn main() {
     // At an address of its choice fifty pages of pointers have to be written at each start, and their page tables copied at
     // each fork. It would protect little: who can get at tdrun has it run a library.
     println!("cargo::rustc-link-arg-bins=-no-pie");
+    // One function of the mathematical library is called here, for which all of it would be loaded; `process` has another.
+    println!("cargo::rustc-link-arg-bins=-Wl,--wrap=pow");
     // The unwinder, where it is not there as an archive, is a library that asks the processor what it can do each time it is
     // loaded; on a virtual machine that alone takes longer than all of its functions that are called.
     if is_archive("libgcc_eh.a") {

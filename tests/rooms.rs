@@ -103,6 +103,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("itoa", &["record", "report"]),
     ("libc", &["library", "process"]),
     ("libloading", &["library"]),
+    ("libm", &["process"]),
     ("loom", &["sync"]),
     ("nix", &["isolate", "process", "supervise"]),
     ("object", &["library"]),

@@ -7,6 +7,7 @@ pub mod end;
 mod fault;
 mod life;
 pub mod poll;
+mod power;
 mod shared;
 pub mod signals;
 pub mod socket;
