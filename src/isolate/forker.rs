@@ -333,7 +333,12 @@ impl<'a> Forker<'a> {
     fn changes(&mut self) {
         while let Some(change) = process::next_change() {
             match change {
-                Change::Ended(pid) => self.ended(pid),
+                // Where the next one may have the same descriptors, there are no other children.
+                Change::Ended(pid) => {
+                    if self.ended(pid) {
+                        return;
+                    }
+                }
                 Change::Stopped(pid, signal) => {
                     self.tell_of(pid, |nonce| Report::Stopped(nonce, signal));
                 }
@@ -350,11 +355,12 @@ impl<'a> Forker<'a> {
         }
     }
 
-    fn ended(&mut self, pid: ProcessId) {
+    /// Whether the next process may have the descriptors of this one.
+    fn ended(&mut self, pid: ProcessId) -> bool {
         let Some(running) = self.running.take_if(|running| running.pid == pid) else {
             // Somebody who was left behind, or is an orphan of the one that runs.
             process::reap(pid);
-            return;
+            return false;
         };
         if running.asked {
             // Before it is reaped: from then on its number may be somebody else's.
@@ -367,7 +373,7 @@ impl<'a> Forker<'a> {
             process::give_terminal(terminal, owner);
         }
         let Some(status) = process::reap(pid) else {
-            return;
+            return false;
         };
         let is_kill =
             matches!(status, Status::Killed(signal, _) if signal == Signal::SIGKILL as i32);
@@ -382,6 +388,7 @@ impl<'a> Forker<'a> {
             out_of_memory,
             can_go_on,
         ));
+        can_go_on
     }
 
     /// The next process may have the same descriptors: nobody else has them, and they are as they were.
