@@ -1,5 +1,5 @@
-/* The floor of a process per task: one thread that has loaded the library forks children that do nothing, so many at a time,
- * and keeps what they write. forks LIBRARY COUNT AT_A_TIME */
+/* The floor of a process per task: one thread that has loaded the library, and has its table, forks children that do nothing,
+ * so many at a time, and keeps what they write. forks LIBRARY COUNT AT_A_TIME */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -48,7 +48,10 @@ static int is_over(struct child *child, const struct pollfd *polled) {
 }
 
 int main(int count, char **words) {
-    if (count != 4 || !dlopen(words[1], RTLD_NOW)) return 2;
+    void *library = count == 4 ? dlopen(words[1], RTLD_NOW) : 0;
+    const void *(*entry)(const void *) = 0;
+    if (library) *(void **)&entry = dlsym(library, "tdrun_entry_v1");
+    if (!entry || !entry(0)) return 2;
     int left = atoi(words[2]), at_a_time = atoi(words[3]), running = 0;
     struct child children[MOST];
     struct pollfd polled[MOST];

@@ -256,13 +256,30 @@ pub fn flush_streams() {
     unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
-/// Gives the system back what the allocator keeps and nobody uses, where it can.
+/// Gives the system back what the allocator keeps and nobody uses, and what the first stack has held further down, where it
+/// can.
 pub fn give_back_memory() {
+    /// So much of the stack stays for those who are called from here; and so much below that is looked at. The system maps
+    /// nothing else as near to a stack that grows.
+    const STAYS: usize = 16 << 10;
+    const BELOW: usize = 256 << 10;
     #[cfg(target_env = "gnu")]
     // SAFETY: frees only what is free already.
     unsafe {
         libc::malloc_trim(0)
     };
+    if is_first_thread() {
+        let here = 0_u8;
+        let end = (&raw const here).map_addr(|address| (address - STAYS) & !0xfff);
+        // SAFETY: all that stands below the functions that are being called is over.
+        unsafe {
+            libc::madvise(
+                end.wrapping_sub(BELOW).cast_mut().cast(),
+                BELOW,
+                libc::MADV_DONTNEED,
+            )
+        };
+    }
 }
 
 /// Becomes another program, which is looked up in PATH where it has no slash. Comes back only where that fails.
