@@ -12,6 +12,7 @@ use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
@@ -241,6 +242,9 @@ impl Batch {
     }
 }
 
+/// How often a file is opened again for one write.
+pub const REOPENED_MOST: usize = 1000;
+
 /// A file of ours whose descriptor a library may close, which has not opened it. It is opened again where it can be found, and
 /// what is somebody else's by then is not closed.
 #[derive(Debug)]
@@ -276,14 +280,17 @@ impl Held {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
+        // Who closes one number after the other may come by the new one too, and soon.
+        for _ in 0..REOPENED_MOST {
+            let file = self.file.as_mut().ok_or(Errno::BADF)?;
             match write_whole(file, bytes) {
-                Err(error) if is_bad(&error) && !self.is_there() && self.reopen() => {}
+                Err(error) if is_bad(&error) && !self.is_there() && self.reopen() => {
+                    thread::yield_now();
+                }
                 wrote => return wrote,
             }
         }
-        let file = self.file.as_mut().ok_or(Errno::BADF)?;
-        write_whole(file, bytes)
+        Err(Errno::BADF.into())
     }
 
     fn reopen(&mut self) -> bool {
@@ -497,7 +504,7 @@ mod tests {
         let stream = Stream::to(File::from(OwnedFd::from(writer)));
         let text = "z".repeat(1 << 20);
         let length = text.len();
-        let writing = std::thread::spawn(move || stream.print_now(&text));
+        let writing = thread::spawn(move || stream.print_now(&text));
         let mut seen = Vec::new();
         reader.read_to_end(&mut seen).unwrap();
         writing.join().unwrap().unwrap();

@@ -1130,6 +1130,34 @@ TD_LIBRARY(tasks)
     }
 }
 
+/// What is opened again is closed again, while it is written to.
+#[test]
+fn a_task_that_goes_on_closing_what_is_not_its_own_silences_nobody() {
+    let source = r#"
+TASK(closes) {
+    for (int times = 0; times < 300; times++) {
+        TD_INFO(host, ctx, "more");
+        for (int i = 4090; i < 4400; i++) close(i);
+    }
+    return TD_OK;
+}
+PASS(other)
+static const td_task tasks[] = { TD_TASK(closes), TD_TASK(other) };
+TD_LIBRARY(tasks)
+"#;
+    for _ in 0..10 {
+        let tdrun =
+            tdrun("libx.so -j2 --events=events.jsonl --journal=journal").library("x", source);
+        let outcome = tdrun.run();
+        let summary = "==== 2 passed, 0 failed, 0 skipped in N.NNs ====\n";
+        assert_eq!(outcome.stdout, summary, "{}", outcome.stderr);
+        let events = tdrun.read("events.jsonl");
+        let is_last = |line: &str| line.contains("run_finished");
+        assert!(events.lines().last().is_some_and(is_last), "{events}");
+        assert_eq!(events.matches("\"more\"").count(), 300, "{events}");
+    }
+}
+
 #[test]
 fn a_question_before_there_is_a_run_does_not_end_it() {
     let tdrun = tdrun("libx.so -q --state-file=state")

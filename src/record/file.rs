@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, MemfdFlags, OFlags, fcntl_setfl, flock, memfd_create};
 use rustix::io::{Errno, fcntl_getfd};
 
-use crate::stream::{lift, lift_anew};
+use crate::stream::{REOPENED_MOST, lift, lift_anew};
 
 /// Nothing of a run outlives it for so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -149,19 +149,29 @@ impl Store {
 
     /// Appends all of that, or nothing.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Wrote {
-        let error = match self.try_append(bytes) {
+        let is_closed =
+            |error: &io::Error| error.raw_os_error() == Some(Errno::BADF.raw_os_error());
+        let mut error = match self.try_append(bytes) {
             Ok(()) => return Wrote::All,
             Err(error) => error,
         };
-        let is_closed = error.raw_os_error() == Some(Errno::BADF.raw_os_error());
-        if is_closed && let Err(error) = self.reopen() {
-            return Wrote::Nothing(error);
+        let was_closed = is_closed(&error);
+        // Who closes one number after the other may come by the new one too, and soon.
+        for _ in 0..REOPENED_MOST {
+            if is_closed(&error)
+                && let Err(error) = self.reopen()
+            {
+                return Wrote::Nothing(error);
+            }
+            error = match self.try_append(bytes) {
+                Ok(()) if was_closed => return Wrote::Again,
+                Ok(()) => return Wrote::All,
+                Err(error) if is_closed(&error) => error,
+                Err(_) => break,
+            };
+            thread::yield_now();
         }
-        match self.try_append(bytes) {
-            Ok(()) if is_closed => Wrote::Again,
-            Ok(()) => Wrote::All,
-            Err(_) => Wrote::Nothing(error),
-        }
+        Wrote::Nothing(error)
     }
 
     /// What was written of it in vain is cut off again.
