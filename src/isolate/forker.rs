@@ -5,7 +5,6 @@
 //!
 //! After a fork the first write to each page copies it. So what is done for each process leaves the heap alone.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -451,7 +450,7 @@ impl Start {
         };
         let before = words.get(WORDS - 1);
         before
-            .zip(kills())
+            .zip(process::ended_for_memory())
             .is_some_and(|(before, now)| before.swap(now, Ordering::AcqRel) < now)
     }
 }
@@ -461,15 +460,4 @@ fn signal(pid: ProcessId, signal: Signal) {
     if !signals::send_group(pid, signal) {
         signals::send(pid, signal);
     }
-}
-
-/// How often the system has killed something here for lack of memory; none where it does not tell.
-fn kills() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let events = fs::read_to_string(format!("/sys/fs/cgroup{group}/memory.events")).ok()?;
-    let count = events
-        .lines()
-        .find_map(|line| line.strip_prefix("oom_kill "))?;
-    count.trim().parse().ok()
 }

@@ -91,11 +91,18 @@ impl Single {
     }
 }
 
-/// How many processes the system has ended so far for lack of memory; none where it does not tell.
+/// How many processes the system has ended so far for lack of memory: of the control group of this process, where that is
+/// counted, or of all. None where it does not tell.
 pub fn ended_for_memory() -> Option<u64> {
-    let counts = std::fs::read_to_string("/proc/vmstat").ok()?;
-    let mut lines = counts.lines();
-    lines.find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    let count = |path: &str| {
+        let counts = std::fs::read_to_string(path).ok()?;
+        let mut lines = counts.lines();
+        lines.find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    };
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"));
+    let of_group = group.and_then(|group| count(&format!("/sys/fs/cgroup{group}/memory.events")));
+    of_group.or_else(|| count("/proc/vmstat"))
 }
 
 /// The number of this process.
